@@ -1,0 +1,176 @@
+//! What a host program may ask of the engine, and the answers: plain data, no I/O.
+//!
+//! Promises: everything that comes back through here has passed the output gate (T4): it is
+//! committed, or it is an error that ran no turn. Does not know sockets, HTTP or the command line.
+
+use std::fmt;
+
+/// A call of a method of a vat's root object.
+#[derive(Clone, Debug)]
+pub struct Call {
+    /// The vat's name.
+    pub vat: String,
+    pub method: String,
+    /// One JSON array, in the mapping of `interfaces.md` section 3. Checked to be JSON by the engine.
+    pub args: String,
+    /// Makes the call once-only: asked again with the same key and content, the first answer comes
+    /// back and nothing runs. `None`: run at most once, as far as the caller is concerned.
+    pub key: Option<RequestKey>,
+}
+
+/// Names one request of one client, for as long as answers are kept.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RequestKey {
+    /// Who asks; at most `CLIENT_BYTES_MAX` bytes. The command line uses `cli`.
+    pub client: String,
+    /// The client's name for the request; at most `REQUEST_ID_BYTES_MAX` bytes.
+    pub id: String,
+}
+
+/// Bytes of a client's name.
+pub const CLIENT_BYTES_MAX: usize = 128;
+/// Bytes of a client's request id (an `Idempotency-Key`).
+pub const REQUEST_ID_BYTES_MAX: usize = 256;
+
+/// A vat to be made.
+#[derive(Clone, Debug)]
+pub struct Deploy {
+    pub name: String,
+    /// Key into `files` of the module to load.
+    pub entry: String,
+    /// Path relative to the entry's folder (`/`-separated) and text of every source file.
+    pub files: Vec<(String, String)>,
+    /// `powers.K` and the JSON text of its value.
+    pub give: Vec<(String, String)>,
+}
+
+/// A vat that now exists.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Deployed {
+    pub name: String,
+    /// Number of the vat in its store, never used again.
+    pub id: u64,
+}
+
+/// Where a vat stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum VatState {
+    Awake,
+    Asleep,
+    Broken,
+}
+
+impl fmt::Display for VatState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            VatState::Awake => "awake",
+            VatState::Asleep => "asleep",
+            VatState::Broken => "broken",
+        })
+    }
+}
+
+/// A vat as `ls` and `show` tell it: committed values only.
+#[derive(Clone, Debug)]
+pub struct VatInfo {
+    pub name: String,
+    pub id: u64,
+    pub state: VatState,
+    /// Turns committed.
+    pub turns: u64,
+    /// Bytes of the heap in use.
+    pub heap_bytes: u64,
+    /// Requests consumed and not yet answered.
+    pub open_requests: u64,
+    /// SHA-256 of the worker executable the vat is pinned to, in hex.
+    pub engine: String,
+    /// SHA-256 of the genesis image of that engine, in hex.
+    pub genesis_sha256: String,
+    /// SHA-256 over the entry's name and all source files, in hex (`source_sha256`).
+    pub source_sha256: String,
+    /// The limit the heap may grow to, in bytes.
+    pub heap_limit: u64,
+    /// Process id of the worker, while awake.
+    pub worker_pid: Option<u32>,
+    /// Why the vat is broken, or the last thing that went wrong with its worker.
+    pub last_error: Option<String>,
+}
+
+/// A limit as `kenvat limits` shows it.
+#[derive(Clone, Debug)]
+pub struct Limit {
+    pub name: &'static str,
+    pub value: u64,
+    /// `bytes`, `ms`, `requests`, …
+    pub unit: &'static str,
+    /// `default`, or what set it.
+    pub set_by: String,
+    pub meaning: &'static str,
+}
+
+/// Why a request was not answered with a value. Each says whose fault it was.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum CallError {
+    /// The vat's own code threw, or a promise it returned was rejected. Committed.
+    #[error("{name}: {message}")]
+    Thrown { name: String, message: String, stack: String, nearest: Vec<String> },
+    /// No vat has that name. Ran no turn.
+    #[error("no vat is called `{name}`")]
+    UnknownVat { name: String, nearest: Vec<String> },
+    /// The caller's arguments are not a JSON array. Ran no turn.
+    #[error("the arguments are not JSON: {0}")]
+    BadArguments(String),
+    /// A name, key or message of the caller is malformed or too long. Ran no turn.
+    #[error("{0}")]
+    BadRequest(String),
+    /// The same key came before with another content. Ran no turn.
+    #[error("the id `{id}` was used before for a different request")]
+    KeyReused { id: String },
+    /// The key was answered too long ago. Never run a second time.
+    #[error("the answer to `{id}` is no longer kept")]
+    AnswerGone { id: String },
+    /// Too many requests wait. Ran no turn; try again.
+    #[error("overloaded: {0}; try again")]
+    Overloaded(String),
+    /// The vat was terminated, or is broken and not run any more.
+    #[error("vat `{name}` {why}")]
+    Unavailable { name: String, why: String },
+    /// The turn was killed: its effects are undone, and it is never run again. Committed.
+    #[error("the turn was ended: {0}")]
+    TurnKilled(String),
+    /// The host or its disk is at fault. Whether the call ran is not known to the caller; ask again
+    /// with the same key.
+    #[error("{0}")]
+    Host(String),
+}
+
+/// Why a vat was not deployed. No vat is left behind.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum DeployError {
+    #[error("a vat called `{0}` exists already")]
+    NameTaken(String),
+    #[error("{0}")]
+    BadRequest(String),
+    /// The program did not parse, or its start function threw.
+    #[error("{name}: {message}")]
+    Program { name: String, message: String, stack: String },
+    #[error("{0}")]
+    Host(String),
+}
+
+/// Why the engine did not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// Another process holds the store.
+    #[error("the store {dir} is in use by process {pid}")]
+    InUse { dir: String, pid: u32 },
+    #[error("{0}")]
+    Store(String),
+    #[error("the worker executable could not be prepared: {0}")]
+    Worker(String),
+    #[error("{context}: {source}")]
+    Io { context: String, source: std::io::Error },
+}

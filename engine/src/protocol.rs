@@ -1,0 +1,253 @@
+//! What host and worker say to each other: message types, their coding, their framing.
+//!
+//! Promises: a message is `length: u32 LE` followed by that many bytes of bincode 2 (standard
+//! configuration, little endian, variable integers); a length beyond the receiver's limit is refused
+//! before anything is allocated; bytes left over after a message are an error. Does not know what a
+//! heap is, and decides nothing: the checks of a hand-over (T1) are the host's, in `turn`.
+//!
+//! An old worker keeps working with a new host, so a change here is a new `PROTOCOL_VERSION` and the
+//! host keeps speaking the old ones.
+
+use bincode::{Decode, Encode};
+
+/// The version this build speaks.
+pub const PROTOCOL_VERSION: u32 = 1;
+
+/// Bytes of one message from a worker, coded: 64 MiB of delta (J7) and as much again of everything
+/// else a turn may send.
+pub const FROM_WORKER_BYTES_MAX: usize = 128 << 20;
+
+/// Bytes of one message to a worker, coded: a batch of calls, each at most 16 MiB.
+pub const TO_WORKER_BYTES_MAX: usize = 64 << 20;
+
+/// The descriptor the worker finds its socket at.
+pub const SOCKET_FD: i32 = 3;
+
+/// The descriptor the worker finds its heap image at, opened for reading only (I1).
+pub const IMAGE_FD: i32 = 4;
+
+/// Host to worker.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub enum ToWorker {
+    /// The first message, once.
+    Start(Start),
+    /// Run these turns in order. With `hand_over`, hand over when the last of them is done;
+    /// otherwise go on, and hand over when asked.
+    Deliver { turns: Vec<Delivery>, hand_over: bool },
+    /// Hand over now everything run since the last hand-over. A worker that has run nothing since
+    /// answers nothing.
+    HandOver,
+    /// The hand-overs up to and including this number are in the image (H1).
+    Applied { number: u64 },
+}
+
+/// How a worker begins.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Start {
+    pub protocol: u32,
+    /// Which life of this vat's worker this is; every message back carries it.
+    pub generation: u64,
+    /// Pages of 4 KiB the heap may grow to. The image file is at least this long.
+    pub page_limit: u32,
+    /// Make a genesis heap in an empty image instead of resuming one, hand it over, and end.
+    pub genesis: bool,
+    /// How to find written pages; `None` lets the worker take the best there is.
+    pub tracker: Option<TrackerKind>,
+}
+
+/// The ways to find written pages (H4, H5).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub enum TrackerKind {
+    Userfaultfd,
+    PrivatePages,
+    Mprotect,
+}
+
+/// One message for the vat, and what is fixed for its turn.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Delivery {
+    /// Number of the turn in the vat's life, from 1, without gaps.
+    pub turn: u64,
+    /// The turn's time, milliseconds since 1970, fixed within the turn and the same if delivered again.
+    pub time_ms: i64,
+    pub message: Message,
+}
+
+/// What a turn is about.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub enum Message {
+    /// Load the vat's program; always turn 1. Answered when the start function (and `init`) settled.
+    Deploy { request: u64, program: Program },
+    /// Call a method of the root object.
+    Call {
+        request: u64,
+        method: String,
+        /// The arguments: one JSON array, in the mapping of `interfaces.md` section 3.
+        args: String,
+    },
+}
+
+/// A vat's sources, all of them, as found when it was deployed.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Program {
+    /// Key into `files` of the module to load.
+    pub entry: String,
+    /// Path (as the author would write it, `/`-separated, relative to the entry's folder, no `..`
+    /// left over inside) and text of each file.
+    pub files: Vec<(String, String)>,
+    /// `powers.K` and the JSON text of its value.
+    pub give: Vec<(String, String)>,
+}
+
+/// Worker to host.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub enum FromWorker {
+    /// The heap is mapped and the worker waits for turns.
+    Ready { generation: u64, protocol: u32, tracker: TrackerKind },
+    /// What happened since the last hand-over.
+    HandOver(HandOver),
+}
+
+/// Turns run since the last hand-over, and what they changed.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct HandOver {
+    pub generation: u64,
+    /// Counts this worker's hand-overs from 1.
+    pub number: u64,
+    /// The last turn in it; the first is the one after the previous hand-over's last.
+    pub last_turn: u64,
+    /// Answers, in the order they were made; each request is answered once.
+    pub replies: Vec<Reply>,
+    /// Lines of `console` output, each with the turn that wrote it.
+    pub log: Vec<LogLine>,
+    /// Pages from the heap's start that are in use, for `show` and for limits.
+    pub used_pages: u32,
+    /// Changed words, in the form of `store/FORMAT.md` ("Delta"): against the last hand-over.
+    pub delta: Vec<u8>,
+}
+
+/// The answer to one request.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Reply {
+    pub request: u64,
+    pub outcome: Outcome,
+}
+
+/// How a request ended.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub enum Outcome {
+    /// JSON text in the mapping of `interfaces.md`; `{"$undefined":true}` for `undefined`.
+    Value(String),
+    Thrown(Thrown),
+}
+
+/// An exception, as its author may see it.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Thrown {
+    /// `TypeError`, `NoSuchMethod`, … (the error's `name`).
+    pub name: String,
+    pub message: String,
+    /// Stack with file, line and column of the author's own files; may be empty.
+    pub stack: String,
+    /// The names that were there, when a method was not found (nearest first, at most 8).
+    pub nearest: Vec<String>,
+}
+
+/// One line of a vat's log.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct LogLine {
+    pub turn: u64,
+    /// `log`, `info`, `warn`, `error` or `debug`.
+    pub level: String,
+    pub text: String,
+}
+
+/// Why bytes were not a message.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CodecError {
+    #[error("a message of {found} bytes is longer than the {limit} allowed")]
+    TooLong { found: usize, limit: usize },
+    #[error("{0} bytes follow a message that was already complete")]
+    Trailing(usize),
+    #[error("not a message of this protocol: {0}")]
+    Malformed(String),
+}
+
+/// Appends the framed message to `out`.
+///
+/// # Panics
+/// If the message is longer than `u32::MAX` bytes; senders bound what they put in.
+pub fn encode<T: Encode>(message: &T, out: &mut Vec<u8>) {
+    let start = out.len();
+    out.extend_from_slice(&[0; 4]);
+    bincode::encode_into_std_write(message, out, bincode::config::standard())
+        .expect("writing to a Vec cannot fail");
+    let length = u32::try_from(out.len() - start - 4).expect("senders bound their messages");
+    out[start..start + 4].copy_from_slice(&length.to_le_bytes());
+}
+
+/// The length of the frame that begins `bytes`, header included, once enough is there to tell.
+pub fn frame_length(bytes: &[u8], limit: usize) -> Result<Option<usize>, CodecError> {
+    let Some(header) = bytes.first_chunk::<4>() else { return Ok(None) };
+    let found = u32::from_le_bytes(*header) as usize;
+    if found > limit {
+        return Err(CodecError::TooLong { found, limit });
+    }
+    Ok(Some(found + 4))
+}
+
+/// Decodes the body of one frame (without its four bytes of length).
+pub fn decode<T: Decode<()>>(body: &[u8]) -> Result<T, CodecError> {
+    // The limit stops a forged length inside the message from reserving more than the message's
+    // own order of magnitude: no value of these types takes over 64 times its coded size.
+    let config = bincode::config::standard().with_limit::<{ FROM_WORKER_BYTES_MAX * 2 }>();
+    let (message, read) = bincode::decode_from_slice(body, config)
+        .map_err(|error| CodecError::Malformed(error.to_string()))?;
+    match body.len() - read {
+        0 => Ok(message),
+        rest => Err(CodecError::Trailing(rest)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_comes_back_as_it_went() {
+        let message = ToWorker::Deliver {
+            turns: vec![Delivery {
+                turn: 7,
+                time_ms: -1,
+                message: Message::Call { request: 3, method: "m".into(), args: "[1]".into() },
+            }],
+            hand_over: true,
+        };
+        let mut bytes = Vec::new();
+        encode(&message, &mut bytes);
+        let length = frame_length(&bytes, 1000).unwrap().unwrap();
+        assert_eq!(length, bytes.len());
+        assert_eq!(decode::<ToWorker>(&bytes[4..]).unwrap(), message);
+    }
+
+    #[test]
+    fn a_forged_length_is_refused_before_anything_is_read() {
+        assert!(matches!(
+            frame_length(&[0xff; 4], 1000),
+            Err(CodecError::TooLong { limit: 1000, .. })
+        ));
+        assert!(frame_length(&[1, 0, 0], 1000).unwrap().is_none());
+    }
+
+    #[test]
+    fn bytes_after_a_message_and_forged_inner_lengths_are_refused() {
+        let mut bytes = Vec::new();
+        encode(&ToWorker::HandOver, &mut bytes);
+        bytes.push(0);
+        assert!(matches!(decode::<ToWorker>(&bytes[4..]), Err(CodecError::Trailing(1))));
+        // Variant Deliver, then a vector said to hold 2^60 turns.
+        let forged = [1, 253, 0, 0, 0, 0, 0, 0, 0, 16];
+        assert!(matches!(decode::<ToWorker>(&forged), Err(CodecError::Malformed(_))));
+    }
+}
