@@ -96,6 +96,35 @@ pub struct VatInfo {
     pub last_error: Option<String>,
 }
 
+/// A piece of a vat's committed log.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LogChunk {
+    /// Whole lines, each `TURN LEVEL TEXT` with newlines in TEXT written as `\\n`.
+    pub text: String,
+    /// Where to read on; equal to the `from` asked for when nothing is there yet.
+    pub next: u64,
+    /// Where the oldest kept byte stands; larger than the `from` asked for when that was rotated away.
+    pub oldest: u64,
+}
+
+/// What `verify` read and found.
+#[derive(Clone, Debug, Default)]
+pub struct StoreReport {
+    pub read_bytes: u64,
+    pub damages: Vec<DamageReport>,
+}
+
+/// One place in the store that is not what was written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DamageReport {
+    /// Relative to the store's folder.
+    pub file: String,
+    pub offset: u64,
+    /// Name of the vat it belongs to, where there is one.
+    pub vat: Option<String>,
+    pub what: String,
+}
+
 /// A limit as `kenvat limits` shows it.
 #[derive(Clone, Debug)]
 pub struct Limit {

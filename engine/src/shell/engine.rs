@@ -1,0 +1,185 @@
+//! The handle a host program holds: every question is one command to the engine's own thread.
+//!
+//! Promises: no method blocks; an `Answer` arrives once, after the output gate; when the engine has
+//! stopped, questions are answered with an error that says so. Does not know how answers are made.
+
+use std::future::Future;
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::sync::mpsc;
+use std::task::{Context, Poll};
+
+use tokio::sync::oneshot;
+
+use crate::api::{
+    Call, CallError, Deploy, DeployError, Deployed, Limit, LogChunk, RequestKey, StoreReport,
+    VatInfo,
+};
+use crate::shell::wake::Waker;
+
+/// How an engine is run.
+#[derive(Clone, Debug)]
+pub struct EngineOptions {
+    /// The store's folder; made if it is not there.
+    pub dir: PathBuf,
+    /// An idle vat's process is ended after this long; `None` never does.
+    pub sleep_after_ms: Option<u64>,
+    /// Bytes a new vat's heap may grow to.
+    pub heap_limit: u64,
+    /// How workers find written pages; `None` takes the best there is.
+    pub tracker: Option<crate::protocol::TrackerKind>,
+}
+
+impl EngineOptions {
+    /// The defaults of `interfaces.md` section 4 for a store in `dir`.
+    pub fn new(dir: impl Into<PathBuf>) -> EngineOptions {
+        EngineOptions {
+            dir: dir.into(),
+            sleep_after_ms: Some(SLEEP_AFTER_MS),
+            heap_limit: HEAP_BYTES_MAX,
+            tracker: None,
+        }
+    }
+}
+
+/// An idle vat sleeps after a minute.
+pub const SLEEP_AFTER_MS: u64 = 60_000;
+/// Bytes a heap may grow to unless told otherwise.
+pub const HEAP_BYTES_MAX: u64 = 256 << 20;
+
+/// A running engine. Cheap to clone; the engine stops when told to, not when handles go.
+#[derive(Clone)]
+pub struct Engine {
+    commands: mpsc::Sender<Command>,
+    waker: Waker,
+}
+
+/// One question, and where its answer goes.
+pub(crate) enum Command {
+    Call(Call, Answerer<Result<String, CallError>>),
+    Ask(RequestKey, Answerer<Result<Option<String>, CallError>>),
+    Deploy(Deploy, Answerer<Result<Deployed, DeployError>>),
+    List(Answerer<Vec<VatInfo>>),
+    Show(String, Answerer<Result<VatInfo, CallError>>),
+    HeapHash(String, Answerer<Result<String, CallError>>),
+    Sleep(String, Answerer<Result<(), CallError>>),
+    Wake(String, Answerer<Result<(), CallError>>),
+    Terminate(String, Answerer<Result<(), CallError>>),
+    Logs { vat: String, from: u64, bytes_max: usize, answer: Answerer<Result<LogChunk, CallError>> },
+    Verify(Answerer<Result<StoreReport, CallError>>),
+    Limits(Answerer<Vec<Limit>>),
+    Stop(Answerer<Result<(), CallError>>),
+}
+
+/// The asking half of an answer that comes once.
+pub(crate) type Answerer<T> = oneshot::Sender<T>;
+
+/// An answer that comes once: a future, or something to wait for.
+pub struct Answer<T>(oneshot::Receiver<T>);
+
+/// The engine stopped before it answered. What was asked may or may not have happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the host stopped before it answered")]
+pub struct Stopped;
+
+impl<T> Answer<T> {
+    /// Blocks until the answer is there. Not for async code.
+    pub fn wait(self) -> Result<T, Stopped> {
+        self.0.blocking_recv().map_err(|_| Stopped)
+    }
+}
+
+impl<T> Future for Answer<T> {
+    type Output = Result<T, Stopped>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        Pin::new(&mut self.0).poll(context).map(|got| got.map_err(|_| Stopped))
+    }
+}
+
+impl Engine {
+    pub(crate) fn new(commands: mpsc::Sender<Command>, waker: Waker) -> Engine {
+        Engine { commands, waker }
+    }
+
+    /// Calls a method; the answer is the result's JSON text.
+    pub fn call(&self, call: Call) -> Answer<Result<String, CallError>> {
+        self.send(|answer| Command::Call(call, answer))
+    }
+
+    /// What became of a keyed call, without running anything: its result's JSON text or its error;
+    /// `None` when the key was never seen. Waits while the call is still open.
+    pub fn ask(&self, key: RequestKey) -> Answer<Result<Option<String>, CallError>> {
+        self.send(|answer| Command::Ask(key, answer))
+    }
+
+    /// Makes a vat; answered when its start function and `init` have settled.
+    pub fn deploy(&self, deploy: Deploy) -> Answer<Result<Deployed, DeployError>> {
+        self.send(|answer| Command::Deploy(deploy, answer))
+    }
+
+    /// Every vat, by name.
+    pub fn list(&self) -> Answer<Vec<VatInfo>> {
+        self.send(Command::List)
+    }
+
+    /// One vat.
+    pub fn show(&self, vat: &str) -> Answer<Result<VatInfo, CallError>> {
+        self.send(|answer| Command::Show(vat.to_owned(), answer))
+    }
+
+    /// SHA-256 in hex of a vat's committed heap; reads the whole of it.
+    pub fn heap_sha256(&self, vat: &str) -> Answer<Result<String, CallError>> {
+        self.send(|answer| Command::HeapHash(vat.to_owned(), answer))
+    }
+
+    /// Ends a vat's process once it is idle; its next message wakes it.
+    pub fn sleep(&self, vat: &str) -> Answer<Result<(), CallError>> {
+        self.send(|answer| Command::Sleep(vat.to_owned(), answer))
+    }
+
+    /// Starts a vat's process now; answered when it is ready.
+    pub fn wake(&self, vat: &str) -> Answer<Result<(), CallError>> {
+        self.send(|answer| Command::Wake(vat.to_owned(), answer))
+    }
+
+    /// Ends a vat for good; answered when that is durable.
+    pub fn terminate(&self, vat: &str) -> Answer<Result<(), CallError>> {
+        self.send(|answer| Command::Terminate(vat.to_owned(), answer))
+    }
+
+    /// Committed log text of a vat from byte `from` of its log (which counts from the vat's birth).
+    pub fn logs(
+        &self,
+        vat: &str,
+        from: u64,
+        bytes_max: usize,
+    ) -> Answer<Result<LogChunk, CallError>> {
+        let vat = vat.to_owned();
+        self.send(|answer| Command::Logs { vat, from, bytes_max, answer })
+    }
+
+    /// Reads every byte of the store against its checksums.
+    pub fn verify(&self) -> Answer<Result<StoreReport, CallError>> {
+        self.send(Command::Verify)
+    }
+
+    /// Every limit, with its value and what set it.
+    pub fn limits(&self) -> Answer<Vec<Limit>> {
+        self.send(Command::Limits)
+    }
+
+    /// Ends workers, folds, and lets go of the store; answered when all that is done.
+    pub fn stop(&self) -> Answer<Result<(), CallError>> {
+        self.send(Command::Stop)
+    }
+
+    fn send<T>(&self, command: impl FnOnce(Answerer<T>) -> Command) -> Answer<T> {
+        let (answerer, answer) = oneshot::channel();
+        // A failed send drops the answerer, which the caller sees as `Stopped`.
+        if self.commands.send(command(answerer)).is_ok() {
+            self.waker.wake();
+        }
+        Answer(answer)
+    }
+}
