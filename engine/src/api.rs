@@ -52,6 +52,37 @@ pub struct Deployed {
     pub id: u64,
 }
 
+/// Whether a vat may be called that: `[a-z0-9][a-z0-9._-]{0,62}`; the error says what is wrong.
+pub fn check_name(name: &str) -> Result<(), String> {
+    let legal = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+    let begins = name.chars().next().is_some_and(legal);
+    let goes_on = name.chars().all(|c| legal(c) || matches!(c, '.' | '_' | '-'));
+    if begins && goes_on && name.len() <= NAME_BYTES_MAX {
+        return Ok(());
+    }
+    Err(format!(
+        "`{name}` cannot be a vat's name: 1 to {NAME_BYTES_MAX} of a-z 0-9 . _ -, the first a letter \
+         or digit"
+    ))
+}
+
+/// Bytes of a vat's name.
+pub const NAME_BYTES_MAX: usize = 63;
+
+/// What tells two programs apart: SHA-256 in hex over the entry's name and every file, by path.
+pub fn source_sha256(entry: &str, files: &[(String, String)]) -> String {
+    use sha2::{Digest, Sha256};
+    let mut files: Vec<&(String, String)> = files.iter().collect();
+    files.sort();
+    let mut hash = Sha256::new();
+    hash.update(entry.as_bytes());
+    for (path, text) in files {
+        hash.update(format!("\0{path}\0{}\0", text.len()).as_bytes());
+        hash.update(text.as_bytes());
+    }
+    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 /// Where a vat stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum VatState {

@@ -14,3 +14,8 @@ pub mod protocol;
 
 #[cfg(feature = "host")]
 pub mod api;
+
+#[cfg(feature = "host")]
+pub mod shell;
+#[cfg(feature = "host")]
+pub mod turn;

@@ -26,6 +26,12 @@ pub const SOCKET_FD: i32 = 3;
 /// The descriptor the worker finds its heap image at, opened for reading only (I1).
 pub const IMAGE_FD: i32 = 4;
 
+/// The worker's exit status when the heap would have grown past its limit.
+pub const EXIT_HEAP_LIMIT: i32 = 77;
+
+/// The worker's exit status when the host broke the protocol, or speaks another one.
+pub const EXIT_PROTOCOL: i32 = 78;
+
 /// Host to worker.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub enum ToWorker {

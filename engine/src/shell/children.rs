@@ -1,0 +1,186 @@
+//! Waiting, and the workers: what arrives from them, their starts and their ends.
+//!
+//! Promises: a worker's end is told to the core only after everything whole that it sent was (T1).
+
+use std::fs::File;
+
+use kenvat_store::{EngineHash, VatId};
+use rustix::event::{Timespec, epoll};
+
+use super::open::{genesis_bytes, now_ms};
+use super::process::{Executable, Heard, Worker, image_in_memory};
+use super::run::{Fatal, Run, WAKER_MARK};
+use crate::protocol::{PROTOCOL_VERSION, Start, ToWorker};
+use crate::turn::event::Event;
+
+/// Descriptors looked at in one wait.
+const EVENTS_A_WAIT: usize = 256;
+
+/// A worker's marks among epoll's: twice its generation for the socket, one more for the process.
+fn socket_mark(generation: u64) -> epoll::EventData {
+    epoll::EventData::new_u64(generation * 2)
+}
+
+fn process_mark(generation: u64) -> epoll::EventData {
+    epoll::EventData::new_u64(generation * 2 + 1)
+}
+
+impl Run {
+    /// Waits until a worker, another thread or the clock has something, and takes it in.
+    pub(super) fn wait(&mut self) -> Result<(), Fatal> {
+        let timeout = self.patience();
+        let mut ready = Vec::with_capacity(EVENTS_A_WAIT);
+        let waited =
+            epoll::wait(&self.epoll, rustix::buffer::spare_capacity(&mut ready), timeout.as_ref());
+        match waited {
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(Fatal::Io(error.into())),
+        }
+        for event in ready {
+            match event.data.u64() {
+                WAKER_MARK => self.waker.clear(),
+                mark if mark % 2 == 0 => self.on_socket(mark / 2),
+                mark => self.on_ended(mark / 2)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// How long nothing may happen before something has to be looked at anyway.
+    fn patience(&self) -> Option<Timespec> {
+        let tick = self.core.next_tick_ms().map(|due| due - now_ms());
+        // A stopping host looks at its patience now and then.
+        let due = if self.stopping.is_some() { Some(tick.unwrap_or(100).min(100)) } else { tick };
+        let ms = due?.max(0);
+        Some(Timespec { tv_sec: ms / 1000, tv_nsec: (ms % 1000) * 1_000_000 })
+    }
+
+    fn on_socket(&mut self, generation: u64) {
+        let Some((_, worker)) = self.workers.get_mut(&generation) else { return };
+        if worker.hear() == Heard::End {
+            // Its end is told by the process's own descriptor; until then the socket is silent.
+            let _ = epoll::delete(&self.epoll, worker.socket());
+        }
+        self.take_messages(generation);
+        if self.workers.contains_key(&generation) {
+            self.to_send.push(generation);
+        }
+    }
+
+    fn take_messages(&mut self, generation: u64) {
+        let Some((vat, worker)) = self.workers.get_mut(&generation) else { return };
+        let vat = *vat;
+        loop {
+            match worker.take() {
+                Ok(Some(message)) => {
+                    self.events.push_back(Event::FromWorker { vat, generation, message });
+                }
+                Ok(None) => return,
+                Err(error) => {
+                    let why = error.to_string();
+                    let event = Event::WorkerUnintelligible { vat, generation, why };
+                    self.events.push_back(event);
+                    // Nothing after it can be told apart: the process goes.
+                    worker.kill();
+                    let _ = epoll::delete(&self.epoll, worker.socket());
+                    return;
+                }
+            }
+        }
+    }
+
+    fn on_ended(&mut self, generation: u64) -> Result<(), Fatal> {
+        if let Some((_, worker)) = self.workers.get_mut(&generation) {
+            while worker.hear() == Heard::Bytes {}
+        }
+        self.take_messages(generation);
+        let Some((vat, mut worker)) = self.workers.remove(&generation) else { return Ok(()) };
+        let (death, last_words) = worker.reap()?;
+        if !last_words.is_empty() {
+            eprintln!("kenvat: the worker of vat {vat} said: {last_words}");
+        }
+        self.events.push_back(Event::WorkerGone { vat, generation, death });
+        Ok(())
+    }
+
+    /// Writes what was queued for workers, and watches the sockets that would not take all of it.
+    pub(super) fn send_queued(&mut self) -> Result<(), Fatal> {
+        let mut generations = std::mem::take(&mut self.to_send);
+        generations.sort_unstable();
+        generations.dedup();
+        for generation in generations {
+            let Some((_, worker)) = self.workers.get_mut(&generation) else { continue };
+            let was_blocked = worker.blocked;
+            worker.blocked = worker.send();
+            if worker.blocked != was_blocked {
+                let mut interest = epoll::EventFlags::IN;
+                interest.set(epoll::EventFlags::OUT, worker.blocked);
+                // Fails where the socket is no longer watched: the process is ending.
+                let _ = epoll::modify(&self.epoll, worker.socket(), socket_mark(generation), interest);
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn start_worker(&mut self, vat: VatId, generation: u64) {
+        let started = self.try_start(vat, generation);
+        if let Err(why) = started {
+            self.events.push_back(Event::WorkerNotStarted { vat, generation, why });
+        }
+    }
+
+    fn try_start(&mut self, vat: VatId, generation: u64) -> Result<(), String> {
+        let view = self.core.vats().find(|view| view.id == vat);
+        let row = view.map(|view| view.row.clone()).ok_or("the vat is gone")?;
+        let image = self.disk.store.image(vat).map_err(|error| error.to_string())?;
+        let image: File = image.into();
+        self.spawn(vat, generation, EngineHash(row.engine), image, row.page_limit)
+    }
+
+    pub(super) fn start_birth(&mut self, vat: VatId, generation: u64, page_limit: u32) {
+        let started = self.try_birth(vat, generation, page_limit);
+        if let Err(why) = started {
+            self.events.push_back(Event::WorkerNotStarted { vat, generation, why });
+        }
+    }
+
+    fn try_birth(&mut self, vat: VatId, generation: u64, page_limit: u32) -> Result<(), String> {
+        let engine = self.core.engine();
+        let genesis = genesis_bytes(&self.disk.store, engine)?;
+        let length = u64::from(page_limit) * kenvat_store::PAGE_BYTES as u64;
+        let image = image_in_memory(&genesis, length).map_err(|error| error.to_string())?;
+        self.spawn(vat, generation, engine, image, page_limit)
+    }
+
+    fn spawn(
+        &mut self,
+        vat: VatId,
+        generation: u64,
+        engine: EngineHash,
+        image: File,
+        page_limit: u32,
+    ) -> Result<(), String> {
+        if !self.engines.contains_key(&engine) {
+            let bytes = self.disk.store.engine(engine).map_err(|error| error.to_string())?;
+            let sealed = Executable::seal(&bytes).map_err(|error| error.to_string())?;
+            self.engines.insert(engine, sealed);
+        }
+        let executable = &self.engines[&engine];
+        let mut worker =
+            Worker::spawn(executable, image).map_err(|error| format!("start its worker: {error}"))?;
+        worker.queue(&ToWorker::Start(Start {
+            protocol: PROTOCOL_VERSION,
+            generation,
+            page_limit,
+            genesis: false,
+            tracker: self.options.tracker,
+        }));
+        let flags = epoll::EventFlags::IN;
+        epoll::add(&self.epoll, worker.socket(), socket_mark(generation), flags)
+            .and_then(|()| epoll::add(&self.epoll, worker.pidfd(), process_mark(generation), flags))
+            .map_err(|error| format!("watch its worker: {error}"))?;
+        self.workers.insert(generation, (vat, worker));
+        self.to_send.push(generation);
+        Ok(())
+    }
+}

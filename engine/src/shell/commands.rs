@@ -1,0 +1,159 @@
+//! What other threads ask: handed to the core as events, or answered from what is committed.
+
+use std::sync::mpsc::TryRecvError;
+use std::time::Instant;
+
+use super::engine::{Answerer, Command};
+use super::run::{COMMANDS_A_ROUND, Run, STOP_PATIENCE, Waiter};
+use crate::api::{
+    CallError, DamageReport, Limit, LogChunk, StoreReport, VatInfo,
+};
+use crate::turn::event::Event;
+use crate::turn::{VatView, limits};
+
+impl Run {
+    pub(super) fn take_commands(&mut self) {
+        for _ in 0..COMMANDS_A_ROUND {
+            match self.inbox.try_recv() {
+                Ok(command) => self.on_command(command),
+                Err(TryRecvError::Empty) => return,
+                // Every handle is gone; nobody can stop the engine any more, so it stops itself.
+                Err(TryRecvError::Disconnected) => {
+                    self.begin_stop(None);
+                    return;
+                }
+            }
+        }
+        // More may wait: come back at once.
+        self.waker.wake();
+    }
+
+    fn on_command(&mut self, command: Command) {
+        let event = match command {
+            Command::Call(call, to) => Event::Call { call, waiter: Waiter::Call(to) },
+            Command::Ask(key, to) => Event::Ask { key, waiter: Waiter::Ask(to) },
+            Command::Deploy(deploy, to) => Event::Deploy { deploy, waiter: Waiter::Deploy(to) },
+            Command::Sleep(vat, to) => Event::Sleep { vat, waiter: Waiter::Done(to) },
+            Command::Wake(vat, to) => Event::Wake { vat, waiter: Waiter::Done(to) },
+            Command::Terminate(vat, to) => Event::Terminate { vat, waiter: Waiter::Done(to) },
+            other => return self.on_question(other),
+        };
+        self.events.push_back(event);
+    }
+
+    /// Questions that change nothing. An asker that went away needs no answer.
+    fn on_question(&mut self, command: Command) {
+        match command {
+            Command::List(to) => {
+                let infos = self.core.vats().map(|view| self.info(&view)).collect();
+                drop(to.send(infos));
+            }
+            Command::Show(name, to) => {
+                let info = self.view(&name).map(|view| self.info(&view));
+                drop(to.send(info));
+            }
+            Command::HeapHash(name, to) => drop(to.send(self.heap_hash(&name))),
+            Command::Logs { vat, from, bytes_max, answer } => {
+                drop(answer.send(self.logs(&vat, from, bytes_max)));
+            }
+            Command::Verify(to) => drop(to.send(self.verify())),
+            Command::Limits(to) => drop(to.send(self.limits())),
+            Command::Stop(to) => self.begin_stop(Some(to)),
+            _ => unreachable!("the caller kept the rest"),
+        }
+    }
+
+    fn begin_stop(&mut self, to: Option<Answerer<Result<(), CallError>>>) {
+        if self.stopping.is_none() {
+            self.stopping = Some((to, Instant::now() + STOP_PATIENCE));
+        }
+    }
+
+    fn view(&self, name: &str) -> Result<VatView<'_>, CallError> {
+        let found = self.core.vat_id(name);
+        let found = found.and_then(|id| self.core.vats().find(|view| view.id == id));
+        found.ok_or_else(|| CallError::UnknownVat {
+            name: name.to_owned(),
+            nearest: self.core.nearest_names(name),
+        })
+    }
+
+    fn info(&self, view: &VatView<'_>) -> VatInfo {
+        const PAGE_BYTES: u64 = kenvat_store::PAGE_BYTES as u64;
+        let engine = kenvat_store::EngineHash(view.row.engine);
+        let pid = self.workers.values().find(|(vat, _)| *vat == view.id).map(|(_, w)| w.pid());
+        VatInfo {
+            name: view.row.name.clone(),
+            id: view.id.0,
+            state: view.state,
+            turns: view.counters.turns,
+            heap_bytes: u64::from(view.counters.used_pages) * PAGE_BYTES,
+            open_requests: view.open_requests,
+            engine: engine.to_string(),
+            genesis_sha256: self
+                .disk
+                .store
+                .genesis_sha256(engine)
+                .map(hex)
+                .unwrap_or_else(|error| format!("unreadable: {error}")),
+            source_sha256: view.row.source_sha256.clone(),
+            heap_limit: u64::from(view.row.page_limit) * PAGE_BYTES,
+            worker_pid: pid,
+            last_error: view.last_error.map(str::to_owned),
+        }
+    }
+
+    fn heap_hash(&mut self, name: &str) -> Result<String, CallError> {
+        let id = self.view(name)?.id;
+        self.disk.store.heap_sha256(id).map(hex).map_err(|error| CallError::Host(error.to_string()))
+    }
+
+    fn logs(&mut self, name: &str, from: u64, bytes_max: usize) -> Result<LogChunk, CallError> {
+        let id = self.view(name)?.id;
+        let chunk = self.disk.store.log_read(id, from, bytes_max);
+        let chunk = chunk.map_err(|error| CallError::Host(error.to_string()))?;
+        let text = String::from_utf8_lossy(&chunk.bytes).into_owned();
+        Ok(LogChunk { text, next: chunk.next, oldest: chunk.oldest })
+    }
+
+    fn verify(&mut self) -> Result<StoreReport, CallError> {
+        let report =
+            self.disk.store.verify().map_err(|error| CallError::Host(error.to_string()))?;
+        let name = |id| self.core.vats().find(|v| v.id == id).map(|v| v.row.name.clone());
+        let damages = report.damages.into_iter().map(|damage| DamageReport {
+            file: damage.file,
+            offset: damage.offset,
+            vat: damage.vat.map(|id| name(id).unwrap_or_else(|| id.to_string())),
+            what: damage.what,
+        });
+        Ok(StoreReport { read_bytes: report.read_bytes, damages: damages.collect() })
+    }
+
+    fn limits(&self) -> Vec<Limit> {
+        let set_by = |default: bool| if default { "default" } else { "host's options" }.to_owned();
+        let heap = self.options.heap_limit;
+        let sleep = self.options.sleep_after_ms;
+        let mut table = vec![
+            Limit {
+                name: "heap",
+                value: heap,
+                unit: "bytes",
+                set_by: set_by(heap == super::HEAP_BYTES_MAX),
+                meaning: "what a new vat's heap may grow to",
+            },
+            Limit {
+                name: "sleep-after",
+                value: sleep.unwrap_or(0),
+                unit: "ms",
+                set_by: set_by(sleep == Some(super::SLEEP_AFTER_MS)),
+                meaning: "an idle vat's process ends after this; 0 is never",
+            },
+        ];
+        table.extend(limits::table());
+        table
+    }
+}
+
+fn hex(bytes: [u8; 32]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

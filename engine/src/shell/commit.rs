@@ -1,0 +1,126 @@
+//! Frames to the disk: on the engine's thread when the host is idle, on a thread of their own under load.
+//!
+//! Promises: one frame at a time (J2); outputs leave before images are written (I1); folding goes on
+//! beside commits until the journal's hard bound, where commits wait for it (J7).
+
+use std::io;
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use kenvat_store::{Durable, FileBackend, Folded, Sealed, StoreError};
+
+use super::open::now_ms;
+use super::run::{Fatal, Run};
+use super::wake::Waker;
+use crate::turn::event::Event;
+
+/// A disk slower than this gets its syncs on a thread of their own even when the host is idle.
+const INLINE_SYNC_MAX: Duration = Duration::from_millis(2);
+
+/// What another thread finished for the engine's.
+enum Finished {
+    Synced(Result<Durable<FileBackend>, StoreError>, Duration),
+    Folded(Folded<FileBackend>),
+}
+
+/// The threads beside the engine's own.
+pub(super) struct Background {
+    to_sync: mpsc::Sender<Sealed<FileBackend>>,
+    finished: mpsc::Receiver<Finished>,
+    finisher: mpsc::Sender<Finished>,
+    waker: Waker,
+    pub folding: bool,
+}
+
+impl Background {
+    pub fn start(waker: Waker) -> io::Result<Background> {
+        let (to_sync, frames) = mpsc::channel::<Sealed<FileBackend>>();
+        let (finisher, finished) = mpsc::channel();
+        let (sender, wake) = (finisher.clone(), waker.clone());
+        std::thread::Builder::new().name("kenvat-sync".to_owned()).spawn(move || {
+            for sealed in frames {
+                let begun = Instant::now();
+                let written = sealed.write();
+                // A closed channel means that the engine ended with an error of its own.
+                if sender.send(Finished::Synced(written, begun.elapsed())).is_err() {
+                    return;
+                }
+                wake.wake();
+            }
+        })?;
+        Ok(Background { to_sync, finished, finisher, waker, folding: false })
+    }
+}
+
+impl Run {
+    /// Writes the frame the core wants committed, here or on a thread. True when events came of it.
+    pub(super) fn commit(&mut self) -> Result<bool, Fatal> {
+        if !self.commit_wanted {
+            return Ok(false);
+        }
+        if self.disk.store.journal_is_full() {
+            // The fold under way makes room and brings us back here.
+            self.fold()?;
+            return Ok(false);
+        }
+        self.commit_wanted = false;
+        let Some(sealed) = self.disk.store.seal()? else {
+            self.events.extend([Event::Committed, Event::Applied]);
+            return Ok(true);
+        };
+        if !self.core.has_turns_out() && self.last_sync < INLINE_SYNC_MAX {
+            let begun = Instant::now();
+            let durable = sealed.write()?;
+            self.last_sync = begun.elapsed();
+            self.release(durable)?;
+            return Ok(true);
+        }
+        // The thread ends only with the channel's other end, which is ours.
+        let _ = self.background.to_sync.send(sealed);
+        Ok(false)
+    }
+
+    /// The frame is durable: outputs first, then the images (I1).
+    fn release(&mut self, durable: Durable<FileBackend>) -> Result<(), Fatal> {
+        let (now, core) = (now_ms(), &mut self.core);
+        core.handle(now, Event::Committed, &mut self.disk, &mut self.effects)?;
+        self.perform()?;
+        self.disk.store.apply(durable)?;
+        self.events.push_back(Event::Applied);
+        if self.disk.store.fold_due() {
+            self.fold()?;
+        }
+        Ok(())
+    }
+
+    fn fold(&mut self) -> Result<(), Fatal> {
+        if self.background.folding {
+            return Ok(());
+        }
+        let Some(fold) = self.disk.store.begin_fold()? else { return Ok(()) };
+        self.background.folding = true;
+        let finisher = self.background.finisher.clone();
+        let waker = self.background.waker.clone();
+        std::thread::Builder::new().name("kenvat-fold".to_owned()).spawn(move || {
+            let _ = finisher.send(Finished::Folded(fold.run()));
+            waker.wake();
+        })?;
+        Ok(())
+    }
+
+    pub(super) fn take_finished(&mut self) -> Result<(), Fatal> {
+        while let Ok(finished) = self.background.finished.try_recv() {
+            match finished {
+                Finished::Synced(durable, took) => {
+                    self.last_sync = took;
+                    self.release(durable?)?;
+                }
+                Finished::Folded(folded) => {
+                    self.background.folding = false;
+                    self.disk.store.finish_fold(folded)?;
+                }
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,144 @@
+//! Start of a host: the store recovered and locked, the engine's executable and genesis installed.
+
+use std::path::Path;
+use std::sync::mpsc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use kenvat_store::{Delta, EngineHash, FileBackend, OpenError, PAGE_BYTES, Store};
+use sha2::{Digest, Sha256};
+
+use super::disk::Disk;
+use super::engine::{Engine, EngineOptions};
+use super::process::{Executable, Worker, image_in_memory};
+use super::run::Run;
+use super::wake::Waker;
+use crate::api::StartError;
+use crate::protocol::{FromWorker, PROTOCOL_VERSION, Start, ToWorker, TrackerKind};
+use crate::turn::rows::{self, CountersRow, OpenRow, VatRow};
+use crate::turn::{Core, Loaded, LoadedVat, Settings};
+use crate::worker_bytes::WORKER;
+
+/// Pages a genesis heap may take: far more than any library needs, far less than would hurt.
+const GENESIS_PAGES_MAX: u32 = 16 << 10;
+
+/// Opens (or makes) the store and starts the engine's thread.
+pub fn start(options: EngineOptions) -> Result<Engine, StartError> {
+    let dir = options.dir.display().to_string();
+    let (mut store, recovery) = open_store(&options.dir, &dir)?;
+    let engine = EngineHash(Sha256::digest(WORKER).into());
+    if !store.engine_known(engine) {
+        install(&mut store, options.tracker)?;
+    }
+    let loaded = load(&store).map_err(StartError::Store)?;
+    let settings = Settings {
+        engine,
+        page_limit: u32::try_from(options.heap_limit / PAGE_BYTES as u64).unwrap_or(u32::MAX),
+        sleep_after_ms: options.sleep_after_ms,
+    };
+    drop(recovery);
+    let core = Core::new(settings, loaded, now_ms());
+    let io = |context: &str| {
+        let context = context.to_owned();
+        move |source| StartError::Io { context, source }
+    };
+    let waker = Waker::new().map_err(io("make an eventfd"))?;
+    let (commands, inbox) = mpsc::channel();
+    let mut run = Run::new(core, Disk { store }, options, inbox, waker.clone())
+        .map_err(io("make an epoll descriptor"))?;
+    std::thread::Builder::new()
+        .name("kenvat-engine".to_owned())
+        .spawn(move || run.run())
+        .map_err(io("start the engine's thread"))?;
+    Ok(Engine::new(commands, waker))
+}
+
+/// Milliseconds since 1970.
+pub(crate) fn now_ms() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
+
+fn open_store(
+    path: &Path,
+    dir: &str,
+) -> Result<(Store<FileBackend>, kenvat_store::Recovery), StartError> {
+    let backend = FileBackend::new(path)
+        .map_err(|error| StartError::Store(format!("{dir}: {error}")))?;
+    Store::open(backend, kenvat_store::Options::default()).map_err(|error| match error {
+        OpenError::InUse { pid } => StartError::InUse { dir: dir.to_owned(), pid },
+        other => StartError::Store(format!("{dir}: {other}")),
+    })
+}
+
+/// Makes this build's genesis image by running its worker once, and puts both into the store.
+fn install(
+    store: &mut Store<FileBackend>,
+    tracker: Option<TrackerKind>,
+) -> Result<EngineHash, StartError> {
+    let delta = make_genesis(tracker).map_err(StartError::Worker)?;
+    store.put_engine(WORKER, &delta).map_err(|error| StartError::Store(error.to_string()))
+}
+
+/// A genesis heap, as a delta against an empty image.
+pub(crate) fn make_genesis(tracker: Option<TrackerKind>) -> Result<Delta, String> {
+    let executable = Executable::seal(WORKER).map_err(|error| error.to_string())?;
+    let length = u64::from(GENESIS_PAGES_MAX) * PAGE_BYTES as u64;
+    let image = image_in_memory(&[], length).map_err(|error| error.to_string())?;
+    let mut worker = Worker::spawn(&executable, image).map_err(|error| error.to_string())?;
+    worker.queue(&ToWorker::Start(Start {
+        protocol: PROTOCOL_VERSION,
+        generation: 1,
+        page_limit: GENESIS_PAGES_MAX,
+        genesis: true,
+        tracker,
+    }));
+    worker.send();
+    loop {
+        match worker.wait_for_message().map_err(|error| error.to_string())? {
+            Some(FromWorker::HandOver(hand_over)) => {
+                return Delta::parse(hand_over.delta, GENESIS_PAGES_MAX)
+                    .map_err(|error| error.to_string());
+            }
+            Some(FromWorker::Ready { .. }) => {}
+            None => {
+                let (death, words) = worker.reap().map_err(|error| error.to_string())?;
+                return Err(format!("it ended ({death:?}) before its genesis was made: {words}"));
+            }
+        }
+    }
+}
+
+/// The genesis image of an engine in the store.
+pub(super) fn genesis_bytes(
+    store: &Store<FileBackend>,
+    engine: EngineHash,
+) -> Result<Vec<u8>, String> {
+    store.genesis(engine).map_err(|error| error.to_string())
+}
+
+/// What the catalog knows of vats and their open requests.
+fn load(store: &Store<FileBackend>) -> Result<Loaded, String> {
+    let text = |error: &dyn std::fmt::Display| error.to_string();
+    let mut loaded = Loaded::default();
+    let metas = store.vats();
+    for (key, value) in store.scan(rows::VATS, &[]).map_err(|e| text(&e))? {
+        let id = rows::parse_vat_key(&key).ok_or("a vat's key has another length than 8 bytes")?;
+        let row: VatRow = rows::read(rows::VATS, &value).map_err(|e| text(&e))?;
+        let counters = match store.get(rows::COUNTERS, &key).map_err(|e| text(&e))? {
+            Some(bytes) => rows::read(rows::COUNTERS, &bytes).map_err(|e| text(&e))?,
+            None => CountersRow::default(),
+        };
+        let damage = match metas.iter().find(|meta| meta.id == id) {
+            Some(meta) => meta.damage.clone(),
+            None => Some("the store has no image for it".to_owned()),
+        };
+        loaded.vats.push(LoadedVat { id, row, counters, damage });
+    }
+    for (key, value) in store.scan(rows::OPEN, &[]).map_err(|e| text(&e))? {
+        let (vat, request) = rows::parse_open_key(&key)
+            .ok_or("an open request's key has another length than 16 bytes")?;
+        let row: OpenRow = rows::read(rows::OPEN, &value).map_err(|e| text(&e))?;
+        loaded.open.push((vat, request, row));
+    }
+    Ok(loaded)
+}

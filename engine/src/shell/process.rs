@@ -1,0 +1,250 @@
+//! One worker process: started from a sealed copy of its engine, spoken to over one socket.
+//!
+//! Promises: the child gets its socket, its image, and nothing else of the host's; no read or write
+//! here blocks; what is read is bounded; a dead child is reaped. Does not know what messages mean.
+
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Child, Command, Stdio};
+
+use command_fds::{CommandFdExt, FdMapping};
+use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
+use rustix::io::fcntl_dupfd_cloexec;
+use rustix::pipe::{PipeFlags, pipe_with};
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
+
+use crate::protocol::{
+    self, CodecError, FROM_WORKER_BYTES_MAX, FromWorker, IMAGE_FD, SOCKET_FD, ToWorker,
+};
+use crate::turn::event::Death;
+
+/// The executable's descriptor is kept clear of the numbers the child's own descriptors get.
+const EXECUTABLE_FD_MIN: i32 = 16;
+/// Bytes asked of the socket at once.
+const READ_BYTES: usize = 256 << 10;
+/// Bytes of a dead worker's last words that are kept.
+const LAST_WORDS_BYTES: usize = 2048;
+
+/// An engine ready to be executed: a sealed copy in memory, so that nothing on disk can change it.
+#[derive(Debug)]
+pub(crate) struct Executable(OwnedFd);
+
+impl Executable {
+    pub fn seal(bytes: &[u8]) -> io::Result<Executable> {
+        let file = sealed_memfd("kenvat-worker", bytes)?;
+        Ok(Executable(fcntl_dupfd_cloexec(file, EXECUTABLE_FD_MIN)?))
+    }
+}
+
+fn sealed_memfd(name: &str, bytes: &[u8]) -> io::Result<File> {
+    let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
+    let mut file = File::from(memfd_create(name, flags)?);
+    file.write_all(bytes)?;
+    fcntl_add_seals(&file, SealFlags::SEAL | SealFlags::WRITE | SealFlags::GROW | SealFlags::SHRINK)?;
+    Ok(file)
+}
+
+/// An image that exists in memory only, `bytes` followed by zeros up to `length`: for genesis and
+/// for first turns. Returned as a descriptor for reading only (I1).
+pub(crate) fn image_in_memory(bytes: &[u8], length: u64) -> io::Result<File> {
+    let mut file = File::from(memfd_create("kenvat-image", MemfdFlags::CLOEXEC)?);
+    // Zero pages are left out, so that the copy costs what the image holds.
+    for (index, page) in bytes.chunks(kenvat_store::PAGE_BYTES).enumerate() {
+        if page.iter().any(|byte| *byte != 0) {
+            let at = (index * kenvat_store::PAGE_BYTES) as u64;
+            std::os::unix::fs::FileExt::write_all_at(&file, page, at)?;
+        }
+    }
+    file.set_len(length)?;
+    file.flush()?;
+    File::open(format!("/proc/self/fd/{}", file.as_raw_fd()))
+}
+
+/// A running worker.
+#[derive(Debug)]
+pub(crate) struct Worker {
+    child: Child,
+    pidfd: OwnedFd,
+    socket: UnixStream,
+    last_words: OwnedFd,
+    input: Vec<u8>,
+    /// Bytes of `input` already decoded.
+    taken: usize,
+    output: Vec<u8>,
+    /// Bytes of `output` already written.
+    written: usize,
+    /// The socket took less than there was; whoever waits for it also waits to write.
+    pub blocked: bool,
+}
+
+/// What one read brought.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Heard {
+    /// There may be whole messages to take.
+    Bytes,
+    /// Nothing more for now.
+    Nothing,
+    /// The other end is closed.
+    End,
+}
+
+impl Worker {
+    pub fn spawn(engine: &Executable, image: File) -> io::Result<Worker> {
+        let (ours, theirs) = UnixStream::pair()?;
+        ours.set_nonblocking(true)?;
+        // The write end does not block either: a worker must not hang on its own last words.
+        let (words, mouth) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)?;
+        let mut command = Command::new(format!("/proc/self/fd/{}", engine.0.as_raw_fd()));
+        command
+            .env_clear()
+            .current_dir("/")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::from(mouth));
+        command
+            .fd_mappings(vec![
+                FdMapping { parent_fd: theirs.into(), child_fd: SOCKET_FD },
+                FdMapping { parent_fd: image.into(), child_fd: IMAGE_FD },
+            ])
+            .map_err(|error| io::Error::other(error.to_string()))?;
+        let child = command.spawn()?;
+        let pid = Pid::from_child(&child);
+        let pidfd = pidfd_open(pid, PidfdFlags::empty())?;
+        Ok(Worker {
+            child,
+            pidfd,
+            socket: ours,
+            last_words: words,
+            input: Vec::new(),
+            taken: 0,
+            output: Vec::new(),
+            written: 0,
+            blocked: false,
+        })
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub fn socket(&self) -> impl AsFd + '_ {
+        self.socket.as_fd()
+    }
+
+    /// Readable once the process has ended.
+    pub fn pidfd(&self) -> impl AsFd + '_ {
+        self.pidfd.as_fd()
+    }
+
+    /// Queues a message; `send` writes it.
+    pub fn queue(&mut self, message: &ToWorker) {
+        protocol::encode(message, &mut self.output);
+    }
+
+    /// Writes what the socket takes now. True when something is left for later.
+    pub fn send(&mut self) -> bool {
+        while self.written < self.output.len() {
+            match self.socket.write(&self.output[self.written..]) {
+                Ok(count) => self.written += count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return true,
+                // The process is gone or going; its end is told by the pidfd.
+                Err(_) => break,
+            }
+        }
+        self.output.clear();
+        self.written = 0;
+        false
+    }
+
+    /// Reads what is there, once.
+    pub fn hear(&mut self) -> Heard {
+        if self.taken == self.input.len() {
+            self.input.clear();
+            self.taken = 0;
+        }
+        let start = self.input.len();
+        self.input.resize(start + READ_BYTES, 0);
+        let read = self.socket.read(&mut self.input[start..]);
+        self.input.truncate(start + *read.as_ref().unwrap_or(&0));
+        match read {
+            Ok(0) => Heard::End,
+            Ok(_) => Heard::Bytes,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => Heard::Bytes,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Heard::Nothing,
+            Err(_) => Heard::End,
+        }
+    }
+
+    /// The next whole message heard, if there is one.
+    pub fn take(&mut self) -> Result<Option<FromWorker>, CodecError> {
+        let rest = &self.input[self.taken..];
+        let Some(length) = protocol::frame_length(rest, FROM_WORKER_BYTES_MAX)? else {
+            return Ok(None);
+        };
+        let Some(frame) = rest.get(..length) else {
+            // A long message arrives in pieces; the ones before it need not be kept.
+            self.input.drain(..self.taken);
+            self.taken = 0;
+            return Ok(None);
+        };
+        let message = protocol::decode(&frame[4..])?;
+        self.taken += length;
+        Ok(Some(message))
+    }
+
+    pub fn kill(&mut self) {
+        // Fails only when the process is reaped already.
+        let _ = kill_process(Pid::from_child(&self.child), Signal::KILL);
+    }
+
+    /// Reaps an ended process: how it died, and what it said last.
+    pub fn reap(&mut self) -> io::Result<(Death, String)> {
+        let status = self.child.wait()?;
+        let death = match (status.code(), status.signal()) {
+            (Some(code), _) => Death::Exit(code),
+            (None, Some(signal)) if is_own_fault(signal) => Death::Signal(signal),
+            _ => Death::Killed,
+        };
+        let mut words = vec![0; LAST_WORDS_BYTES];
+        let count = rustix::io::read(&self.last_words, &mut words).unwrap_or(0);
+        words.truncate(count);
+        Ok((death, sanitize(&String::from_utf8_lossy(&words))))
+    }
+
+    /// Blocking use, for genesis alone: the next message, or the end.
+    pub fn wait_for_message(&mut self) -> Result<Option<FromWorker>, CodecError> {
+        let _ = self.socket.set_nonblocking(false);
+        loop {
+            if let Some(message) = self.take()? {
+                return Ok(Some(message));
+            }
+            if self.hear() == Heard::End {
+                return Ok(None);
+            }
+        }
+    }
+}
+
+/// Signals a process brings upon itself (T3); others come from outside and say nothing about it.
+fn is_own_fault(signal: i32) -> bool {
+    [Signal::SEGV, Signal::BUS, Signal::ILL, Signal::FPE, Signal::ABORT, Signal::SYS]
+        .iter()
+        .any(|own| own.as_raw() == signal)
+}
+
+/// Last words are a worker's: one line of printable text, whatever they were.
+fn sanitize(text: &str) -> String {
+    let line = text.lines().last().unwrap_or_default();
+    line.chars().filter(|c| !c.is_control()).take(300).collect()
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        self.kill();
+        let _ = self.child.wait();
+    }
+}

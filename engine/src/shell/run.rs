@@ -1,0 +1,204 @@
+//! The engine's thread: waits, feeds the core, carries out what it wants.
+//!
+//! Promises: effects are carried out in order; a commit is written after everything else of the same
+//! round, so that workers run while the disk syncs; its outputs leave before images are written; an
+//! error of the store ends the thread, and everybody who waits learns that the host stopped.
+
+use std::collections::{HashMap, VecDeque};
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use kenvat_store::{EngineHash, Part, StoreError, VatId};
+use rustix::event::epoll;
+
+use super::commit::Background;
+use super::disk::Disk;
+use super::engine::{Answerer, Command, EngineOptions};
+use super::open::now_ms;
+use super::process::{Executable, Worker};
+use super::wake::Waker;
+use crate::api::{CallError, DeployError, Deployed};
+use crate::turn::Core;
+use crate::turn::event::{Effect, Event, LedgerError};
+
+/// Commands taken in before the core is flushed: bounds how long a worker waits for its turns.
+pub(super) const COMMANDS_A_ROUND: usize = 1_024;
+/// How long a stopping host waits for turns under way.
+pub(super) const STOP_PATIENCE: Duration = Duration::from_secs(10);
+/// The eventfd's mark among epoll's; workers' begin at 2.
+pub(super) const WAKER_MARK: u64 = 0;
+
+/// How the core's waiters are answered.
+pub(crate) enum Waiter {
+    Call(Answerer<Result<String, CallError>>),
+    Ask(Answerer<Result<Option<String>, CallError>>),
+    Deploy(Answerer<Result<Deployed, DeployError>>),
+    Done(Answerer<Result<(), CallError>>),
+}
+
+/// Everything the thread owns.
+pub(crate) struct Run {
+    pub(super) core: Core<Waiter>,
+    pub(super) disk: Disk,
+    pub(super) options: EngineOptions,
+    pub(super) inbox: mpsc::Receiver<Command>,
+    pub(super) waker: Waker,
+    pub(super) epoll: OwnedFd,
+    /// By generation: a dying worker and the next one of its vat may both be there.
+    pub(super) workers: HashMap<u64, (VatId, Worker)>,
+    pub(super) engines: HashMap<EngineHash, Executable>,
+    /// Workers with output queued in this round, or that the socket did not take.
+    pub(super) to_send: Vec<u64>,
+    pub(super) events: VecDeque<Event<Waiter>>,
+    pub(super) effects: Vec<Effect<Waiter>>,
+    pub(super) commit_wanted: bool,
+    pub(super) last_sync: Duration,
+    pub(super) background: Background,
+    pub(super) stopping: Option<(Option<Answerer<Result<(), CallError>>>, Instant)>,
+}
+
+/// Why the thread ends before it is told to.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Fatal {
+    #[error("{0}")]
+    Store(#[from] StoreError),
+    #[error("{0}")]
+    Ledger(#[from] LedgerError),
+    #[error("{0}")]
+    Io(#[from] io::Error),
+    #[error("{0}")]
+    Stage(String),
+}
+
+impl Run {
+    pub fn new(
+        core: Core<Waiter>,
+        disk: Disk,
+        options: EngineOptions,
+        inbox: mpsc::Receiver<Command>,
+        waker: Waker,
+    ) -> io::Result<Run> {
+        let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+        let mark = epoll::EventData::new_u64(WAKER_MARK);
+        epoll::add(&epoll, waker.as_fd(), mark, epoll::EventFlags::IN)?;
+        let background = Background::start(waker.clone())?;
+        Ok(Run {
+            core,
+            disk,
+            options,
+            inbox,
+            waker,
+            epoll,
+            workers: HashMap::new(),
+            engines: HashMap::new(),
+            to_send: Vec::new(),
+            events: VecDeque::new(),
+            effects: Vec::new(),
+            commit_wanted: false,
+            last_sync: Duration::ZERO,
+            background,
+            stopping: None,
+        })
+    }
+
+    /// Runs until stopped or until the store fails.
+    pub fn run(mut self) {
+        let end = loop {
+            match self.round() {
+                Ok(true) => {}
+                Ok(false) => break Ok(()),
+                Err(fatal) => break Err(fatal),
+            }
+        };
+        self.finish(end);
+    }
+
+    /// Waits for something and carries it through. False when there is nothing left to do.
+    fn round(&mut self) -> Result<bool, Fatal> {
+        self.wait()?;
+        self.take_finished()?;
+        self.take_commands();
+        self.settle()?;
+        if self.core.next_tick_ms().is_some_and(|due| due <= now_ms()) {
+            self.events.push_back(Event::Tick);
+            self.settle()?;
+        }
+        let Some((_, until)) = &self.stopping else { return Ok(true) };
+        let quiet = self.core.is_quiet() && !self.background.folding && !self.commit_wanted;
+        Ok(!quiet && Instant::now() < *until)
+    }
+
+    /// Feeds the core until it wants nothing more that can be done now.
+    pub(super) fn settle(&mut self) -> Result<(), Fatal> {
+        loop {
+            while let Some(event) = self.events.pop_front() {
+                self.core.handle(now_ms(), event, &mut self.disk, &mut self.effects)?;
+            }
+            self.core.flush(&mut self.disk, &mut self.effects)?;
+            self.perform()?;
+            self.send_queued()?;
+            if self.events.is_empty() && !self.commit()? {
+                return Ok(());
+            }
+        }
+    }
+
+    pub(super) fn perform(&mut self) -> Result<(), Fatal> {
+        let effects = std::mem::take(&mut self.effects);
+        for effect in effects {
+            match effect {
+                Effect::Stage(part) => self.stage(part)?,
+                Effect::Commit => self.commit_wanted = true,
+                Effect::StartWorker { vat, generation } => self.start_worker(vat, generation),
+                Effect::StartBirth { vat, generation, page_limit } => {
+                    self.start_birth(vat, generation, page_limit);
+                }
+                Effect::SendToWorker { generation, message, .. } => {
+                    if let Some((_, worker)) = self.workers.get_mut(&generation) {
+                        worker.queue(&message);
+                        self.to_send.push(generation);
+                    }
+                }
+                Effect::KillWorker { generation, .. } => {
+                    if let Some((_, worker)) = self.workers.get_mut(&generation) {
+                        worker.kill();
+                    }
+                }
+                // A waiter that went away meanwhile needs no answer.
+                Effect::AnswerCall { waiter: Waiter::Call(to), answer } => drop(to.send(answer)),
+                Effect::AnswerAsk { waiter: Waiter::Ask(to), answer } => drop(to.send(answer)),
+                Effect::AnswerDeploy { waiter: Waiter::Deploy(to), answer } => {
+                    drop(to.send(answer));
+                }
+                Effect::AnswerDone { waiter: Waiter::Done(to), answer } => drop(to.send(answer)),
+                Effect::AnswerCall { .. }
+                | Effect::AnswerAsk { .. }
+                | Effect::AnswerDeploy { .. }
+                | Effect::AnswerDone { .. } => unreachable!("waiters come back as they went in"),
+            }
+        }
+        Ok(())
+    }
+
+    fn stage(&mut self, part: Part) -> Result<(), Fatal> {
+        self.disk.store.stage(part).map_err(|error| Fatal::Stage(error.to_string()))
+    }
+
+    /// Ends workers, and on a clean stop folds and lets go of the store.
+    fn finish(mut self, end: Result<(), Fatal>) {
+        self.workers.clear();
+        let asker = self.stopping.take().and_then(|(asker, _)| asker);
+        let answer = match end {
+            Ok(()) => self.disk.store.close().map_err(|error| CallError::Host(error.to_string())),
+            Err(fatal) => {
+                eprintln!("kenvat: the host stops: {fatal}");
+                Err(CallError::Host(format!("the host stopped: {fatal}")))
+            }
+        };
+        if let Some(asker) = asker {
+            drop(asker.send(answer));
+        }
+    }
+}

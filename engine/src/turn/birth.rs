@@ -1,0 +1,249 @@
+//! Deployment: a vat is run for one turn on a copy of the genesis image, and exists only if that went well.
+//!
+//! Promises: the frame that makes the vat holds its whole first turn; a program that does not parse,
+//! throws, or never settles leaves nothing behind. The worker of the first turn is ended afterwards:
+//! it stands on a copy, and the next one on the vat's own image.
+
+use std::collections::HashMap;
+
+use kenvat_store::{Part, VatId};
+
+use super::check::{Checked, Expected, check};
+use super::event::{Death, Effect, Ledger, LedgerError};
+use super::frame::{Born, Turns};
+use super::limits::SOURCE_BYTES_MAX;
+use super::rows::{self, CountersRow, SourcesRow, VatRow};
+use super::vat::Vat;
+use super::Core;
+use crate::api::{Call, Deploy, DeployError, Deployed, check_name, source_sha256};
+use crate::protocol::{Delivery, FromWorker, HandOver, Message, Outcome, Program, ToWorker};
+
+/// A vat whose first turn runs.
+#[derive(Debug)]
+pub struct Birth<W> {
+    pub generation: u64,
+    pub deploy: Deploy,
+    pub page_limit: u32,
+    /// Gone once the birth has failed or is in a frame.
+    pub waiter: Option<W>,
+    /// Calls for the vat that came meanwhile.
+    pub callers: Vec<(Call, W)>,
+    /// In a frame: the worker may go.
+    pub done: bool,
+}
+
+/// The first turn is turn 1, and its request as well.
+const FIRST_TURN: u64 = 1;
+
+impl<W> Core<W> {
+    pub(super) fn on_deploy(
+        &mut self,
+        deploy: Deploy,
+        waiter: W,
+        ledger: &mut dyn Ledger,
+        out: &mut Vec<Effect<W>>,
+    ) -> Result<(), LedgerError> {
+        if let Err(error) = self.check_deploy(&deploy) {
+            out.push(Effect::AnswerDeploy { waiter, answer: Err(error) });
+            return Ok(());
+        }
+        let id = ledger.next_vat_id();
+        let generation = self.next_generation;
+        self.next_generation += 1;
+        let page_limit = self.settings.page_limit;
+        let program = Program {
+            entry: deploy.entry.clone(),
+            files: deploy.files.clone(),
+            give: deploy.give.clone(),
+        };
+        let message = Message::Deploy { request: FIRST_TURN, program };
+        let turn = Delivery { turn: FIRST_TURN, time_ms: self.now_ms, message };
+        let waiter = Some(waiter);
+        let birth =
+            Birth { generation, deploy, page_limit, waiter, callers: Vec::new(), done: false };
+        self.births.insert(id, birth);
+        out.push(Effect::StartBirth { vat: id, generation, page_limit });
+        let message = ToWorker::Deliver { turns: vec![turn], hand_over: true };
+        out.push(Effect::SendToWorker { vat: id, generation, message });
+        Ok(())
+    }
+
+    fn check_deploy(&self, deploy: &Deploy) -> Result<(), DeployError> {
+        check_name(&deploy.name).map_err(DeployError::BadRequest)?;
+        let born = self.births.values().any(|b| b.deploy.name == deploy.name);
+        if born || self.names.contains_key(&deploy.name) {
+            return Err(DeployError::NameTaken(deploy.name.clone()));
+        }
+        let bytes: usize = deploy.files.iter().map(|(path, text)| path.len() + text.len()).sum();
+        if bytes > SOURCE_BYTES_MAX {
+            return Err(DeployError::BadRequest(format!(
+                "the sources have {bytes} bytes together; the limit is {SOURCE_BYTES_MAX}"
+            )));
+        }
+        if !deploy.files.iter().any(|(path, _)| *path == deploy.entry) {
+            return Err(DeployError::BadRequest(format!(
+                "the entry {} is not among the files",
+                deploy.entry
+            )));
+        }
+        Ok(())
+    }
+
+    pub(super) fn on_birth_message(
+        &mut self,
+        id: VatId,
+        generation: u64,
+        message: FromWorker,
+        out: &mut Vec<Effect<W>>,
+    ) -> Result<(), LedgerError> {
+        let birth = self.births.get(&id).expect("asked for by the caller");
+        // Ready says nothing more here; what follows the hand-over does not count.
+        let FromWorker::HandOver(hand_over) = message else { return Ok(()) };
+        if birth.generation != generation || birth.done || birth.waiter.is_none() {
+            return Ok(());
+        }
+        match checked(hand_over, birth) {
+            Ok((checked, Some(Outcome::Value(_)))) => self.bear(id, checked, out),
+            Ok((_, Some(Outcome::Thrown(thrown)))) => {
+                let error = DeployError::Program {
+                    name: thrown.name,
+                    message: thrown.message,
+                    stack: thrown.stack,
+                };
+                self.miscarry(id, error, out);
+            }
+            Ok((_, None)) => self.miscarry(id, never_settles(), out),
+            Err(why) => self.miscarry(id, DeployError::Host(why), out),
+        }
+        out.push(Effect::KillWorker { vat: id, generation });
+        Ok(())
+    }
+
+    /// The first turn went well: the vat is in the frame being filled.
+    fn bear(&mut self, id: VatId, checked: Checked, out: &mut Vec<Effect<W>>) {
+        let birth = self.births.get_mut(&id).expect("checked by the caller");
+        birth.done = true;
+        let deploy = &mut birth.deploy;
+        let row = VatRow {
+            name: deploy.name.clone(),
+            engine: self.settings.engine.0,
+            page_limit: birth.page_limit,
+            source_sha256: source_sha256(&deploy.entry, &deploy.files),
+            created_ms: self.now_ms,
+        };
+        let sources = SourcesRow {
+            entry: deploy.entry.clone(),
+            files: std::mem::take(&mut deploy.files),
+            give: std::mem::take(&mut deploy.give),
+        };
+        let counters = CountersRow { turns: FIRST_TURN, used_pages: checked.used_pages };
+        let engine = self.settings.engine;
+        let page_limit = birth.page_limit;
+        out.push(Effect::Stage(Part::Create { vat: id, engine, page_limit }));
+        if !checked.delta.is_empty() {
+            out.push(Effect::Stage(Part::Heap { vat: id, delta: checked.delta }));
+        }
+        if !checked.log.is_empty() {
+            out.push(Effect::Stage(Part::Log { vat: id, bytes: checked.log }));
+        }
+        let key = rows::vat_key(id);
+        for row in [
+            rows::put(rows::VATS, key.clone(), &row),
+            rows::put(rows::SOURCES, key.clone(), &sources),
+            rows::put(rows::COUNTERS, key, &counters),
+        ] {
+            out.push(Effect::Stage(Part::Row(row)));
+        }
+        let deployed = Deployed { name: row.name.clone(), id: id.0 };
+        let waiter = birth.waiter.take().expect("checked by the caller");
+        self.filling.born.push(Born { id, row, counters, deployed, waiter });
+        // Generation 0 never runs: no worker is told of this hand-over's apply.
+        self.filling.turns.push(Turns { vat: id, generation: 0, hand_over: 0, counters });
+        self.filling.is_empty = false;
+    }
+
+    /// The vat is durable: it exists from now on, and the calls that waited for it are let in.
+    pub(super) fn settle_in(
+        &mut self,
+        born: Born<W>,
+        ledger: &mut dyn Ledger,
+        out: &mut Vec<Effect<W>>,
+    ) -> Result<(), LedgerError> {
+        let Born { id, row, counters, deployed, waiter } = born;
+        self.names.insert(row.name.clone(), id);
+        let mut vat = Vat::new(id, row, counters);
+        vat.unapplied = 1;
+        vat.idle_since_ms = self.now_ms;
+        self.vats.insert(id, vat);
+        out.push(Effect::AnswerDeploy { waiter, answer: Ok(deployed) });
+        let callers = match self.births.get_mut(&id) {
+            Some(birth) => std::mem::take(&mut birth.callers),
+            None => Vec::new(),
+        };
+        self.births.remove(&id);
+        for (call, waiter) in callers {
+            self.on_call(call, waiter, ledger, out)?;
+        }
+        Ok(())
+    }
+
+    /// The first turn failed: nothing of the vat remains.
+    fn miscarry(&mut self, id: VatId, error: DeployError, out: &mut Vec<Effect<W>>) {
+        let Some(birth) = self.births.remove(&id) else { return };
+        if let Some(waiter) = birth.waiter {
+            out.push(Effect::AnswerDeploy { waiter, answer: Err(error) });
+        }
+        for (call, waiter) in birth.callers {
+            let nearest = self.nearest_names(&call.vat);
+            let error = crate::api::CallError::UnknownVat { name: call.vat, nearest };
+            out.push(Effect::AnswerCall { waiter, answer: Err(error) });
+        }
+    }
+
+    /// The worker of a first turn ended, or never started.
+    pub(super) fn on_birth_gone(&mut self, id: VatId, why: &str, out: &mut Vec<Effect<W>>) {
+        let waits = self.births.get(&id).is_some_and(|birth| birth.waiter.is_some());
+        if waits {
+            let error = DeployError::Host(format!("the worker of the start function {why}"));
+            self.miscarry(id, error, out);
+        }
+    }
+}
+
+/// How a worker's end is told to people.
+pub(super) fn describe(death: Death) -> String {
+    match death {
+        Death::Killed => "was killed".to_owned(),
+        Death::Signal(signal) => format!("died of signal {signal}"),
+        Death::Exit(crate::protocol::EXIT_HEAP_LIMIT) => "reached the vat's heap limit".to_owned(),
+        Death::Exit(code) => format!("ended with status {code}"),
+    }
+}
+
+fn checked<W>(
+    hand_over: HandOver,
+    birth: &Birth<W>,
+) -> Result<(Checked, Option<Outcome>), String> {
+    let open = HashMap::new();
+    let expected = Expected {
+        generation: birth.generation,
+        number: 0,
+        handed_turn: 0,
+        last_turn: FIRST_TURN,
+        open: &open,
+        page_limit: birth.page_limit,
+    };
+    let mut checked = check(hand_over, &expected)
+        .map_err(|violation| format!("the worker broke the rules: {violation}"))?;
+    let outcome = checked.replies.pop().map(|reply| reply.outcome);
+    Ok((checked, outcome))
+}
+
+fn never_settles() -> DeployError {
+    DeployError::Program {
+        name: "Error".to_owned(),
+        message: "the start function (or init) returned a promise that nothing is left to settle"
+            .to_owned(),
+        stack: String::new(),
+    }
+}

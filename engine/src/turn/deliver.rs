@@ -1,0 +1,266 @@
+//! Turns to workers, hand-overs back, frames to the disk and their outputs out.
+//!
+//! Promises: see `turn`'s rules. Everything of an accepted hand-over is staged before the next event
+//! is looked at, so frames take hand-overs in the order received (J8).
+
+use kenvat_store::{Part, VatId};
+
+use super::check::{Checked, Expected, check};
+use super::event::{Effect, Ledger, LedgerError};
+use super::frame::{Frame, Slot, Turns};
+use super::limits::{GROUP_BYTES_MAX, GROUP_TURNS_MAX};
+use super::rows::{self, CountersRow, Settled};
+use super::vat::{RequestNo, Run, Vat};
+use super::Core;
+use crate::protocol::{Delivery, FromWorker, HandOver, Message, PROTOCOL_VERSION, Reply, ToWorker};
+
+impl<W> Core<W> {
+    /// Sends a running worker what waits for it, and asks for a hand-over where one is of use.
+    pub(super) fn deliver(&mut self, id: VatId, out: &mut Vec<Effect<W>>) {
+        let slot_free = matches!(self.slot, Slot::Free);
+        let now_ms = self.now_ms;
+        let Some(vat) = self.vats.get_mut(&id) else { return };
+        let Run::Awake { generation, .. } = vat.run else { return };
+        let single = vat.single_steps();
+        let mut turns = Vec::new();
+        if vat.sleepers.is_empty() {
+            let room = if single { 1 } else { GROUP_TURNS_MAX };
+            let mut bytes: usize = vat.delivered.iter().map(|no| self.requests[no].bytes()).sum();
+            while vat.delivered.len() < room
+                && let Some(no) = vat.queue.front().copied()
+            {
+                let request = self.requests.get_mut(&no).expect("queued requests are under way");
+                if !vat.delivered.is_empty() && bytes + request.bytes() > GROUP_BYTES_MAX {
+                    break;
+                }
+                bytes += request.bytes();
+                vat.queue.pop_front();
+                vat.queue_bytes -= request.bytes();
+                vat.delivered.push_back(no);
+                self.turns_out += 1;
+                let turn = vat.last_turn();
+                let message = Message::Call {
+                    request: turn,
+                    method: request.method.clone(),
+                    args: request.args.clone(),
+                };
+                let time_ms = *request.time_ms.get_or_insert(now_ms);
+                turns.push(Delivery { turn, time_ms, message });
+            }
+        }
+        let ask = !vat.asked && !vat.delivered.is_empty() && (slot_free || single);
+        if turns.is_empty() && !ask {
+            return;
+        }
+        vat.idle_since_ms = now_ms;
+        vat.asked |= ask;
+        if let Some(number) = vat.applied_untold.take() {
+            out.push(send(id, generation, ToWorker::Applied { number }));
+        }
+        let message = if turns.is_empty() {
+            ToWorker::HandOver
+        } else {
+            ToWorker::Deliver { turns, hand_over: ask }
+        };
+        out.push(send(id, generation, message));
+    }
+
+    pub(super) fn on_message(
+        &mut self,
+        id: VatId,
+        generation: u64,
+        message: FromWorker,
+        ledger: &mut dyn Ledger,
+        out: &mut Vec<Effect<W>>,
+    ) -> Result<(), LedgerError> {
+        if self.births.contains_key(&id) {
+            return self.on_birth_message(id, generation, message, out);
+        }
+        // Older generations are ignored: their process is dead or being ended (T1).
+        let current = self.vats.get(&id).is_some_and(|vat| vat.is_current(generation));
+        if !current {
+            return Ok(());
+        }
+        match message {
+            FromWorker::Ready { generation: named, protocol, .. } => {
+                if named != generation || protocol != PROTOCOL_VERSION {
+                    let why = format!("it speaks protocol {protocol} as generation {named}");
+                    return self.on_lie(id, generation, why, out);
+                }
+                self.on_ready(id, generation, out);
+                Ok(())
+            }
+            FromWorker::HandOver(hand_over) => {
+                self.on_hand_over(id, generation, hand_over, ledger, out)
+            }
+        }
+    }
+
+    fn on_hand_over(
+        &mut self,
+        id: VatId,
+        generation: u64,
+        hand_over: HandOver,
+        ledger: &mut dyn Ledger,
+        out: &mut Vec<Effect<W>>,
+    ) -> Result<(), LedgerError> {
+        let vat = self.vat_mut(id);
+        if hand_over.generation != generation {
+            let why = format!("a hand-over of generation {}", hand_over.generation);
+            return self.on_lie(id, generation, why, out);
+        }
+        let expected = Expected {
+            generation,
+            number: vat.hand_over,
+            handed_turn: vat.handed_turn,
+            last_turn: vat.last_turn(),
+            open: &vat.open,
+            page_limit: vat.row.page_limit,
+        };
+        match check(hand_over, &expected) {
+            Ok(checked) => self.accept(id, generation, checked, ledger, out),
+            Err(violation) => self.on_lie(id, generation, violation.to_string(), out),
+        }
+    }
+
+    /// Stages everything of a hand-over that passed T1.
+    fn accept(
+        &mut self,
+        id: VatId,
+        generation: u64,
+        checked: Checked,
+        ledger: &mut dyn Ledger,
+        out: &mut Vec<Effect<W>>,
+    ) -> Result<(), LedgerError> {
+        let Checked { number, last_turn, replies, log, used_pages, delta } = checked;
+        let vat = self.vat_mut(id);
+        let first = vat.handed_turn + 1;
+        let consumed = usize::try_from(last_turn - vat.handed_turn).expect("checked: in the group");
+        let consumed: Vec<RequestNo> = vat.delivered.drain(..consumed).collect();
+        self.turns_out -= consumed.len();
+        let vat = self.vat_mut(id);
+        vat.handed_turn = last_turn;
+        vat.hand_over = number;
+        vat.asked = false;
+        vat.deaths = 0;
+        if !delta.is_empty() {
+            out.push(Effect::Stage(Part::Heap { vat: id, delta }));
+        }
+        if !log.is_empty() {
+            out.push(Effect::Stage(Part::Log { vat: id, bytes: log }));
+        }
+        self.count_turns(id, generation, number, CountersRow { turns: last_turn, used_pages }, out);
+        self.settle_replies(id, first, &consumed, replies, ledger, out)?;
+        self.touch(id);
+        Ok(())
+    }
+
+    fn settle_replies(
+        &mut self,
+        id: VatId,
+        first: u64,
+        consumed: &[RequestNo],
+        replies: Vec<Reply>,
+        ledger: &mut dyn Ledger,
+        out: &mut Vec<Effect<W>>,
+    ) -> Result<(), LedgerError> {
+        let mut answered = vec![false; consumed.len()];
+        for Reply { request, outcome } in replies {
+            let here = request.checked_sub(first).and_then(|at| usize::try_from(at).ok());
+            let no = match here {
+                Some(at) if at < consumed.len() => {
+                    answered[at] = true;
+                    consumed[at]
+                }
+                _ => {
+                    let row = rows::delete(rows::OPEN, rows::open_key(id, request));
+                    out.push(Effect::Stage(Part::Row(row)));
+                    self.vat_mut(id).open.remove(&request).expect("checked: open")
+                }
+            };
+            self.settle(no, Settled::from_outcome(outcome), ledger, out)?;
+        }
+        for (at, no) in consumed.iter().enumerate().filter(|(at, _)| !answered[*at]) {
+            self.open(id, first + at as u64, *no, out);
+        }
+        Ok(())
+    }
+
+    /// Notes in the frame being filled that the vat has come this far.
+    pub(super) fn count_turns(
+        &mut self,
+        vat: VatId,
+        generation: u64,
+        hand_over: u64,
+        counters: CountersRow,
+        out: &mut Vec<Effect<W>>,
+    ) {
+        let row = rows::put(rows::COUNTERS, rows::vat_key(vat), &counters);
+        out.push(Effect::Stage(Part::Row(row)));
+        self.filling.turns.push(Turns { vat, generation, hand_over, counters });
+        self.filling.is_empty = false;
+        self.vat_mut(vat).unapplied += 1;
+    }
+
+    /// The frame is durable: what waited for it leaves.
+    pub(super) fn on_committed(
+        &mut self,
+        ledger: &mut dyn Ledger,
+        out: &mut Vec<Effect<W>>,
+    ) -> Result<(), LedgerError> {
+        let slot = std::mem::replace(&mut self.slot, Slot::Free);
+        let Slot::Syncing(mut frame) = slot else {
+            panic!("a commit nobody asked for");
+        };
+        for no in &frame.settled {
+            self.tell(*no, out);
+        }
+        for Turns { vat, counters, .. } in &frame.turns {
+            if let Some(vat) = self.vats.get_mut(vat) {
+                vat.committed = *counters;
+            }
+        }
+        for id in std::mem::take(&mut frame.terminated) {
+            self.bury(id, out);
+        }
+        for born in std::mem::take(&mut frame.born) {
+            self.settle_in(born, ledger, out)?;
+        }
+        self.slot = Slot::Applying(frame);
+        Ok(())
+    }
+
+    /// The frame's heap changes are in the images: the slot is free, workers may forget their copies.
+    pub(super) fn on_applied(&mut self) -> Result<(), LedgerError> {
+        let slot = std::mem::replace(&mut self.slot, Slot::Free);
+        let Slot::Applying(Frame { settled, turns, .. }) = slot else {
+            panic!("an apply nobody asked for");
+        };
+        for no in settled {
+            self.forget(no);
+        }
+        for Turns { vat: id, generation, hand_over, .. } in turns {
+            let Some(vat) = self.vats.get_mut(&id) else { continue };
+            vat.unapplied -= 1;
+            if vat.is_current(generation) {
+                vat.applied_untold = Some(hand_over);
+            }
+            self.touch(id);
+        }
+        // The slot is free now: whoever ran ahead meanwhile may hand over.
+        let waiting: Vec<VatId> = self.vats.values().filter(|v| runs_ahead(v)).map(|v| v.id).collect();
+        for id in waiting {
+            self.touch(id);
+        }
+        Ok(())
+    }
+}
+
+/// Whether a worker has turns it was not asked to hand over.
+fn runs_ahead<W>(vat: &Vat<W>) -> bool {
+    !vat.delivered.is_empty() && !vat.asked
+}
+
+fn send<W>(vat: VatId, generation: u64, message: ToWorker) -> Effect<W> {
+    Effect::SendToWorker { vat, generation, message }
+}

@@ -1,0 +1,84 @@
+//! What happens to the core, and what the core wants done: plain data.
+//!
+//! `W` is whatever the shell needs to answer somebody who waits; the core only keeps it and gives it
+//! back. A simulation uses a number there.
+
+use kenvat_store::{Part, VatId};
+
+use crate::api::{Call, CallError, Deploy, DeployError, Deployed, RequestKey};
+use crate::protocol::{FromWorker, ToWorker};
+
+/// Something that happened.
+#[derive(Debug)]
+pub enum Event<W> {
+    Call { call: Call, waiter: W },
+    /// What became of this key? Runs nothing.
+    Ask { key: RequestKey, waiter: W },
+    Deploy { deploy: Deploy, waiter: W },
+    Sleep { vat: String, waiter: W },
+    Wake { vat: String, waiter: W },
+    Terminate { vat: String, waiter: W },
+    /// A whole message of a worker, decoded.
+    FromWorker { vat: VatId, generation: u64, message: FromWorker },
+    /// A worker sent bytes that are no message. It is ended like one that lied.
+    WorkerUnintelligible { vat: VatId, generation: u64, why: String },
+    /// The process is reaped, and everything whole that it had sent was handed in before.
+    WorkerGone { vat: VatId, generation: u64, death: Death },
+    /// The worker could not be started: its image is damaged, say.
+    WorkerNotStarted { vat: VatId, generation: u64, why: String },
+    /// The frame that was being committed is durable.
+    Committed,
+    /// The durable frame's heap changes are in the images.
+    Applied,
+    /// Time went by.
+    Tick,
+}
+
+/// How a worker ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Death {
+    /// By the host's own hand, or an operator's SIGKILL: says nothing about the message it ran.
+    Killed,
+    /// A fatal signal of its own making: SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT, SIGSYS.
+    Signal(i32),
+    Exit(i32),
+}
+
+/// Something the core wants done, in the order given.
+#[derive(Debug)]
+pub enum Effect<W> {
+    /// Start a worker on the vat's image.
+    StartWorker { vat: VatId, generation: u64 },
+    /// Start a worker on a copy of the genesis image: the vat is being born and has no image yet.
+    StartBirth { vat: VatId, generation: u64, page_limit: u32 },
+    SendToWorker { vat: VatId, generation: u64, message: ToWorker },
+    /// End the process; `WorkerGone` follows when it is reaped.
+    KillWorker { vat: VatId, generation: u64 },
+    /// Put this into the frame being filled.
+    Stage(Part),
+    /// Make the staged frame durable; `Committed` follows, and after the core's answers to it are
+    /// out, the frame is applied and `Applied` follows. Never asked for while one is under way.
+    Commit,
+    AnswerCall { waiter: W, answer: Result<String, CallError> },
+    AnswerAsk { waiter: W, answer: Result<Option<String>, CallError> },
+    AnswerDeploy { waiter: W, answer: Result<Deployed, DeployError> },
+    AnswerDone { waiter: W, answer: Result<(), CallError> },
+}
+
+/// Committed rows, read only. The core asks it for what it does not keep in memory.
+pub trait Ledger {
+    fn get(&self, table: u8, key: &[u8]) -> Result<Option<Vec<u8>>, LedgerError>;
+    /// A number no vat ever had.
+    fn next_vat_id(&mut self) -> VatId;
+}
+
+/// The store could not be read; the engine stops.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct LedgerError(pub String);
+
+impl From<super::rows::RowError> for LedgerError {
+    fn from(error: super::rows::RowError) -> LedgerError {
+        LedgerError(error.to_string())
+    }
+}

@@ -1,0 +1,60 @@
+//! Every limit of the engine's host side, each with its name, in one table.
+
+use crate::api::Limit;
+
+/// Bytes of one call's method and arguments.
+pub const CALL_BYTES_MAX: usize = 16 << 20;
+/// Bytes of a method's name.
+pub const METHOD_BYTES_MAX: usize = 1024;
+/// Bytes of a deployment's sources together.
+pub const SOURCE_BYTES_MAX: usize = 16 << 20;
+/// Requests that wait for one vat.
+pub const QUEUE_REQUESTS_MAX: usize = 10_000;
+/// Bytes of the requests that wait for one vat.
+pub const QUEUE_BYTES_MAX: usize = 64 << 20;
+/// Requests of one vat that are consumed and whose promise is pending.
+pub const OPEN_REQUESTS_MAX: usize = 100_000;
+/// Turns a worker may run ahead of its last hand-over: bounds what a death makes run again.
+pub const GROUP_TURNS_MAX: usize = 1_024;
+/// Bytes of the messages of those turns, unless one message alone is larger.
+pub const GROUP_BYTES_MAX: usize = 24 << 20;
+/// Bytes a turn may send: replies and log lines together (J7).
+pub const SENT_BYTES_MAX: usize = 64 << 20;
+/// Bytes of a hand-over's heap delta (J7).
+pub const DELTA_BYTES_MAX: usize = 64 << 20;
+/// Bytes of answers kept for one client.
+pub const ANSWER_BYTES_MAX: u64 = 64 << 20;
+/// Answers kept for one client.
+pub const ANSWERS_MAX: u64 = 100_000;
+/// Ids of one client that are remembered after their answer was dropped.
+pub const ANSWERS_GONE_MAX: u64 = 1_000_000;
+/// Deaths of a worker over one message before the message is answered with an error (T3).
+pub const POISON_DEATHS: u32 = 3;
+/// Deaths of a worker before it took any message, after which the vat is broken (T3).
+pub const START_DEATHS: u32 = 3;
+
+/// The table `kenvat limits` shows, for the parts of it that are the same for every vat.
+pub fn table() -> Vec<Limit> {
+    let row = |name, value, unit, meaning| Limit {
+        name,
+        value,
+        unit,
+        set_by: "default".to_owned(),
+        meaning,
+    };
+    vec![
+        row("message", CALL_BYTES_MAX as u64, "bytes", "method and arguments of one call"),
+        row("method", METHOD_BYTES_MAX as u64, "bytes", "a method's name"),
+        row("source", SOURCE_BYTES_MAX as u64, "bytes", "all files of one deployment"),
+        row("waiting", QUEUE_REQUESTS_MAX as u64, "requests", "calls that wait for one vat"),
+        row("waiting-bytes", QUEUE_BYTES_MAX as u64, "bytes", "calls that wait for one vat"),
+        row("open", OPEN_REQUESTS_MAX as u64, "requests", "calls of one vat whose promise is pending"),
+        row("group", GROUP_TURNS_MAX as u64, "turns", "turns run ahead of a hand-over"),
+        row("sent", SENT_BYTES_MAX as u64, "bytes", "what a hand-over answers and logs"),
+        row("delta", DELTA_BYTES_MAX as u64, "bytes", "heap change of one hand-over"),
+        row("answers", ANSWERS_MAX, "answers", "answers kept for one client"),
+        row("answer-bytes", ANSWER_BYTES_MAX, "bytes", "answers kept for one client"),
+        row("ids", ANSWERS_GONE_MAX, "ids", "ids of one client remembered without their answer"),
+        row("poison", u64::from(POISON_DEATHS), "deaths", "worker deaths before a message is refused"),
+    ]
+}

@@ -1,0 +1,273 @@
+//! The pure core of a host: turn loop, commit pipeline, output gate, sleeping and waking.
+//!
+//! Events in, effects out; no I/O, no clock, no chance: [`Core::handle`] is given what happened and
+//! when, and appends what is to be done. Rules:
+//! - at most one frame is being committed; the next fills meanwhile (architecture 5);
+//! - a worker hands over when the frame slot is free, else it runs on;
+//! - what a turn lets out waits in its frame until that is durable (T4);
+//! - hand-overs enter frames in the order received, none is skipped (J8).
+//!
+//! Files: `event` what comes in and goes out; `vat` one vat's state; `check` T1; `frame` the gate;
+//! `requests` calls, keys and their answers; `answers` what is kept for clients; `deliver` turns to
+//! workers and back; `birth` deployment; `life` start, death, sleep, termination; `rows` the catalog;
+//! `limits` the numbers.
+
+mod answers;
+mod birth;
+mod check;
+mod deliver;
+pub mod event;
+mod frame;
+mod life;
+pub mod limits;
+mod requests;
+pub mod rows;
+mod vat;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use kenvat_store::{EngineHash, VatId};
+
+pub use self::check::Violation;
+use self::answers::Answers;
+use self::birth::Birth;
+use self::event::{Effect, Event, Ledger, LedgerError};
+use self::frame::{Frame, Slot};
+use self::requests::Request;
+use self::rows::{CountersRow, OpenRow, VatRow};
+use self::vat::{RequestNo, Run, Vat};
+use crate::api::{RequestKey, VatState};
+
+/// What the core is told once.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    pub engine: EngineHash,
+    /// Pages a new vat's heap may grow to.
+    pub page_limit: u32,
+    /// An idle vat sleeps after this many milliseconds; `None` never.
+    pub sleep_after_ms: Option<u64>,
+}
+
+/// What the catalog holds when the host starts.
+#[derive(Debug, Default)]
+pub struct Loaded {
+    pub vats: Vec<LoadedVat>,
+    pub open: Vec<(VatId, u64, OpenRow)>,
+}
+
+/// One vat of the catalog.
+#[derive(Debug)]
+pub struct LoadedVat {
+    pub id: VatId,
+    pub row: VatRow,
+    pub counters: CountersRow,
+    /// Why it cannot run, where recovery found damage.
+    pub damage: Option<String>,
+}
+
+/// The state of all vats of a host. `W` is how the shell answers somebody who waits.
+#[derive(Debug)]
+pub struct Core<W> {
+    settings: Settings,
+    now_ms: i64,
+    vats: HashMap<VatId, Vat<W>>,
+    names: BTreeMap<String, VatId>,
+    births: HashMap<VatId, Birth<W>>,
+    requests: HashMap<RequestNo, Request<W>>,
+    keys: HashMap<RequestKey, RequestNo>,
+    next_request: RequestNo,
+    next_generation: u64,
+    answers: Answers,
+    filling: Frame<W>,
+    slot: Slot<W>,
+    /// Turns delivered and not handed over, over all vats.
+    turns_out: usize,
+    /// Vats something happened to since the last `flush`, in order.
+    touched: Vec<VatId>,
+    touched_set: HashSet<VatId>,
+}
+
+impl<W> Core<W> {
+    /// A core that goes on from what the catalog holds.
+    pub fn new(settings: Settings, loaded: Loaded, now_ms: i64) -> Core<W> {
+        let mut core = Core {
+            settings,
+            now_ms,
+            vats: HashMap::new(),
+            names: BTreeMap::new(),
+            births: HashMap::new(),
+            requests: HashMap::new(),
+            keys: HashMap::new(),
+            next_request: 1,
+            next_generation: 1,
+            answers: Answers::default(),
+            filling: Frame::default(),
+            slot: Slot::Free,
+            turns_out: 0,
+            touched: Vec::new(),
+            touched_set: HashSet::new(),
+        };
+        for LoadedVat { id, row, counters, damage } in loaded.vats {
+            core.names.insert(row.name.clone(), id);
+            let mut vat = Vat::new(id, row, counters);
+            if let Some(why) = damage {
+                vat.last_error = Some(why.clone());
+                vat.run = Run::Broken(why);
+            }
+            core.vats.insert(id, vat);
+        }
+        for (vat, turn, row) in loaded.open {
+            core.load_open(vat, turn, row);
+        }
+        core
+    }
+
+    /// Takes in one event. `flush` must follow before the shell waits again.
+    pub fn handle(
+        &mut self,
+        now_ms: i64,
+        event: Event<W>,
+        ledger: &mut dyn Ledger,
+        out: &mut Vec<Effect<W>>,
+    ) -> Result<(), LedgerError> {
+        // A clock that steps back does not: turns of one vat never see time run backwards within
+        // one life of the host.
+        self.now_ms = self.now_ms.max(now_ms);
+        match event {
+            Event::Call { call, waiter } => self.on_call(call, waiter, ledger, out),
+            Event::Ask { key, waiter } => self.on_ask(key, waiter, ledger, out),
+            Event::Deploy { deploy, waiter } => self.on_deploy(deploy, waiter, ledger, out),
+            Event::Sleep { vat, waiter } => self.on_sleep(&vat, waiter, out),
+            Event::Wake { vat, waiter } => self.on_wake(&vat, waiter, out),
+            Event::Terminate { vat, waiter } => self.on_terminate(&vat, waiter, out),
+            Event::FromWorker { vat, generation, message } => {
+                self.on_message(vat, generation, message, ledger, out)
+            }
+            Event::WorkerUnintelligible { vat, generation, why } => {
+                self.on_lie(vat, generation, why, out)
+            }
+            Event::WorkerGone { vat, generation, death } => {
+                self.on_gone(vat, generation, death, ledger, out)
+            }
+            Event::WorkerNotStarted { vat, generation, why } => {
+                self.on_not_started(vat, generation, why, out)
+            }
+            Event::Committed => self.on_committed(ledger, out),
+            Event::Applied => self.on_applied(),
+            Event::Tick => self.on_tick(),
+        }
+    }
+
+    /// Brings everything forward that the events since the last call made possible: commits,
+    /// deliveries, starts and ends of workers.
+    pub fn flush(
+        &mut self,
+        ledger: &mut dyn Ledger,
+        out: &mut Vec<Effect<W>>,
+    ) -> Result<(), LedgerError> {
+        let mut moved = Vec::new();
+        while !self.touched.is_empty() {
+            let touched = std::mem::take(&mut self.touched);
+            self.touched_set.clear();
+            for id in &touched {
+                self.advance_life(*id, ledger, out)?;
+            }
+            moved.extend(touched);
+        }
+        if matches!(self.slot, Slot::Free) && !self.filling.is_empty {
+            self.slot = Slot::Syncing(std::mem::take(&mut self.filling));
+            out.push(Effect::Commit);
+        }
+        for id in moved {
+            self.deliver(id, out);
+        }
+        Ok(())
+    }
+
+    /// When a `Tick` is wanted at the latest, in milliseconds since 1970.
+    pub fn next_tick_ms(&self) -> Option<i64> {
+        let after = i64::try_from(self.settings.sleep_after_ms?).unwrap_or(i64::MAX);
+        let awake = self.vats.values().filter(|vat| matches!(vat.run, Run::Awake { .. }));
+        awake.map(|vat| vat.idle_since_ms.saturating_add(after)).min()
+    }
+
+    /// The engine new vats are pinned to.
+    pub fn engine(&self) -> EngineHash {
+        self.settings.engine
+    }
+
+    /// Whether a worker runs turns that it has not handed over.
+    pub fn has_turns_out(&self) -> bool {
+        self.turns_out > 0
+    }
+
+    /// Whether anything is under way: a commit, a delivery, a birth.
+    pub fn is_quiet(&self) -> bool {
+        matches!(self.slot, Slot::Free)
+            && self.filling.is_empty
+            && self.births.is_empty()
+            && self.vats.values().all(|vat| vat.is_idle() || matches!(vat.run, Run::Broken(_)))
+    }
+
+    /// The vats with committed values, by name.
+    pub fn vats(&self) -> impl Iterator<Item = VatView<'_>> {
+        self.names.values().filter_map(|id| self.vats.get(id)).map(|vat| VatView {
+            id: vat.id,
+            row: &vat.row,
+            counters: vat.committed,
+            state: match &vat.run {
+                Run::Awake { .. } => VatState::Awake,
+                Run::Asleep | Run::Ending { .. } => VatState::Asleep,
+                Run::Broken(_) => VatState::Broken,
+            },
+            open_requests: vat.open.len() as u64,
+            last_error: vat.last_error.as_deref(),
+        })
+    }
+
+    /// The vat of that name, where it exists.
+    pub fn vat_id(&self, name: &str) -> Option<VatId> {
+        self.names.get(name).copied()
+    }
+
+    /// The name nearest to one that does not exist, nearest first.
+    pub fn nearest_names(&self, name: &str) -> Vec<String> {
+        nearest(name, self.names.keys().map(String::as_str))
+    }
+
+    fn touch(&mut self, vat: VatId) {
+        if self.touched_set.insert(vat) {
+            self.touched.push(vat);
+        }
+    }
+
+    /// The vat of this event, which the core itself named.
+    fn vat_mut(&mut self, id: VatId) -> &mut Vat<W> {
+        self.vats.get_mut(&id).expect("vats are removed only when nothing names them any more")
+    }
+}
+
+/// A vat as others may see it.
+#[derive(Clone, Debug)]
+pub struct VatView<'a> {
+    pub id: VatId,
+    pub row: &'a VatRow,
+    pub counters: CountersRow,
+    pub state: VatState,
+    pub open_requests: u64,
+    pub last_error: Option<&'a str>,
+}
+
+/// Names a person may have meant: at most three edits away, nearest first, at most three.
+fn nearest<'a>(meant: &str, names: impl Iterator<Item = &'a str>) -> Vec<String> {
+    const EDITS_MAX: usize = 3;
+    let mut found: Vec<(usize, &str)> = names
+        .map(|name| (strsim::damerau_levenshtein(meant, name), name))
+        .filter(|(edits, name)| *edits <= EDITS_MAX.min(name.len().max(2) / 2 + 1))
+        .collect();
+    found.sort();
+    found.into_iter().take(3).map(|(_, name)| name.to_owned()).collect()
+}

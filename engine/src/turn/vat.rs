@@ -1,0 +1,137 @@
+//! One vat as the core sees it: which process runs it, what waits, what is out, what is open.
+//!
+//! Invariants:
+//! - `handed_turn + delivered.len()` is the last turn number given out: turns have no gaps.
+//! - `delivered` holds what the worker was sent and has not handed over; if the worker dies, it goes
+//!   back to the head of `queue` in its order, and gets the same turn numbers and times again.
+//! - a new worker starts only when `unapplied` is zero: its image holds every accepted hand-over.
+
+use std::collections::{HashMap, VecDeque};
+
+use kenvat_store::VatId;
+
+use super::rows::{CountersRow, VatRow};
+
+/// Numbers a request within one life of the host.
+pub type RequestNo = u64;
+
+/// Which process runs the vat.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Run {
+    Asleep,
+    /// Started; `ready` once it said that its heap is mapped.
+    Awake { generation: u64, ready: bool },
+    /// Told to end; nothing it still sends counts.
+    Ending { generation: u64, why: Ending },
+    /// Not started any more in this life of the host.
+    Broken(String),
+}
+
+/// Why the host ends a worker.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ending {
+    Sleep,
+    Terminate,
+    /// It broke the rules of a hand-over: its message counts as having killed it.
+    Lied(String),
+}
+
+/// A vat.
+#[derive(Debug)]
+pub struct Vat<W> {
+    pub id: VatId,
+    pub row: VatRow,
+    pub run: Run,
+    pub queue: VecDeque<RequestNo>,
+    pub queue_bytes: usize,
+    pub delivered: VecDeque<RequestNo>,
+    pub handed_turn: u64,
+    /// Number of the last hand-over accepted from this generation.
+    pub hand_over: u64,
+    /// A hand-over was asked for and has not come yet.
+    pub asked: bool,
+    /// Up to which hand-over the image is, where the worker has not been told so yet.
+    pub applied_untold: Option<u64>,
+    /// Frames that hold something of this vat and are not applied yet.
+    pub unapplied: u32,
+    pub open: HashMap<u64, RequestNo>,
+    pub committed: CountersRow,
+    /// One turn a hand-over until this turn is past: a worker died with it outstanding.
+    pub single_until: u64,
+    /// Deaths over the message at the head, in single steps.
+    pub deaths: u32,
+    pub start_deaths: u32,
+    pub idle_since_ms: i64,
+    /// Idle for long enough to be put to sleep, unless something came meanwhile.
+    pub drowsy: bool,
+    pub sleepers: Vec<W>,
+    pub wakers: Vec<W>,
+    pub terminators: Vec<W>,
+    pub last_error: Option<String>,
+}
+
+impl<W> Vat<W> {
+    pub fn new(id: VatId, row: VatRow, committed: CountersRow) -> Vat<W> {
+        Vat {
+            id,
+            row,
+            run: Run::Asleep,
+            queue: VecDeque::new(),
+            queue_bytes: 0,
+            delivered: VecDeque::new(),
+            handed_turn: committed.turns,
+            hand_over: 0,
+            asked: false,
+            applied_untold: None,
+            unapplied: 0,
+            open: HashMap::new(),
+            committed,
+            single_until: 0,
+            deaths: 0,
+            start_deaths: 0,
+            idle_since_ms: 0,
+            drowsy: false,
+            sleepers: Vec::new(),
+            wakers: Vec::new(),
+            terminators: Vec::new(),
+            last_error: None,
+        }
+    }
+
+    /// The last turn number given out.
+    pub fn last_turn(&self) -> u64 {
+        self.handed_turn + self.delivered.len() as u64
+    }
+
+    /// Whether turns go one by one because a worker died among them.
+    pub fn single_steps(&self) -> bool {
+        self.handed_turn < self.single_until
+    }
+
+    pub fn is_terminating(&self) -> bool {
+        !self.terminators.is_empty()
+    }
+
+    /// Nothing waits, nothing is out, and the image is up to date.
+    pub fn is_idle(&self) -> bool {
+        self.queue.is_empty() && self.delivered.is_empty() && self.unapplied == 0
+    }
+
+    /// Whether the generation is the one that runs now and still counts.
+    pub fn is_current(&self, generation: u64) -> bool {
+        matches!(self.run, Run::Awake { generation: now, .. } if now == generation)
+    }
+
+    /// The worker is gone: what it had not handed over waits again, in its order. How many turns.
+    pub fn take_back(&mut self) -> usize {
+        let turns = self.delivered.len();
+        self.single_until = self.single_until.max(self.last_turn());
+        while let Some(request) = self.delivered.pop_back() {
+            self.queue.push_front(request);
+        }
+        self.asked = false;
+        self.applied_untold = None;
+        self.hand_over = 0;
+        turns
+    }
+}
