@@ -143,7 +143,14 @@ fn spans_are_refused_where_values_are_for_shape_and_size() {
             WrongEnd | TooLong(_) | TooDeep(_) | TooManyDigits(_) | TooLarge(_) | Truncated | Set
         );
         if of_shape {
-            assert!(children(bytes, &SMALL).is_err(), "{}", bytes.escape_ascii());
+            let refused = children(bytes, &SMALL).map_err(|error| error.kind);
+            // An atom and nothing at all are told apart from containers first.
+            let atom =
+                !bytes.starts_with(b"[") && !bytes.starts_with(b"{") && !bytes.starts_with(b"<");
+            match refused {
+                Err(NotAContainer) => assert!(atom, "{}", bytes.escape_ascii()),
+                other => assert_eq!(other, Err(kind), "{}", bytes.escape_ascii()),
+            }
         }
     }
     let error = |bytes: &[u8]| children(bytes, &SMALL).unwrap_err().kind;
@@ -267,6 +274,17 @@ fn a_writer_takes_one_value_and_only_values() {
     );
     assert_eq!(writer.begin_list(), Err(EncodeError::Unbalanced));
     assert_eq!(writer.finish(), Ok(b"[<1'a007+>t]".to_vec()));
+
+    // What is passed on counts like what is written: eight items, and no ninth.
+    let mut full = new();
+    full.begin_list().unwrap();
+    full.verbatim(b"{1\"a<1'bt>}").unwrap();
+    full.verbatim(b"[]").unwrap();
+    full.value(&Value::Bool(true)).unwrap();
+    assert_eq!(
+        full.value(&Value::Bool(true)),
+        Err(EncodeError::TooManyItems(8))
+    );
 
     let mut open = new();
     open.begin_list().unwrap();
