@@ -56,7 +56,9 @@ pub struct Deployed {
 pub fn check_name(name: &str) -> Result<(), String> {
     let legal = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
     let begins = name.chars().next().is_some_and(legal);
-    let goes_on = name.chars().all(|c| legal(c) || matches!(c, '.' | '_' | '-'));
+    let goes_on = name
+        .chars()
+        .all(|c| legal(c) || matches!(c, '.' | '_' | '-'));
     if begins && goes_on && name.len() <= NAME_BYTES_MAX {
         return Ok(());
     }
@@ -80,7 +82,10 @@ pub fn source_sha256(entry: &str, files: &[(String, String)]) -> String {
         hash.update(format!("\0{path}\0{}\0", text.len()).as_bytes());
         hash.update(text.as_bytes());
     }
-    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    hash.finalize()
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
 }
 
 /// Where a vat stands.
@@ -174,7 +179,12 @@ pub struct Limit {
 pub enum CallError {
     /// The vat's own code threw, or a promise it returned was rejected. Committed.
     #[error("{name}: {message}")]
-    Thrown { name: String, message: String, stack: String, nearest: Vec<String> },
+    Thrown {
+        name: String,
+        message: String,
+        stack: String,
+        nearest: Vec<String>,
+    },
     /// No vat has that name. Ran no turn.
     #[error("no vat is called `{name}`")]
     UnknownVat { name: String, nearest: Vec<String> },
@@ -215,7 +225,11 @@ pub enum DeployError {
     BadRequest(String),
     /// The program did not parse, or its start function threw.
     #[error("{name}: {message}")]
-    Program { name: String, message: String, stack: String },
+    Program {
+        name: String,
+        message: String,
+        stack: String,
+    },
     #[error("{0}")]
     Host(String),
 }
@@ -232,5 +246,8 @@ pub enum StartError {
     #[error("the worker executable could not be prepared: {0}")]
     Worker(String),
     #[error("{context}: {source}")]
-    Io { context: String, source: std::io::Error },
+    Io {
+        context: String,
+        source: std::io::Error,
+    },
 }

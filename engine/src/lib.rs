@@ -10,6 +10,8 @@
 //! `shell/` the threads, sockets and processes around it; `js/` beside `src` the library that stands
 //! in the genesis image.
 
+#![deny(unsafe_code)]
+
 pub mod protocol;
 
 #[cfg(feature = "host")]
@@ -19,3 +21,11 @@ pub mod api;
 pub mod shell;
 #[cfg(feature = "host")]
 pub mod turn;
+
+// The heap half is also compiled into the crate's own tests: it needs neither QuickJS nor a worker.
+#[cfg(any(feature = "worker", test))]
+pub mod worker;
+#[cfg(feature = "host")]
+mod worker_bytes;
+#[cfg(feature = "host")]
+pub use worker_bytes::WORKER;

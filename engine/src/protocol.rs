@@ -39,7 +39,10 @@ pub enum ToWorker {
     Start(Start),
     /// Run these turns in order. With `hand_over`, hand over when the last of them is done;
     /// otherwise go on, and hand over when asked.
-    Deliver { turns: Vec<Delivery>, hand_over: bool },
+    Deliver {
+        turns: Vec<Delivery>,
+        hand_over: bool,
+    },
     /// Hand over now everything run since the last hand-over. A worker that has run nothing since
     /// answers nothing.
     HandOver,
@@ -109,7 +112,11 @@ pub struct Program {
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub enum FromWorker {
     /// The heap is mapped and the worker waits for turns.
-    Ready { generation: u64, protocol: u32, tracker: TrackerKind },
+    Ready {
+        generation: u64,
+        protocol: u32,
+        tracker: TrackerKind,
+    },
     /// What happened since the last hand-over.
     HandOver(HandOver),
 }
@@ -195,7 +202,9 @@ pub fn encode<T: Encode>(message: &T, out: &mut Vec<u8>) {
 
 /// The length of the frame that begins `bytes`, header included, once enough is there to tell.
 pub fn frame_length(bytes: &[u8], limit: usize) -> Result<Option<usize>, CodecError> {
-    let Some(header) = bytes.first_chunk::<4>() else { return Ok(None) };
+    let Some(header) = bytes.first_chunk::<4>() else {
+        return Ok(None);
+    };
     let found = u32::from_le_bytes(*header) as usize;
     if found > limit {
         return Err(CodecError::TooLong { found, limit });
@@ -226,7 +235,11 @@ mod tests {
             turns: vec![Delivery {
                 turn: 7,
                 time_ms: -1,
-                message: Message::Call { request: 3, method: "m".into(), args: "[1]".into() },
+                message: Message::Call {
+                    request: 3,
+                    method: "m".into(),
+                    args: "[1]".into(),
+                },
             }],
             hand_over: true,
         };
@@ -251,9 +264,15 @@ mod tests {
         let mut bytes = Vec::new();
         encode(&ToWorker::HandOver, &mut bytes);
         bytes.push(0);
-        assert!(matches!(decode::<ToWorker>(&bytes[4..]), Err(CodecError::Trailing(1))));
+        assert!(matches!(
+            decode::<ToWorker>(&bytes[4..]),
+            Err(CodecError::Trailing(1))
+        ));
         // Variant Deliver, then a vector said to hold 2^60 turns.
         let forged = [1, 253, 0, 0, 0, 0, 0, 0, 0, 16];
-        assert!(matches!(decode::<ToWorker>(&forged), Err(CodecError::Malformed(_))));
+        assert!(matches!(
+            decode::<ToWorker>(&forged),
+            Err(CodecError::Malformed(_))
+        ));
     }
 }

@@ -30,8 +30,11 @@ impl Run {
     pub(super) fn wait(&mut self) -> Result<(), Fatal> {
         let timeout = self.patience();
         let mut ready = Vec::with_capacity(EVENTS_A_WAIT);
-        let waited =
-            epoll::wait(&self.epoll, rustix::buffer::spare_capacity(&mut ready), timeout.as_ref());
+        let waited = epoll::wait(
+            &self.epoll,
+            rustix::buffer::spare_capacity(&mut ready),
+            timeout.as_ref(),
+        );
         match waited {
             Ok(_) | Err(rustix::io::Errno::INTR) => {}
             Err(error) => return Err(Fatal::Io(error.into())),
@@ -50,13 +53,22 @@ impl Run {
     fn patience(&self) -> Option<Timespec> {
         let tick = self.core.next_tick_ms().map(|due| due - now_ms());
         // A stopping host looks at its patience now and then.
-        let due = if self.stopping.is_some() { Some(tick.unwrap_or(100).min(100)) } else { tick };
+        let due = if self.stopping.is_some() {
+            Some(tick.unwrap_or(100).min(100))
+        } else {
+            tick
+        };
         let ms = due?.max(0);
-        Some(Timespec { tv_sec: ms / 1000, tv_nsec: (ms % 1000) * 1_000_000 })
+        Some(Timespec {
+            tv_sec: ms / 1000,
+            tv_nsec: (ms % 1000) * 1_000_000,
+        })
     }
 
     fn on_socket(&mut self, generation: u64) {
-        let Some((_, worker)) = self.workers.get_mut(&generation) else { return };
+        let Some((_, worker)) = self.workers.get_mut(&generation) else {
+            return;
+        };
         if worker.hear() == Heard::End {
             // Its end is told by the process's own descriptor; until then the socket is silent.
             let _ = epoll::delete(&self.epoll, worker.socket());
@@ -68,17 +80,27 @@ impl Run {
     }
 
     fn take_messages(&mut self, generation: u64) {
-        let Some((vat, worker)) = self.workers.get_mut(&generation) else { return };
+        let Some((vat, worker)) = self.workers.get_mut(&generation) else {
+            return;
+        };
         let vat = *vat;
         loop {
             match worker.take() {
                 Ok(Some(message)) => {
-                    self.events.push_back(Event::FromWorker { vat, generation, message });
+                    self.events.push_back(Event::FromWorker {
+                        vat,
+                        generation,
+                        message,
+                    });
                 }
                 Ok(None) => return,
                 Err(error) => {
                     let why = error.to_string();
-                    let event = Event::WorkerUnintelligible { vat, generation, why };
+                    let event = Event::WorkerUnintelligible {
+                        vat,
+                        generation,
+                        why,
+                    };
                     self.events.push_back(event);
                     // Nothing after it can be told apart: the process goes.
                     worker.kill();
@@ -94,12 +116,18 @@ impl Run {
             while worker.hear() == Heard::Bytes {}
         }
         self.take_messages(generation);
-        let Some((vat, mut worker)) = self.workers.remove(&generation) else { return Ok(()) };
+        let Some((vat, mut worker)) = self.workers.remove(&generation) else {
+            return Ok(());
+        };
         let (death, last_words) = worker.reap()?;
         if !last_words.is_empty() {
             eprintln!("kenvat: the worker of vat {vat} said: {last_words}");
         }
-        self.events.push_back(Event::WorkerGone { vat, generation, death });
+        self.events.push_back(Event::WorkerGone {
+            vat,
+            generation,
+            death,
+        });
         Ok(())
     }
 
@@ -109,14 +137,21 @@ impl Run {
         generations.sort_unstable();
         generations.dedup();
         for generation in generations {
-            let Some((_, worker)) = self.workers.get_mut(&generation) else { continue };
+            let Some((_, worker)) = self.workers.get_mut(&generation) else {
+                continue;
+            };
             let was_blocked = worker.blocked;
             worker.blocked = worker.send();
             if worker.blocked != was_blocked {
                 let mut interest = epoll::EventFlags::IN;
                 interest.set(epoll::EventFlags::OUT, worker.blocked);
                 // Fails where the socket is no longer watched: the process is ending.
-                let _ = epoll::modify(&self.epoll, worker.socket(), socket_mark(generation), interest);
+                let _ = epoll::modify(
+                    &self.epoll,
+                    worker.socket(),
+                    socket_mark(generation),
+                    interest,
+                );
             }
         }
         Ok(())
@@ -125,22 +160,40 @@ impl Run {
     pub(super) fn start_worker(&mut self, vat: VatId, generation: u64) {
         let started = self.try_start(vat, generation);
         if let Err(why) = started {
-            self.events.push_back(Event::WorkerNotStarted { vat, generation, why });
+            self.events.push_back(Event::WorkerNotStarted {
+                vat,
+                generation,
+                why,
+            });
         }
     }
 
     fn try_start(&mut self, vat: VatId, generation: u64) -> Result<(), String> {
         let view = self.core.vats().find(|view| view.id == vat);
         let row = view.map(|view| view.row.clone()).ok_or("the vat is gone")?;
-        let image = self.disk.store.image(vat).map_err(|error| error.to_string())?;
+        let image = self
+            .disk
+            .store
+            .image(vat)
+            .map_err(|error| error.to_string())?;
         let image: File = image.into();
-        self.spawn(vat, generation, EngineHash(row.engine), image, row.page_limit)
+        self.spawn(
+            vat,
+            generation,
+            EngineHash(row.engine),
+            image,
+            row.page_limit,
+        )
     }
 
     pub(super) fn start_birth(&mut self, vat: VatId, generation: u64, page_limit: u32) {
         let started = self.try_birth(vat, generation, page_limit);
         if let Err(why) = started {
-            self.events.push_back(Event::WorkerNotStarted { vat, generation, why });
+            self.events.push_back(Event::WorkerNotStarted {
+                vat,
+                generation,
+                why,
+            });
         }
     }
 
@@ -161,13 +214,17 @@ impl Run {
         page_limit: u32,
     ) -> Result<(), String> {
         if !self.engines.contains_key(&engine) {
-            let bytes = self.disk.store.engine(engine).map_err(|error| error.to_string())?;
+            let bytes = self
+                .disk
+                .store
+                .engine(engine)
+                .map_err(|error| error.to_string())?;
             let sealed = Executable::seal(&bytes).map_err(|error| error.to_string())?;
             self.engines.insert(engine, sealed);
         }
         let executable = &self.engines[&engine];
-        let mut worker =
-            Worker::spawn(executable, image).map_err(|error| format!("start its worker: {error}"))?;
+        let mut worker = Worker::spawn(executable, image)
+            .map_err(|error| format!("start its worker: {error}"))?;
         worker.queue(&ToWorker::Start(Start {
             protocol: PROTOCOL_VERSION,
             generation,

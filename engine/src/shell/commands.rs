@@ -5,9 +5,7 @@ use std::time::Instant;
 
 use super::engine::{Answerer, Command};
 use super::run::{COMMANDS_A_ROUND, Run, STOP_PATIENCE, Waiter};
-use crate::api::{
-    CallError, DamageReport, Limit, LogChunk, StoreReport, VatInfo,
-};
+use crate::api::{CallError, DamageReport, Limit, LogChunk, StoreReport, VatInfo};
 use crate::turn::event::Event;
 use crate::turn::{VatView, limits};
 
@@ -30,12 +28,30 @@ impl Run {
 
     fn on_command(&mut self, command: Command) {
         let event = match command {
-            Command::Call(call, to) => Event::Call { call, waiter: Waiter::Call(to) },
-            Command::Ask(key, to) => Event::Ask { key, waiter: Waiter::Ask(to) },
-            Command::Deploy(deploy, to) => Event::Deploy { deploy, waiter: Waiter::Deploy(to) },
-            Command::Sleep(vat, to) => Event::Sleep { vat, waiter: Waiter::Done(to) },
-            Command::Wake(vat, to) => Event::Wake { vat, waiter: Waiter::Done(to) },
-            Command::Terminate(vat, to) => Event::Terminate { vat, waiter: Waiter::Done(to) },
+            Command::Call(call, to) => Event::Call {
+                call,
+                waiter: Waiter::Call(to),
+            },
+            Command::Ask(key, to) => Event::Ask {
+                key,
+                waiter: Waiter::Ask(to),
+            },
+            Command::Deploy(deploy, to) => Event::Deploy {
+                deploy,
+                waiter: Waiter::Deploy(to),
+            },
+            Command::Sleep(vat, to) => Event::Sleep {
+                vat,
+                waiter: Waiter::Done(to),
+            },
+            Command::Wake(vat, to) => Event::Wake {
+                vat,
+                waiter: Waiter::Done(to),
+            },
+            Command::Terminate(vat, to) => Event::Terminate {
+                vat,
+                waiter: Waiter::Done(to),
+            },
             other => return self.on_question(other),
         };
         self.events.push_back(event);
@@ -53,7 +69,12 @@ impl Run {
                 drop(to.send(info));
             }
             Command::HeapHash(name, to) => drop(to.send(self.heap_hash(&name))),
-            Command::Logs { vat, from, bytes_max, answer } => {
+            Command::Logs {
+                vat,
+                from,
+                bytes_max,
+                answer,
+            } => {
                 drop(answer.send(self.logs(&vat, from, bytes_max)));
             }
             Command::Verify(to) => drop(to.send(self.verify())),
@@ -81,7 +102,11 @@ impl Run {
     fn info(&self, view: &VatView<'_>) -> VatInfo {
         const PAGE_BYTES: u64 = kenvat_store::PAGE_BYTES as u64;
         let engine = kenvat_store::EngineHash(view.row.engine);
-        let pid = self.workers.values().find(|(vat, _)| *vat == view.id).map(|(_, w)| w.pid());
+        let pid = self
+            .workers
+            .values()
+            .find(|(vat, _)| *vat == view.id)
+            .map(|(_, w)| w.pid());
         VatInfo {
             name: view.row.name.clone(),
             id: view.id.0,
@@ -105,7 +130,11 @@ impl Run {
 
     fn heap_hash(&mut self, name: &str) -> Result<String, CallError> {
         let id = self.view(name)?.id;
-        self.disk.store.heap_sha256(id).map(hex).map_err(|error| CallError::Host(error.to_string()))
+        self.disk
+            .store
+            .heap_sha256(id)
+            .map(hex)
+            .map_err(|error| CallError::Host(error.to_string()))
     }
 
     fn logs(&mut self, name: &str, from: u64, bytes_max: usize) -> Result<LogChunk, CallError> {
@@ -113,20 +142,37 @@ impl Run {
         let chunk = self.disk.store.log_read(id, from, bytes_max);
         let chunk = chunk.map_err(|error| CallError::Host(error.to_string()))?;
         let text = String::from_utf8_lossy(&chunk.bytes).into_owned();
-        Ok(LogChunk { text, next: chunk.next, oldest: chunk.oldest })
+        Ok(LogChunk {
+            text,
+            next: chunk.next,
+            oldest: chunk.oldest,
+        })
     }
 
     fn verify(&mut self) -> Result<StoreReport, CallError> {
-        let report =
-            self.disk.store.verify().map_err(|error| CallError::Host(error.to_string()))?;
-        let name = |id| self.core.vats().find(|v| v.id == id).map(|v| v.row.name.clone());
+        let report = self
+            .disk
+            .store
+            .verify()
+            .map_err(|error| CallError::Host(error.to_string()))?;
+        let name = |id| {
+            self.core
+                .vats()
+                .find(|v| v.id == id)
+                .map(|v| v.row.name.clone())
+        };
         let damages = report.damages.into_iter().map(|damage| DamageReport {
             file: damage.file,
             offset: damage.offset,
-            vat: damage.vat.map(|id| name(id).unwrap_or_else(|| id.to_string())),
+            vat: damage
+                .vat
+                .map(|id| name(id).unwrap_or_else(|| id.to_string())),
             what: damage.what,
         });
-        Ok(StoreReport { read_bytes: report.read_bytes, damages: damages.collect() })
+        Ok(StoreReport {
+            read_bytes: report.read_bytes,
+            damages: damages.collect(),
+        })
     }
 
     fn limits(&self) -> Vec<Limit> {

@@ -37,18 +37,29 @@ impl Background {
         let (to_sync, frames) = mpsc::channel::<Sealed<FileBackend>>();
         let (finisher, finished) = mpsc::channel();
         let (sender, wake) = (finisher.clone(), waker.clone());
-        std::thread::Builder::new().name("kenvat-sync".to_owned()).spawn(move || {
-            for sealed in frames {
-                let begun = Instant::now();
-                let written = sealed.write();
-                // A closed channel means that the engine ended with an error of its own.
-                if sender.send(Finished::Synced(written, begun.elapsed())).is_err() {
-                    return;
+        std::thread::Builder::new()
+            .name("kenvat-sync".to_owned())
+            .spawn(move || {
+                for sealed in frames {
+                    let begun = Instant::now();
+                    let written = sealed.write();
+                    // A closed channel means that the engine ended with an error of its own.
+                    if sender
+                        .send(Finished::Synced(written, begun.elapsed()))
+                        .is_err()
+                    {
+                        return;
+                    }
+                    wake.wake();
                 }
-                wake.wake();
-            }
-        })?;
-        Ok(Background { to_sync, finished, finisher, waker, folding: false })
+            })?;
+        Ok(Background {
+            to_sync,
+            finished,
+            finisher,
+            waker,
+            folding: false,
+        })
     }
 }
 
@@ -97,14 +108,18 @@ impl Run {
         if self.background.folding {
             return Ok(());
         }
-        let Some(fold) = self.disk.store.begin_fold()? else { return Ok(()) };
+        let Some(fold) = self.disk.store.begin_fold()? else {
+            return Ok(());
+        };
         self.background.folding = true;
         let finisher = self.background.finisher.clone();
         let waker = self.background.waker.clone();
-        std::thread::Builder::new().name("kenvat-fold".to_owned()).spawn(move || {
-            let _ = finisher.send(Finished::Folded(fold.run()));
-            waker.wake();
-        })?;
+        std::thread::Builder::new()
+            .name("kenvat-fold".to_owned())
+            .spawn(move || {
+                let _ = finisher.send(Finished::Folded(fold.run()));
+                waker.wake();
+            })?;
         Ok(())
     }
 

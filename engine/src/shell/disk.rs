@@ -11,7 +11,9 @@ pub(crate) struct Disk {
 
 impl Ledger for Disk {
     fn get(&self, table: u8, key: &[u8]) -> Result<Option<Vec<u8>>, LedgerError> {
-        self.store.get(table, key).map_err(|error| LedgerError(error.to_string()))
+        self.store
+            .get(table, key)
+            .map_err(|error| LedgerError(error.to_string()))
     }
 
     fn next_vat_id(&mut self) -> VatId {

@@ -65,7 +65,12 @@ pub(crate) enum Command {
     Sleep(String, Answerer<Result<(), CallError>>),
     Wake(String, Answerer<Result<(), CallError>>),
     Terminate(String, Answerer<Result<(), CallError>>),
-    Logs { vat: String, from: u64, bytes_max: usize, answer: Answerer<Result<LogChunk, CallError>> },
+    Logs {
+        vat: String,
+        from: u64,
+        bytes_max: usize,
+        answer: Answerer<Result<LogChunk, CallError>>,
+    },
     Verify(Answerer<Result<StoreReport, CallError>>),
     Limits(Answerer<Vec<Limit>>),
     Stop(Answerer<Result<(), CallError>>),
@@ -93,7 +98,9 @@ impl<T> Future for Answer<T> {
     type Output = Result<T, Stopped>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        Pin::new(&mut self.0).poll(context).map(|got| got.map_err(|_| Stopped))
+        Pin::new(&mut self.0)
+            .poll(context)
+            .map(|got| got.map_err(|_| Stopped))
     }
 }
 
@@ -156,7 +163,12 @@ impl Engine {
         bytes_max: usize,
     ) -> Answer<Result<LogChunk, CallError>> {
         let vat = vat.to_owned();
-        self.send(|answer| Command::Logs { vat, from, bytes_max, answer })
+        self.send(|answer| Command::Logs {
+            vat,
+            from,
+            bytes_max,
+            answer,
+        })
     }
 
     /// Reads every byte of the store against its checksums.

@@ -54,7 +54,9 @@ pub fn start(options: EngineOptions) -> Result<Engine, StartError> {
 
 /// Milliseconds since 1970.
 pub(crate) fn now_ms() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 
@@ -62,10 +64,13 @@ fn open_store(
     path: &Path,
     dir: &str,
 ) -> Result<(Store<FileBackend>, kenvat_store::Recovery), StartError> {
-    let backend = FileBackend::new(path)
-        .map_err(|error| StartError::Store(format!("{dir}: {error}")))?;
+    let backend =
+        FileBackend::new(path).map_err(|error| StartError::Store(format!("{dir}: {error}")))?;
     Store::open(backend, kenvat_store::Options::default()).map_err(|error| match error {
-        OpenError::InUse { pid } => StartError::InUse { dir: dir.to_owned(), pid },
+        OpenError::InUse { pid } => StartError::InUse {
+            dir: dir.to_owned(),
+            pid,
+        },
         other => StartError::Store(format!("{dir}: {other}")),
     })
 }
@@ -76,7 +81,9 @@ fn install(
     tracker: Option<TrackerKind>,
 ) -> Result<EngineHash, StartError> {
     let delta = make_genesis(tracker).map_err(StartError::Worker)?;
-    store.put_engine(WORKER, &delta).map_err(|error| StartError::Store(error.to_string()))
+    store
+        .put_engine(WORKER, &delta)
+        .map_err(|error| StartError::Store(error.to_string()))
 }
 
 /// A genesis heap, as a delta against an empty image.
@@ -94,7 +101,10 @@ pub(crate) fn make_genesis(tracker: Option<TrackerKind>) -> Result<Delta, String
     }));
     worker.send();
     loop {
-        match worker.wait_for_message().map_err(|error| error.to_string())? {
+        match worker
+            .wait_for_message()
+            .map_err(|error| error.to_string())?
+        {
             Some(FromWorker::HandOver(hand_over)) => {
                 return Delta::parse(hand_over.delta, GENESIS_PAGES_MAX)
                     .map_err(|error| error.to_string());
@@ -102,7 +112,9 @@ pub(crate) fn make_genesis(tracker: Option<TrackerKind>) -> Result<Delta, String
             Some(FromWorker::Ready { .. }) => {}
             None => {
                 let (death, words) = worker.reap().map_err(|error| error.to_string())?;
-                return Err(format!("it ended ({death:?}) before its genesis was made: {words}"));
+                return Err(format!(
+                    "it ended ({death:?}) before its genesis was made: {words}"
+                ));
             }
         }
     }
@@ -132,7 +144,12 @@ fn load(store: &Store<FileBackend>) -> Result<Loaded, String> {
             Some(meta) => meta.damage.clone(),
             None => Some("the store has no image for it".to_owned()),
         };
-        loaded.vats.push(LoadedVat { id, row, counters, damage });
+        loaded.vats.push(LoadedVat {
+            id,
+            row,
+            counters,
+            damage,
+        });
     }
     for (key, value) in store.scan(rows::OPEN, &[]).map_err(|e| text(&e))? {
         let (vat, request) = rows::parse_open_key(&key)

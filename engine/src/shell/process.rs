@@ -43,7 +43,10 @@ fn sealed_memfd(name: &str, bytes: &[u8]) -> io::Result<File> {
     let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
     let mut file = File::from(memfd_create(name, flags)?);
     file.write_all(bytes)?;
-    fcntl_add_seals(&file, SealFlags::SEAL | SealFlags::WRITE | SealFlags::GROW | SealFlags::SHRINK)?;
+    fcntl_add_seals(
+        &file,
+        SealFlags::SEAL | SealFlags::WRITE | SealFlags::GROW | SealFlags::SHRINK,
+    )?;
     Ok(file)
 }
 
@@ -106,8 +109,14 @@ impl Worker {
             .stderr(Stdio::from(mouth));
         command
             .fd_mappings(vec![
-                FdMapping { parent_fd: theirs.into(), child_fd: SOCKET_FD },
-                FdMapping { parent_fd: image.into(), child_fd: IMAGE_FD },
+                FdMapping {
+                    parent_fd: theirs.into(),
+                    child_fd: SOCKET_FD,
+                },
+                FdMapping {
+                    parent_fd: image.into(),
+                    child_fd: IMAGE_FD,
+                },
             ])
             .map_err(|error| io::Error::other(error.to_string()))?;
         let child = command.spawn()?;
@@ -231,9 +240,16 @@ impl Worker {
 
 /// Signals a process brings upon itself (T3); others come from outside and say nothing about it.
 fn is_own_fault(signal: i32) -> bool {
-    [Signal::SEGV, Signal::BUS, Signal::ILL, Signal::FPE, Signal::ABORT, Signal::SYS]
-        .iter()
-        .any(|own| own.as_raw() == signal)
+    [
+        Signal::SEGV,
+        Signal::BUS,
+        Signal::ILL,
+        Signal::FPE,
+        Signal::ABORT,
+        Signal::SYS,
+    ]
+    .iter()
+    .any(|own| own.as_raw() == signal)
 }
 
 /// Last words are a worker's: one line of printable text, whatever they were.

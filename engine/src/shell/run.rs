@@ -125,7 +125,9 @@ impl Run {
             self.events.push_back(Event::Tick);
             self.settle()?;
         }
-        let Some((_, until)) = &self.stopping else { return Ok(true) };
+        let Some((_, until)) = &self.stopping else {
+            return Ok(true);
+        };
         let quiet = self.core.is_quiet() && !self.background.folding && !self.commit_wanted;
         Ok(!quiet && Instant::now() < *until)
     }
@@ -134,7 +136,8 @@ impl Run {
     pub(super) fn settle(&mut self) -> Result<(), Fatal> {
         loop {
             while let Some(event) = self.events.pop_front() {
-                self.core.handle(now_ms(), event, &mut self.disk, &mut self.effects)?;
+                self.core
+                    .handle(now_ms(), event, &mut self.disk, &mut self.effects)?;
             }
             self.core.flush(&mut self.disk, &mut self.effects)?;
             self.perform()?;
@@ -152,10 +155,18 @@ impl Run {
                 Effect::Stage(part) => self.stage(part)?,
                 Effect::Commit => self.commit_wanted = true,
                 Effect::StartWorker { vat, generation } => self.start_worker(vat, generation),
-                Effect::StartBirth { vat, generation, page_limit } => {
+                Effect::StartBirth {
+                    vat,
+                    generation,
+                    page_limit,
+                } => {
                     self.start_birth(vat, generation, page_limit);
                 }
-                Effect::SendToWorker { generation, message, .. } => {
+                Effect::SendToWorker {
+                    generation,
+                    message,
+                    ..
+                } => {
                     if let Some((_, worker)) = self.workers.get_mut(&generation) {
                         worker.queue(&message);
                         self.to_send.push(generation);
@@ -167,12 +178,24 @@ impl Run {
                     }
                 }
                 // A waiter that went away meanwhile needs no answer.
-                Effect::AnswerCall { waiter: Waiter::Call(to), answer } => drop(to.send(answer)),
-                Effect::AnswerAsk { waiter: Waiter::Ask(to), answer } => drop(to.send(answer)),
-                Effect::AnswerDeploy { waiter: Waiter::Deploy(to), answer } => {
+                Effect::AnswerCall {
+                    waiter: Waiter::Call(to),
+                    answer,
+                } => drop(to.send(answer)),
+                Effect::AnswerAsk {
+                    waiter: Waiter::Ask(to),
+                    answer,
+                } => drop(to.send(answer)),
+                Effect::AnswerDeploy {
+                    waiter: Waiter::Deploy(to),
+                    answer,
+                } => {
                     drop(to.send(answer));
                 }
-                Effect::AnswerDone { waiter: Waiter::Done(to), answer } => drop(to.send(answer)),
+                Effect::AnswerDone {
+                    waiter: Waiter::Done(to),
+                    answer,
+                } => drop(to.send(answer)),
                 Effect::AnswerCall { .. }
                 | Effect::AnswerAsk { .. }
                 | Effect::AnswerDeploy { .. }
@@ -183,7 +206,10 @@ impl Run {
     }
 
     fn stage(&mut self, part: Part) -> Result<(), Fatal> {
-        self.disk.store.stage(part).map_err(|error| Fatal::Stage(error.to_string()))
+        self.disk
+            .store
+            .stage(part)
+            .map_err(|error| Fatal::Stage(error.to_string()))
     }
 
     /// Ends workers, and on a clean stop folds and lets go of the store.
@@ -191,7 +217,11 @@ impl Run {
         self.workers.clear();
         let asker = self.stopping.take().and_then(|(asker, _)| asker);
         let answer = match end {
-            Ok(()) => self.disk.store.close().map_err(|error| CallError::Host(error.to_string())),
+            Ok(()) => self
+                .disk
+                .store
+                .close()
+                .map_err(|error| CallError::Host(error.to_string())),
             Err(fatal) => {
                 eprintln!("kenvat: the host stops: {fatal}");
                 Err(CallError::Host(format!("the host stopped: {fatal}")))

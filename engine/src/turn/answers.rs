@@ -33,11 +33,21 @@ impl Answers {
     ) -> Result<Vec<Row>, LedgerError> {
         let mut client = self.window(&key.client, ledger)?;
         let bytes = settled.weight();
-        let answer = AnswerRow::Settled { content, settled: settled.clone() };
-        let order = OrderRow { id: key.id.clone(), bytes };
+        let answer = AnswerRow::Settled {
+            content,
+            settled: settled.clone(),
+        };
+        let order = OrderRow {
+            id: key.id.clone(),
+            bytes,
+        };
         let mut out = vec![
             rows::put(rows::ANSWERS, rows::answer_key(key), &answer),
-            rows::put(rows::ANSWER_ORDER, rows::order_key(&key.client, client.next), &order),
+            rows::put(
+                rows::ANSWER_ORDER,
+                rows::order_key(&key.client, client.next),
+                &order,
+            ),
         ];
         client.next += 1;
         client.bytes += bytes;
@@ -47,7 +57,11 @@ impl Answers {
             }
         }
         forget_oldest(&key.client, &mut client, ledger, &mut out)?;
-        out.push(rows::put(rows::CLIENTS, key.client.as_bytes().to_vec(), &client));
+        out.push(rows::put(
+            rows::CLIENTS,
+            key.client.as_bytes().to_vec(),
+            &client,
+        ));
         self.clients.insert(key.client.clone(), client);
         Ok(out)
     }
@@ -76,9 +90,18 @@ fn drop_oldest(
         return Ok(false);
     }
     // An order row that is not applied yet cannot be read; the next answer tries again.
-    let Some(order) = order_row(name, client.kept, ledger)? else { return Ok(false) };
-    let key = RequestKey { client: name.to_owned(), id: order.id };
-    out.push(rows::put(rows::ANSWERS, rows::answer_key(&key), &AnswerRow::Gone));
+    let Some(order) = order_row(name, client.kept, ledger)? else {
+        return Ok(false);
+    };
+    let key = RequestKey {
+        client: name.to_owned(),
+        id: order.id,
+    };
+    out.push(rows::put(
+        rows::ANSWERS,
+        rows::answer_key(&key),
+        &AnswerRow::Gone,
+    ));
     client.kept += 1;
     client.bytes = client.bytes.saturating_sub(order.bytes);
     Ok(true)
@@ -93,19 +116,23 @@ fn forget_oldest(
     if client.kept - client.first <= ANSWERS_GONE_MAX {
         return Ok(());
     }
-    let Some(order) = order_row(name, client.first, ledger)? else { return Ok(()) };
-    let key = RequestKey { client: name.to_owned(), id: order.id };
+    let Some(order) = order_row(name, client.first, ledger)? else {
+        return Ok(());
+    };
+    let key = RequestKey {
+        client: name.to_owned(),
+        id: order.id,
+    };
     out.push(rows::delete(rows::ANSWERS, rows::answer_key(&key)));
-    out.push(rows::delete(rows::ANSWER_ORDER, rows::order_key(name, client.first)));
+    out.push(rows::delete(
+        rows::ANSWER_ORDER,
+        rows::order_key(name, client.first),
+    ));
     client.first += 1;
     Ok(())
 }
 
-fn order_row(
-    name: &str,
-    seq: u64,
-    ledger: &dyn Ledger,
-) -> Result<Option<OrderRow>, LedgerError> {
+fn order_row(name: &str, seq: u64, ledger: &dyn Ledger) -> Result<Option<OrderRow>, LedgerError> {
     match ledger.get(rows::ANSWER_ORDER, &rows::order_key(name, seq))? {
         Some(bytes) => Ok(Some(rows::read(rows::ANSWER_ORDER, &bytes)?)),
         None => Ok(None),

@@ -8,13 +8,13 @@ use std::collections::HashMap;
 
 use kenvat_store::{Part, VatId};
 
+use super::Core;
 use super::check::{Checked, Expected, check};
 use super::event::{Death, Effect, Ledger, LedgerError};
 use super::frame::{Born, Turns};
 use super::limits::SOURCE_BYTES_MAX;
 use super::rows::{self, CountersRow, SourcesRow, VatRow};
 use super::vat::Vat;
-use super::Core;
 use crate::api::{Call, Deploy, DeployError, Deployed, check_name, source_sha256};
 use crate::protocol::{Delivery, FromWorker, HandOver, Message, Outcome, Program, ToWorker};
 
@@ -44,7 +44,10 @@ impl<W> Core<W> {
         out: &mut Vec<Effect<W>>,
     ) -> Result<(), LedgerError> {
         if let Err(error) = self.check_deploy(&deploy) {
-            out.push(Effect::AnswerDeploy { waiter, answer: Err(error) });
+            out.push(Effect::AnswerDeploy {
+                waiter,
+                answer: Err(error),
+            });
             return Ok(());
         }
         let id = ledger.next_vat_id();
@@ -56,15 +59,39 @@ impl<W> Core<W> {
             files: deploy.files.clone(),
             give: deploy.give.clone(),
         };
-        let message = Message::Deploy { request: FIRST_TURN, program };
-        let turn = Delivery { turn: FIRST_TURN, time_ms: self.now_ms, message };
+        let message = Message::Deploy {
+            request: FIRST_TURN,
+            program,
+        };
+        let turn = Delivery {
+            turn: FIRST_TURN,
+            time_ms: self.now_ms,
+            message,
+        };
         let waiter = Some(waiter);
-        let birth =
-            Birth { generation, deploy, page_limit, waiter, callers: Vec::new(), done: false };
+        let birth = Birth {
+            generation,
+            deploy,
+            page_limit,
+            waiter,
+            callers: Vec::new(),
+            done: false,
+        };
         self.births.insert(id, birth);
-        out.push(Effect::StartBirth { vat: id, generation, page_limit });
-        let message = ToWorker::Deliver { turns: vec![turn], hand_over: true };
-        out.push(Effect::SendToWorker { vat: id, generation, message });
+        out.push(Effect::StartBirth {
+            vat: id,
+            generation,
+            page_limit,
+        });
+        let message = ToWorker::Deliver {
+            turns: vec![turn],
+            hand_over: true,
+        };
+        out.push(Effect::SendToWorker {
+            vat: id,
+            generation,
+            message,
+        });
         Ok(())
     }
 
@@ -74,7 +101,11 @@ impl<W> Core<W> {
         if born || self.names.contains_key(&deploy.name) {
             return Err(DeployError::NameTaken(deploy.name.clone()));
         }
-        let bytes: usize = deploy.files.iter().map(|(path, text)| path.len() + text.len()).sum();
+        let bytes: usize = deploy
+            .files
+            .iter()
+            .map(|(path, text)| path.len() + text.len())
+            .sum();
         if bytes > SOURCE_BYTES_MAX {
             return Err(DeployError::BadRequest(format!(
                 "the sources have {bytes} bytes together; the limit is {SOURCE_BYTES_MAX}"
@@ -98,7 +129,9 @@ impl<W> Core<W> {
     ) -> Result<(), LedgerError> {
         let birth = self.births.get(&id).expect("asked for by the caller");
         // Ready says nothing more here; what follows the hand-over does not count.
-        let FromWorker::HandOver(hand_over) = message else { return Ok(()) };
+        let FromWorker::HandOver(hand_over) = message else {
+            return Ok(());
+        };
         if birth.generation != generation || birth.done || birth.waiter.is_none() {
             return Ok(());
         }
@@ -115,7 +148,10 @@ impl<W> Core<W> {
             Ok((_, None)) => self.miscarry(id, never_settles(), out),
             Err(why) => self.miscarry(id, DeployError::Host(why), out),
         }
-        out.push(Effect::KillWorker { vat: id, generation });
+        out.push(Effect::KillWorker {
+            vat: id,
+            generation,
+        });
         Ok(())
     }
 
@@ -136,15 +172,28 @@ impl<W> Core<W> {
             files: std::mem::take(&mut deploy.files),
             give: std::mem::take(&mut deploy.give),
         };
-        let counters = CountersRow { turns: FIRST_TURN, used_pages: checked.used_pages };
+        let counters = CountersRow {
+            turns: FIRST_TURN,
+            used_pages: checked.used_pages,
+        };
         let engine = self.settings.engine;
         let page_limit = birth.page_limit;
-        out.push(Effect::Stage(Part::Create { vat: id, engine, page_limit }));
+        out.push(Effect::Stage(Part::Create {
+            vat: id,
+            engine,
+            page_limit,
+        }));
         if !checked.delta.is_empty() {
-            out.push(Effect::Stage(Part::Heap { vat: id, delta: checked.delta }));
+            out.push(Effect::Stage(Part::Heap {
+                vat: id,
+                delta: checked.delta,
+            }));
         }
         if !checked.log.is_empty() {
-            out.push(Effect::Stage(Part::Log { vat: id, bytes: checked.log }));
+            out.push(Effect::Stage(Part::Log {
+                vat: id,
+                bytes: checked.log,
+            }));
         }
         let key = rows::vat_key(id);
         for row in [
@@ -154,11 +203,25 @@ impl<W> Core<W> {
         ] {
             out.push(Effect::Stage(Part::Row(row)));
         }
-        let deployed = Deployed { name: row.name.clone(), id: id.0 };
+        let deployed = Deployed {
+            name: row.name.clone(),
+            id: id.0,
+        };
         let waiter = birth.waiter.take().expect("checked by the caller");
-        self.filling.born.push(Born { id, row, counters, deployed, waiter });
+        self.filling.born.push(Born {
+            id,
+            row,
+            counters,
+            deployed,
+            waiter,
+        });
         // Generation 0 never runs: no worker is told of this hand-over's apply.
-        self.filling.turns.push(Turns { vat: id, generation: 0, hand_over: 0, counters });
+        self.filling.turns.push(Turns {
+            vat: id,
+            generation: 0,
+            hand_over: 0,
+            counters,
+        });
         self.filling.is_empty = false;
     }
 
@@ -169,13 +232,22 @@ impl<W> Core<W> {
         ledger: &mut dyn Ledger,
         out: &mut Vec<Effect<W>>,
     ) -> Result<(), LedgerError> {
-        let Born { id, row, counters, deployed, waiter } = born;
+        let Born {
+            id,
+            row,
+            counters,
+            deployed,
+            waiter,
+        } = born;
         self.names.insert(row.name.clone(), id);
         let mut vat = Vat::new(id, row, counters);
         vat.unapplied = 1;
         vat.idle_since_ms = self.now_ms;
         self.vats.insert(id, vat);
-        out.push(Effect::AnswerDeploy { waiter, answer: Ok(deployed) });
+        out.push(Effect::AnswerDeploy {
+            waiter,
+            answer: Ok(deployed),
+        });
         let callers = match self.births.get_mut(&id) {
             Some(birth) => std::mem::take(&mut birth.callers),
             None => Vec::new(),
@@ -189,20 +261,34 @@ impl<W> Core<W> {
 
     /// The first turn failed: nothing of the vat remains.
     fn miscarry(&mut self, id: VatId, error: DeployError, out: &mut Vec<Effect<W>>) {
-        let Some(birth) = self.births.remove(&id) else { return };
+        let Some(birth) = self.births.remove(&id) else {
+            return;
+        };
         if let Some(waiter) = birth.waiter {
-            out.push(Effect::AnswerDeploy { waiter, answer: Err(error) });
+            out.push(Effect::AnswerDeploy {
+                waiter,
+                answer: Err(error),
+            });
         }
         for (call, waiter) in birth.callers {
             let nearest = self.nearest_names(&call.vat);
-            let error = crate::api::CallError::UnknownVat { name: call.vat, nearest };
-            out.push(Effect::AnswerCall { waiter, answer: Err(error) });
+            let error = crate::api::CallError::UnknownVat {
+                name: call.vat,
+                nearest,
+            };
+            out.push(Effect::AnswerCall {
+                waiter,
+                answer: Err(error),
+            });
         }
     }
 
     /// The worker of a first turn ended, or never started.
     pub(super) fn on_birth_gone(&mut self, id: VatId, why: &str, out: &mut Vec<Effect<W>>) {
-        let waits = self.births.get(&id).is_some_and(|birth| birth.waiter.is_some());
+        let waits = self
+            .births
+            .get(&id)
+            .is_some_and(|birth| birth.waiter.is_some());
         if waits {
             let error = DeployError::Host(format!("the worker of the start function {why}"));
             self.miscarry(id, error, out);
@@ -220,13 +306,15 @@ pub(super) fn describe(death: Death) -> String {
     }
 }
 
-fn checked<W>(
-    hand_over: HandOver,
-    birth: &Birth<W>,
-) -> Result<(Checked, Option<Outcome>), String> {
+fn checked<W>(hand_over: HandOver, birth: &Birth<W>) -> Result<(Checked, Option<Outcome>), String> {
     let open = HashMap::new();
+    if hand_over.generation != birth.generation {
+        return Err(format!(
+            "the worker hands over as generation {}",
+            hand_over.generation
+        ));
+    }
     let expected = Expected {
-        generation: birth.generation,
         number: 0,
         handed_turn: 0,
         last_turn: FIRST_TURN,

@@ -13,7 +13,6 @@ use crate::protocol::{HandOver, LogLine, Outcome, Reply};
 
 /// What the host knows of the vat whose worker hands over.
 pub struct Expected<'a> {
-    pub generation: u64,
     /// Number of the last hand-over accepted from this generation.
     pub number: u64,
     pub handed_turn: u64,
@@ -55,7 +54,11 @@ pub enum Violation {
     #[error("a log level of another kind than log, info, warn, error, debug")]
     LogLevel,
     #[error("{found} bytes of {what}; the limit is {limit}")]
-    TooMuch { what: &'static str, found: usize, limit: usize },
+    TooMuch {
+        what: &'static str,
+        found: usize,
+        limit: usize,
+    },
     #[error("{found} pages in use; the limit is {limit}")]
     Pages { found: u32, limit: u32 },
     #[error("delta: {0}")]
@@ -64,9 +67,20 @@ pub enum Violation {
 
 /// Checks one hand-over.
 pub fn check(hand_over: HandOver, expected: &Expected<'_>) -> Result<Checked, Violation> {
-    let HandOver { number, last_turn, replies, log, used_pages, delta, .. } = hand_over;
+    let HandOver {
+        number,
+        last_turn,
+        replies,
+        log,
+        used_pages,
+        delta,
+        ..
+    } = hand_over;
     if number != expected.number + 1 {
-        return Err(Violation::Number { found: number, expected: expected.number + 1 });
+        return Err(Violation::Number {
+            found: number,
+            expected: expected.number + 1,
+        });
     }
     if last_turn <= expected.handed_turn || last_turn > expected.last_turn {
         return Err(Violation::Turn {
@@ -76,14 +90,29 @@ pub fn check(hand_over: HandOver, expected: &Expected<'_>) -> Result<Checked, Vi
         });
     }
     if used_pages > expected.page_limit {
-        return Err(Violation::Pages { found: used_pages, limit: expected.page_limit });
+        return Err(Violation::Pages {
+            found: used_pages,
+            limit: expected.page_limit,
+        });
     }
     within("delta", delta.len(), DELTA_BYTES_MAX)?;
     check_replies(&replies, last_turn, expected)?;
     let sent: usize = replies.iter().map(reply_bytes).sum();
-    let log = check_log(&log, expected.handed_turn, last_turn, SENT_BYTES_MAX.saturating_sub(sent))?;
+    let log = check_log(
+        &log,
+        expected.handed_turn,
+        last_turn,
+        SENT_BYTES_MAX.saturating_sub(sent),
+    )?;
     let delta = Delta::parse(delta, expected.page_limit)?;
-    Ok(Checked { number, last_turn, replies, log, used_pages, delta })
+    Ok(Checked {
+        number,
+        last_turn,
+        replies,
+        log,
+        used_pages,
+        delta,
+    })
 }
 
 fn check_replies(replies: &[Reply], last: u64, expected: &Expected<'_>) -> Result<(), Violation> {
@@ -98,11 +127,19 @@ fn check_replies(replies: &[Reply], last: u64, expected: &Expected<'_>) -> Resul
             return Err(Violation::AnsweredTwice(request));
         }
         if let Outcome::Value(json) = &reply.outcome {
-            serde_json::from_str::<serde::de::IgnoredAny>(json)
-                .map_err(|error| Violation::NotJson { request, why: error.to_string() })?;
+            serde_json::from_str::<serde::de::IgnoredAny>(json).map_err(|error| {
+                Violation::NotJson {
+                    request,
+                    why: error.to_string(),
+                }
+            })?;
         }
     }
-    within("answers", replies.iter().map(reply_bytes).sum(), SENT_BYTES_MAX)
+    within(
+        "answers",
+        replies.iter().map(reply_bytes).sum(),
+        SENT_BYTES_MAX,
+    )
 }
 
 fn reply_bytes(reply: &Reply) -> usize {
@@ -129,7 +166,10 @@ fn check_log(
         if line.turn <= handed || line.turn > last {
             return Err(Violation::LogTurn(line.turn));
         }
-        if !matches!(line.level.as_str(), "log" | "info" | "warn" | "error" | "debug") {
+        if !matches!(
+            line.level.as_str(),
+            "log" | "info" | "warn" | "error" | "debug"
+        ) {
             return Err(Violation::LogLevel);
         }
         within("log", out.len() + line.text.len(), limit)?;
@@ -166,10 +206,20 @@ mod tests {
             number: 1,
             last_turn: 6,
             replies: vec![
-                Reply { request: 6, outcome: Outcome::Value("1".into()) },
-                Reply { request: 2, outcome: Outcome::Value("{\"$undefined\":true}".into()) },
+                Reply {
+                    request: 6,
+                    outcome: Outcome::Value("1".into()),
+                },
+                Reply {
+                    request: 2,
+                    outcome: Outcome::Value("{\"$undefined\":true}".into()),
+                },
             ],
-            log: vec![LogLine { turn: 6, level: "log".into(), text: "a\nb\u{1b}".into() }],
+            log: vec![LogLine {
+                turn: 6,
+                level: "log".into(),
+                text: "a\nb\u{1b}".into(),
+            }],
             used_pages: 10,
             delta: vec![],
         }
@@ -178,7 +228,6 @@ mod tests {
     fn run(change: impl FnOnce(&mut HandOver)) -> Result<Checked, Violation> {
         let open = HashMap::from([(2, 0)]);
         let expected = Expected {
-            generation: 1,
             number: 0,
             handed_turn: 5,
             last_turn: 7,
@@ -203,15 +252,27 @@ mod tests {
         assert!(matches!(run(|h| h.last_turn = 5), Err(V::Turn { .. })));
         assert!(matches!(run(|h| h.last_turn = 8), Err(V::Turn { .. })));
         assert!(matches!(run(|h| h.used_pages = 11), Err(V::Pages { .. })));
-        assert!(matches!(run(|h| h.replies[0].request = 7), Err(V::NotOpen(7))));
-        assert!(matches!(run(|h| h.replies[0].request = 3), Err(V::NotOpen(3))));
-        assert!(matches!(run(|h| h.replies[0].request = 2), Err(V::AnsweredTwice(2))));
+        assert!(matches!(
+            run(|h| h.replies[0].request = 7),
+            Err(V::NotOpen(7))
+        ));
+        assert!(matches!(
+            run(|h| h.replies[0].request = 3),
+            Err(V::NotOpen(3))
+        ));
+        assert!(matches!(
+            run(|h| h.replies[0].request = 2),
+            Err(V::AnsweredTwice(2))
+        ));
         assert!(matches!(
             run(|h| h.replies[0].outcome = Outcome::Value("}".into())),
             Err(V::NotJson { request: 6, .. })
         ));
         assert!(matches!(run(|h| h.log[0].turn = 5), Err(V::LogTurn(5))));
-        assert!(matches!(run(|h| h.log[0].level = "x y".into()), Err(V::LogLevel)));
+        assert!(matches!(
+            run(|h| h.log[0].level = "x y".into()),
+            Err(V::LogLevel)
+        ));
         assert!(matches!(run(|h| h.delta = vec![1]), Err(V::Delta(_))));
         let page_ten = [10u32.to_le_bytes().as_slice(), &[0, 0, 1, 0], &[0; 8]].concat();
         assert!(matches!(run(|h| h.delta = page_ten), Err(V::Delta(_))));
@@ -220,6 +281,9 @@ mod tests {
             Err(V::TooMuch { what: "delta", .. })
         ));
         let long = "x".repeat(SENT_BYTES_MAX);
-        assert!(matches!(run(|h| h.log[0].text = long), Err(V::TooMuch { what: "log", .. })));
+        assert!(matches!(
+            run(|h| h.log[0].text = long),
+            Err(V::TooMuch { what: "log", .. })
+        ));
     }
 }

@@ -5,13 +5,13 @@
 
 use kenvat_store::{Part, VatId};
 
+use super::Core;
 use super::check::{Checked, Expected, check};
 use super::event::{Effect, Ledger, LedgerError};
 use super::frame::{Frame, Slot, Turns};
 use super::limits::{GROUP_BYTES_MAX, GROUP_TURNS_MAX};
 use super::rows::{self, CountersRow, Settled};
 use super::vat::{RequestNo, Run, Vat};
-use super::Core;
 use crate::protocol::{Delivery, FromWorker, HandOver, Message, PROTOCOL_VERSION, Reply, ToWorker};
 
 impl<W> Core<W> {
@@ -19,17 +19,28 @@ impl<W> Core<W> {
     pub(super) fn deliver(&mut self, id: VatId, out: &mut Vec<Effect<W>>) {
         let slot_free = matches!(self.slot, Slot::Free);
         let now_ms = self.now_ms;
-        let Some(vat) = self.vats.get_mut(&id) else { return };
-        let Run::Awake { generation, .. } = vat.run else { return };
+        let Some(vat) = self.vats.get_mut(&id) else {
+            return;
+        };
+        let Run::Awake { generation, .. } = vat.run else {
+            return;
+        };
         let single = vat.single_steps();
         let mut turns = Vec::new();
         if vat.sleepers.is_empty() {
             let room = if single { 1 } else { GROUP_TURNS_MAX };
-            let mut bytes: usize = vat.delivered.iter().map(|no| self.requests[no].bytes()).sum();
+            let mut bytes: usize = vat
+                .delivered
+                .iter()
+                .map(|no| self.requests[no].bytes())
+                .sum();
             while vat.delivered.len() < room
                 && let Some(no) = vat.queue.front().copied()
             {
-                let request = self.requests.get_mut(&no).expect("queued requests are under way");
+                let request = self
+                    .requests
+                    .get_mut(&no)
+                    .expect("queued requests are under way");
                 if !vat.delivered.is_empty() && bytes + request.bytes() > GROUP_BYTES_MAX {
                     break;
                 }
@@ -45,7 +56,11 @@ impl<W> Core<W> {
                     args: request.args.clone(),
                 };
                 let time_ms = *request.time_ms.get_or_insert(now_ms);
-                turns.push(Delivery { turn, time_ms, message });
+                turns.push(Delivery {
+                    turn,
+                    time_ms,
+                    message,
+                });
             }
         }
         let ask = !vat.asked && !vat.delivered.is_empty() && (slot_free || single);
@@ -60,7 +75,10 @@ impl<W> Core<W> {
         let message = if turns.is_empty() {
             ToWorker::HandOver
         } else {
-            ToWorker::Deliver { turns, hand_over: ask }
+            ToWorker::Deliver {
+                turns,
+                hand_over: ask,
+            }
         };
         out.push(send(id, generation, message));
     }
@@ -77,12 +95,19 @@ impl<W> Core<W> {
             return self.on_birth_message(id, generation, message, out);
         }
         // Older generations are ignored: their process is dead or being ended (T1).
-        let current = self.vats.get(&id).is_some_and(|vat| vat.is_current(generation));
+        let current = self
+            .vats
+            .get(&id)
+            .is_some_and(|vat| vat.is_current(generation));
         if !current {
             return Ok(());
         }
         match message {
-            FromWorker::Ready { generation: named, protocol, .. } => {
+            FromWorker::Ready {
+                generation: named,
+                protocol,
+                ..
+            } => {
                 if named != generation || protocol != PROTOCOL_VERSION {
                     let why = format!("it speaks protocol {protocol} as generation {named}");
                     return self.on_lie(id, generation, why, out);
@@ -110,7 +135,6 @@ impl<W> Core<W> {
             return self.on_lie(id, generation, why, out);
         }
         let expected = Expected {
-            generation,
             number: vat.hand_over,
             handed_turn: vat.handed_turn,
             last_turn: vat.last_turn(),
@@ -132,7 +156,14 @@ impl<W> Core<W> {
         ledger: &mut dyn Ledger,
         out: &mut Vec<Effect<W>>,
     ) -> Result<(), LedgerError> {
-        let Checked { number, last_turn, replies, log, used_pages, delta } = checked;
+        let Checked {
+            number,
+            last_turn,
+            replies,
+            log,
+            used_pages,
+            delta,
+        } = checked;
         let vat = self.vat_mut(id);
         let first = vat.handed_turn + 1;
         let consumed = usize::try_from(last_turn - vat.handed_turn).expect("checked: in the group");
@@ -147,9 +178,21 @@ impl<W> Core<W> {
             out.push(Effect::Stage(Part::Heap { vat: id, delta }));
         }
         if !log.is_empty() {
-            out.push(Effect::Stage(Part::Log { vat: id, bytes: log }));
+            out.push(Effect::Stage(Part::Log {
+                vat: id,
+                bytes: log,
+            }));
         }
-        self.count_turns(id, generation, number, CountersRow { turns: last_turn, used_pages }, out);
+        self.count_turns(
+            id,
+            generation,
+            number,
+            CountersRow {
+                turns: last_turn,
+                used_pages,
+            },
+            out,
+        );
         self.settle_replies(id, first, &consumed, replies, ledger, out)?;
         self.touch(id);
         Ok(())
@@ -166,7 +209,9 @@ impl<W> Core<W> {
     ) -> Result<(), LedgerError> {
         let mut answered = vec![false; consumed.len()];
         for Reply { request, outcome } in replies {
-            let here = request.checked_sub(first).and_then(|at| usize::try_from(at).ok());
+            let here = request
+                .checked_sub(first)
+                .and_then(|at| usize::try_from(at).ok());
             let no = match here {
                 Some(at) if at < consumed.len() => {
                     answered[at] = true;
@@ -175,7 +220,10 @@ impl<W> Core<W> {
                 _ => {
                     let row = rows::delete(rows::OPEN, rows::open_key(id, request));
                     out.push(Effect::Stage(Part::Row(row)));
-                    self.vat_mut(id).open.remove(&request).expect("checked: open")
+                    self.vat_mut(id)
+                        .open
+                        .remove(&request)
+                        .expect("checked: open")
                 }
             };
             self.settle(no, Settled::from_outcome(outcome), ledger, out)?;
@@ -197,7 +245,12 @@ impl<W> Core<W> {
     ) {
         let row = rows::put(rows::COUNTERS, rows::vat_key(vat), &counters);
         out.push(Effect::Stage(Part::Row(row)));
-        self.filling.turns.push(Turns { vat, generation, hand_over, counters });
+        self.filling.turns.push(Turns {
+            vat,
+            generation,
+            hand_over,
+            counters,
+        });
         self.filling.is_empty = false;
         self.vat_mut(vat).unapplied += 1;
     }
@@ -239,8 +292,16 @@ impl<W> Core<W> {
         for no in settled {
             self.forget(no);
         }
-        for Turns { vat: id, generation, hand_over, .. } in turns {
-            let Some(vat) = self.vats.get_mut(&id) else { continue };
+        for Turns {
+            vat: id,
+            generation,
+            hand_over,
+            ..
+        } in turns
+        {
+            let Some(vat) = self.vats.get_mut(&id) else {
+                continue;
+            };
             vat.unapplied -= 1;
             if vat.is_current(generation) {
                 vat.applied_untold = Some(hand_over);
@@ -248,7 +309,12 @@ impl<W> Core<W> {
             self.touch(id);
         }
         // The slot is free now: whoever ran ahead meanwhile may hand over.
-        let waiting: Vec<VatId> = self.vats.values().filter(|v| runs_ahead(v)).map(|v| v.id).collect();
+        let waiting: Vec<VatId> = self
+            .vats
+            .values()
+            .filter(|v| runs_ahead(v))
+            .map(|v| v.id)
+            .collect();
         for id in waiting {
             self.touch(id);
         }
@@ -262,5 +328,9 @@ fn runs_ahead<W>(vat: &Vat<W>) -> bool {
 }
 
 fn send<W>(vat: VatId, generation: u64, message: ToWorker) -> Effect<W> {
-    Effect::SendToWorker { vat, generation, message }
+    Effect::SendToWorker {
+        vat,
+        generation,
+        message,
+    }
 }

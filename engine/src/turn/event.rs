@@ -11,21 +11,55 @@ use crate::protocol::{FromWorker, ToWorker};
 /// Something that happened.
 #[derive(Debug)]
 pub enum Event<W> {
-    Call { call: Call, waiter: W },
+    Call {
+        call: Call,
+        waiter: W,
+    },
     /// What became of this key? Runs nothing.
-    Ask { key: RequestKey, waiter: W },
-    Deploy { deploy: Deploy, waiter: W },
-    Sleep { vat: String, waiter: W },
-    Wake { vat: String, waiter: W },
-    Terminate { vat: String, waiter: W },
+    Ask {
+        key: RequestKey,
+        waiter: W,
+    },
+    Deploy {
+        deploy: Deploy,
+        waiter: W,
+    },
+    Sleep {
+        vat: String,
+        waiter: W,
+    },
+    Wake {
+        vat: String,
+        waiter: W,
+    },
+    Terminate {
+        vat: String,
+        waiter: W,
+    },
     /// A whole message of a worker, decoded.
-    FromWorker { vat: VatId, generation: u64, message: FromWorker },
+    FromWorker {
+        vat: VatId,
+        generation: u64,
+        message: FromWorker,
+    },
     /// A worker sent bytes that are no message. It is ended like one that lied.
-    WorkerUnintelligible { vat: VatId, generation: u64, why: String },
+    WorkerUnintelligible {
+        vat: VatId,
+        generation: u64,
+        why: String,
+    },
     /// The process is reaped, and everything whole that it had sent was handed in before.
-    WorkerGone { vat: VatId, generation: u64, death: Death },
+    WorkerGone {
+        vat: VatId,
+        generation: u64,
+        death: Death,
+    },
     /// The worker could not be started: its image is damaged, say.
-    WorkerNotStarted { vat: VatId, generation: u64, why: String },
+    WorkerNotStarted {
+        vat: VatId,
+        generation: u64,
+        why: String,
+    },
     /// The frame that was being committed is durable.
     Committed,
     /// The durable frame's heap changes are in the images.
@@ -50,8 +84,16 @@ pub enum Effect<W> {
     /// Start a worker on the vat's image.
     StartWorker { vat: VatId, generation: u64 },
     /// Start a worker on a copy of the genesis image: the vat is being born and has no image yet.
-    StartBirth { vat: VatId, generation: u64, page_limit: u32 },
-    SendToWorker { vat: VatId, generation: u64, message: ToWorker },
+    StartBirth {
+        vat: VatId,
+        generation: u64,
+        page_limit: u32,
+    },
+    SendToWorker {
+        vat: VatId,
+        generation: u64,
+        message: ToWorker,
+    },
     /// End the process; `WorkerGone` follows when it is reaped.
     KillWorker { vat: VatId, generation: u64 },
     /// Put this into the frame being filled.
@@ -59,10 +101,22 @@ pub enum Effect<W> {
     /// Make the staged frame durable; `Committed` follows, and after the core's answers to it are
     /// out, the frame is applied and `Applied` follows. Never asked for while one is under way.
     Commit,
-    AnswerCall { waiter: W, answer: Result<String, CallError> },
-    AnswerAsk { waiter: W, answer: Result<Option<String>, CallError> },
-    AnswerDeploy { waiter: W, answer: Result<Deployed, DeployError> },
-    AnswerDone { waiter: W, answer: Result<(), CallError> },
+    AnswerCall {
+        waiter: W,
+        answer: Result<String, CallError>,
+    },
+    AnswerAsk {
+        waiter: W,
+        answer: Result<Option<String>, CallError>,
+    },
+    AnswerDeploy {
+        waiter: W,
+        answer: Result<Deployed, DeployError>,
+    },
+    AnswerDone {
+        waiter: W,
+        answer: Result<(), CallError>,
+    },
 }
 
 /// Committed rows, read only. The core asks it for what it does not keep in memory.

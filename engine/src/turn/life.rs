@@ -76,8 +76,14 @@ impl<W> Core<W> {
             }
             None => {
                 let nearest = self.nearest_names(name);
-                let error = CallError::UnknownVat { name: name.to_owned(), nearest };
-                out.push(Effect::AnswerDone { waiter, answer: Err(error) });
+                let error = CallError::UnknownVat {
+                    name: name.to_owned(),
+                    nearest,
+                };
+                out.push(Effect::AnswerDone {
+                    waiter,
+                    answer: Err(error),
+                });
                 None
             }
         }
@@ -90,7 +96,9 @@ impl<W> Core<W> {
         ledger: &mut dyn Ledger,
         out: &mut Vec<Effect<W>>,
     ) -> Result<(), LedgerError> {
-        let Some(vat) = self.vats.get_mut(&id) else { return Ok(()) };
+        let Some(vat) = self.vats.get_mut(&id) else {
+            return Ok(());
+        };
         match &vat.run {
             Run::Awake { generation, ready } => {
                 let (generation, ready) = (*generation, *ready);
@@ -110,7 +118,10 @@ impl<W> Core<W> {
             Run::Asleep => self.advance_asleep(id, ledger, out)?,
             Run::Broken(why) => {
                 let why = format!("is broken: {why}");
-                let error = CallError::Unavailable { name: vat.row.name.clone(), why };
+                let error = CallError::Unavailable {
+                    name: vat.row.name.clone(),
+                    why,
+                };
                 done(std::mem::take(&mut vat.wakers), &Err(error), out);
                 done(std::mem::take(&mut vat.sleepers), &Ok(()), out);
                 if vat.is_terminating() {
@@ -138,21 +149,33 @@ impl<W> Core<W> {
         if wanted && vat.unapplied == 0 {
             let generation = self.next_generation;
             self.next_generation += 1;
-            vat.run = Run::Awake { generation, ready: false };
+            vat.run = Run::Awake {
+                generation,
+                ready: false,
+            };
             vat.idle_since_ms = now_ms;
-            out.push(Effect::StartWorker { vat: id, generation });
+            out.push(Effect::StartWorker {
+                vat: id,
+                generation,
+            });
         }
         Ok(())
     }
 
     fn end(&mut self, id: VatId, generation: u64, why: Ending, out: &mut Vec<Effect<W>>) {
         self.vat_mut(id).run = Run::Ending { generation, why };
-        out.push(Effect::KillWorker { vat: id, generation });
+        out.push(Effect::KillWorker {
+            vat: id,
+            generation,
+        });
     }
 
     pub(super) fn on_ready(&mut self, id: VatId, generation: u64, out: &mut Vec<Effect<W>>) {
         let vat = self.vat_mut(id);
-        vat.run = Run::Awake { generation, ready: true };
+        vat.run = Run::Awake {
+            generation,
+            ready: true,
+        };
         vat.start_deaths = 0;
         done(std::mem::take(&mut vat.wakers), &Ok(()), out);
         self.touch(id);
@@ -168,8 +191,15 @@ impl<W> Core<W> {
     ) -> Result<(), LedgerError> {
         if self.births.contains_key(&id) {
             self.on_birth_gone(id, &format!("broke the rules: {why}"), out);
-            out.push(Effect::KillWorker { vat: id, generation });
-        } else if self.vats.get(&id).is_some_and(|vat| vat.is_current(generation)) {
+            out.push(Effect::KillWorker {
+                vat: id,
+                generation,
+            });
+        } else if self
+            .vats
+            .get(&id)
+            .is_some_and(|vat| vat.is_current(generation))
+        {
             self.vat_mut(id).last_error = Some(format!("its worker broke the rules: {why}"));
             self.end(id, generation, Ending::Lied(why), out);
         }
@@ -188,35 +218,44 @@ impl<W> Core<W> {
             self.on_birth_gone(id, &describe(death), out);
             return Ok(());
         }
-        let Some(vat) = self.vats.get_mut(&id) else { return Ok(()) };
+        let Some(vat) = self.vats.get_mut(&id) else {
+            return Ok(());
+        };
         let (was_ready, counted, why) = match &vat.run {
-            Run::Awake { generation: now, ready } if *now == generation => {
-                (*ready, death != Death::Killed, describe(death))
-            }
-            Run::Ending { generation: now, why: Ending::Lied(why) } if *now == generation => {
-                (true, true, format!("broke the rules: {why}"))
-            }
-            Run::Ending { generation: now, .. } if *now == generation => (true, false, String::new()),
+            Run::Awake {
+                generation: now,
+                ready,
+            } if *now == generation => (*ready, death != Death::Killed, describe(death)),
+            Run::Ending {
+                generation: now,
+                why: Ending::Lied(why),
+            } if *now == generation => (true, true, format!("broke the rules: {why}")),
+            Run::Ending {
+                generation: now, ..
+            } if *now == generation => (true, false, String::new()),
             _ => return Ok(()),
         };
         let single = vat.single_steps();
         let had_turns = !vat.delivered.is_empty();
         vat.run = Run::Asleep;
-        self.turns_out -= vat.take_back();
-        let taken_back: usize = vat.queue.iter().map(|no| self.requests[no].bytes()).sum();
-        vat.queue_bytes = taken_back;
+        let turns = vat.take_back();
+        vat.queue_bytes = vat.queue.iter().map(|no| self.requests[no].bytes()).sum();
+        if counted {
+            vat.last_error = Some(format!("its worker {why}"));
+        }
+        self.turns_out -= turns;
         self.touch(id);
         if !counted {
             return Ok(());
         }
-        vat.last_error = Some(format!("its worker {why}"));
         if !was_ready {
             return self.on_start_death(id, &why, out);
         }
         // Among several turns nobody knows which one it was: they are run one by one first.
         if had_turns && single {
-            vat.deaths += 1;
             let hopeless = death == Death::Exit(EXIT_HEAP_LIMIT);
+            let vat = self.vat_mut(id);
+            vat.deaths += 1;
             if vat.deaths >= POISON_DEATHS || hopeless {
                 return self.consume_poison(id, &why, ledger, out);
             }
@@ -251,9 +290,12 @@ impl<W> Core<W> {
             return Ok(());
         }
         let named = self.vats.get(&id).is_some_and(|vat| match &vat.run {
-            Run::Awake { generation: now, .. } | Run::Ending { generation: now, .. } => {
-                *now == generation
+            Run::Awake {
+                generation: now, ..
             }
+            | Run::Ending {
+                generation: now, ..
+            } => *now == generation,
             _ => false,
         });
         if named {
@@ -273,7 +315,10 @@ impl<W> Core<W> {
         let name = vat.row.name.clone();
         let queue = std::mem::take(&mut vat.queue);
         let open: Vec<u64> = vat.open.values().copied().collect();
-        let error = CallError::Unavailable { name, why: format!("is broken: {why}") };
+        let error = CallError::Unavailable {
+            name,
+            why: format!("is broken: {why}"),
+        };
         for no in queue {
             self.refuse(no, &error, out);
         }
@@ -298,7 +343,9 @@ impl<W> Core<W> {
     ) -> Result<(), LedgerError> {
         let vat = self.vat_mut(id);
         vat.deaths = 0;
-        let Some(no) = vat.queue.pop_front() else { return Ok(()) };
+        let Some(no) = vat.queue.pop_front() else {
+            return Ok(());
+        };
         vat.handed_turn += 1;
         let turns = vat.handed_turn;
         let used_pages = vat.committed.used_pages;
@@ -330,7 +377,10 @@ impl<W> Core<W> {
         for (request, no) in std::mem::take(&mut vat.open) {
             let row = rows::delete(rows::OPEN, rows::open_key(id, request));
             out.push(Effect::Stage(Part::Row(row)));
-            let settled = Settled::Unavailable { name: name.clone(), why: TERMINATED.to_owned() };
+            let settled = Settled::Unavailable {
+                name: name.clone(),
+                why: TERMINATED.to_owned(),
+            };
             self.settle(no, settled, ledger, out)?;
         }
         out.push(Effect::Stage(Part::Terminate { vat: id }));
@@ -341,9 +391,14 @@ impl<W> Core<W> {
 
     /// The vat's end is durable: whoever waits for it or for its answers is told.
     pub(super) fn bury(&mut self, id: VatId, out: &mut Vec<Effect<W>>) {
-        let Some(vat) = self.vats.remove(&id) else { return };
+        let Some(vat) = self.vats.remove(&id) else {
+            return;
+        };
         self.names.remove(&vat.row.name);
-        let error = CallError::Unavailable { name: vat.row.name, why: TERMINATED.to_owned() };
+        let error = CallError::Unavailable {
+            name: vat.row.name,
+            why: TERMINATED.to_owned(),
+        };
         for no in &vat.queue {
             self.refuse(*no, &error, out);
         }
@@ -354,7 +409,9 @@ impl<W> Core<W> {
 
     /// Idle vats go to sleep.
     pub(super) fn on_tick(&mut self) -> Result<(), LedgerError> {
-        let Some(after) = self.settings.sleep_after_ms else { return Ok(()) };
+        let Some(after) = self.settings.sleep_after_ms else {
+            return Ok(());
+        };
         let after = i64::try_from(after).unwrap_or(i64::MAX);
         let now_ms = self.now_ms;
         let idle: Vec<VatId> = self
@@ -374,6 +431,9 @@ impl<W> Core<W> {
 
 fn done<W>(waiters: Vec<W>, answer: &Result<(), CallError>, out: &mut Vec<Effect<W>>) {
     for waiter in waiters {
-        out.push(Effect::AnswerDone { waiter, answer: answer.clone() });
+        out.push(Effect::AnswerDone {
+            waiter,
+            answer: answer.clone(),
+        });
     }
 }

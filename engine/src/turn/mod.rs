@@ -31,9 +31,9 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use kenvat_store::{EngineHash, VatId};
 
-pub use self::check::Violation;
 use self::answers::Answers;
 use self::birth::Birth;
+pub use self::check::Violation;
 use self::event::{Effect, Event, Ledger, LedgerError};
 use self::frame::{Frame, Slot};
 use self::requests::Request;
@@ -110,7 +110,13 @@ impl<W> Core<W> {
             touched: Vec::new(),
             touched_set: HashSet::new(),
         };
-        for LoadedVat { id, row, counters, damage } in loaded.vats {
+        for LoadedVat {
+            id,
+            row,
+            counters,
+            damage,
+        } in loaded.vats
+        {
             core.names.insert(row.name.clone(), id);
             let mut vat = Vat::new(id, row, counters);
             if let Some(why) = damage {
@@ -143,18 +149,26 @@ impl<W> Core<W> {
             Event::Sleep { vat, waiter } => self.on_sleep(&vat, waiter, out),
             Event::Wake { vat, waiter } => self.on_wake(&vat, waiter, out),
             Event::Terminate { vat, waiter } => self.on_terminate(&vat, waiter, out),
-            Event::FromWorker { vat, generation, message } => {
-                self.on_message(vat, generation, message, ledger, out)
-            }
-            Event::WorkerUnintelligible { vat, generation, why } => {
-                self.on_lie(vat, generation, why, out)
-            }
-            Event::WorkerGone { vat, generation, death } => {
-                self.on_gone(vat, generation, death, ledger, out)
-            }
-            Event::WorkerNotStarted { vat, generation, why } => {
-                self.on_not_started(vat, generation, why, out)
-            }
+            Event::FromWorker {
+                vat,
+                generation,
+                message,
+            } => self.on_message(vat, generation, message, ledger, out),
+            Event::WorkerUnintelligible {
+                vat,
+                generation,
+                why,
+            } => self.on_lie(vat, generation, why, out),
+            Event::WorkerGone {
+                vat,
+                generation,
+                death,
+            } => self.on_gone(vat, generation, death, ledger, out),
+            Event::WorkerNotStarted {
+                vat,
+                generation,
+                why,
+            } => self.on_not_started(vat, generation, why, out),
             Event::Committed => self.on_committed(ledger, out),
             Event::Applied => self.on_applied(),
             Event::Tick => self.on_tick(),
@@ -190,8 +204,13 @@ impl<W> Core<W> {
     /// When a `Tick` is wanted at the latest, in milliseconds since 1970.
     pub fn next_tick_ms(&self) -> Option<i64> {
         let after = i64::try_from(self.settings.sleep_after_ms?).unwrap_or(i64::MAX);
-        let awake = self.vats.values().filter(|vat| matches!(vat.run, Run::Awake { .. }));
-        awake.map(|vat| vat.idle_since_ms.saturating_add(after)).min()
+        let awake = self
+            .vats
+            .values()
+            .filter(|vat| matches!(vat.run, Run::Awake { .. }));
+        awake
+            .map(|vat| vat.idle_since_ms.saturating_add(after))
+            .min()
     }
 
     /// The engine new vats are pinned to.
@@ -209,23 +228,29 @@ impl<W> Core<W> {
         matches!(self.slot, Slot::Free)
             && self.filling.is_empty
             && self.births.is_empty()
-            && self.vats.values().all(|vat| vat.is_idle() || matches!(vat.run, Run::Broken(_)))
+            && self
+                .vats
+                .values()
+                .all(|vat| vat.is_idle() || matches!(vat.run, Run::Broken(_)))
     }
 
     /// The vats with committed values, by name.
     pub fn vats(&self) -> impl Iterator<Item = VatView<'_>> {
-        self.names.values().filter_map(|id| self.vats.get(id)).map(|vat| VatView {
-            id: vat.id,
-            row: &vat.row,
-            counters: vat.committed,
-            state: match &vat.run {
-                Run::Awake { .. } => VatState::Awake,
-                Run::Asleep | Run::Ending { .. } => VatState::Asleep,
-                Run::Broken(_) => VatState::Broken,
-            },
-            open_requests: vat.open.len() as u64,
-            last_error: vat.last_error.as_deref(),
-        })
+        self.names
+            .values()
+            .filter_map(|id| self.vats.get(id))
+            .map(|vat| VatView {
+                id: vat.id,
+                row: &vat.row,
+                counters: vat.committed,
+                state: match &vat.run {
+                    Run::Awake { .. } => VatState::Awake,
+                    Run::Asleep | Run::Ending { .. } => VatState::Asleep,
+                    Run::Broken(_) => VatState::Broken,
+                },
+                open_requests: vat.open.len() as u64,
+                last_error: vat.last_error.as_deref(),
+            })
     }
 
     /// The vat of that name, where it exists.
@@ -246,7 +271,9 @@ impl<W> Core<W> {
 
     /// The vat of this event, which the core itself named.
     fn vat_mut(&mut self, id: VatId) -> &mut Vat<W> {
-        self.vats.get_mut(&id).expect("vats are removed only when nothing names them any more")
+        self.vats
+            .get_mut(&id)
+            .expect("vats are removed only when nothing names them any more")
     }
 }
 
@@ -269,5 +296,9 @@ fn nearest<'a>(meant: &str, names: impl Iterator<Item = &'a str>) -> Vec<String>
         .filter(|(edits, name)| *edits <= EDITS_MAX.min(name.len().max(2) / 2 + 1))
         .collect();
     found.sort();
-    found.into_iter().take(3).map(|(_, name)| name.to_owned()).collect()
+    found
+        .into_iter()
+        .take(3)
+        .map(|(_, name)| name.to_owned())
+        .collect()
 }

@@ -49,7 +49,10 @@ impl<W> Waiter<W> {
     pub fn answer(self, answer: Result<String, CallError>) -> Effect<W> {
         match self {
             Waiter::Call(waiter) => Effect::AnswerCall { waiter, answer },
-            Waiter::Ask(waiter) => Effect::AnswerAsk { waiter, answer: answer.map(Some) },
+            Waiter::Ask(waiter) => Effect::AnswerAsk {
+                waiter,
+                answer: answer.map(Some),
+            },
         }
     }
 }
@@ -63,7 +66,10 @@ impl<W> Core<W> {
         out: &mut Vec<Effect<W>>,
     ) -> Result<(), LedgerError> {
         if let Err(error) = check_call(&call) {
-            out.push(Effect::AnswerCall { waiter, answer: Err(error) });
+            out.push(Effect::AnswerCall {
+                waiter,
+                answer: Err(error),
+            });
             return Ok(());
         }
         let content = content_hash(&call);
@@ -83,7 +89,10 @@ impl<W> Core<W> {
         }
         match self.admit(&call) {
             Ok(vat) => self.enqueue(vat, call, content, waiter),
-            Err(error) => out.push(Effect::AnswerCall { waiter, answer: Err(error) }),
+            Err(error) => out.push(Effect::AnswerCall {
+                waiter,
+                answer: Err(error),
+            }),
         }
         Ok(())
     }
@@ -96,7 +105,10 @@ impl<W> Core<W> {
         out: &mut Vec<Effect<W>>,
     ) -> Result<(), LedgerError> {
         if let Err(error) = check_key(&key) {
-            out.push(Effect::AnswerAsk { waiter, answer: Err(error) });
+            out.push(Effect::AnswerAsk {
+                waiter,
+                answer: Err(error),
+            });
             return Ok(());
         }
         if let Some(no) = self.keys.get(&key).copied() {
@@ -105,7 +117,10 @@ impl<W> Core<W> {
             return Ok(());
         }
         let answer = kept_answer(&key, None, ledger)?;
-        out.push(Effect::AnswerAsk { waiter, answer: answer.transpose() });
+        out.push(Effect::AnswerAsk {
+            waiter,
+            answer: answer.transpose(),
+        });
         Ok(())
     }
 
@@ -117,9 +132,16 @@ impl<W> Core<W> {
         waiter: Waiter<W>,
         out: &mut Vec<Effect<W>>,
     ) {
-        let request = self.requests.get_mut(&no).expect("a key names a request under way");
+        let request = self
+            .requests
+            .get_mut(&no)
+            .expect("a key names a request under way");
         if request.content != content {
-            let id = request.key.as_ref().map(|key| key.id.clone()).unwrap_or_default();
+            let id = request
+                .key
+                .as_ref()
+                .map(|key| key.id.clone())
+                .unwrap_or_default();
             out.push(waiter.answer(Err(CallError::KeyReused { id })));
             return;
         }
@@ -144,7 +166,10 @@ impl<W> Core<W> {
             });
         };
         let vat = &self.vats[id];
-        let unavailable = |why: String| CallError::Unavailable { name: call.vat.clone(), why };
+        let unavailable = |why: String| CallError::Unavailable {
+            name: call.vat.clone(),
+            why,
+        };
         if vat.is_terminating() {
             return Err(unavailable("is being terminated".to_owned()));
         }
@@ -196,7 +221,9 @@ impl<W> Core<W> {
 
     /// A request that an earlier life of the host consumed and that is still open.
     pub(super) fn load_open(&mut self, id: VatId, turn: u64, row: OpenRow) {
-        let Some(vat) = self.vats.get_mut(&id) else { return };
+        let Some(vat) = self.vats.get_mut(&id) else {
+            return;
+        };
         let no = self.next_request;
         self.next_request += 1;
         vat.open.insert(turn, no);
@@ -220,15 +247,25 @@ impl<W> Core<W> {
 
     /// Notes that the request's turn is over and its promise pending.
     pub(super) fn open(&mut self, vat: VatId, turn: u64, no: RequestNo, out: &mut Vec<Effect<W>>) {
-        let request = self.requests.get(&no).expect("delivered requests are under way");
+        let request = self
+            .requests
+            .get(&no)
+            .expect("delivered requests are under way");
         let key = request.key.clone();
         let content = request.content;
         if let Some(key) = &key {
-            let row = AnswerRow::Open { vat: vat.0, request: turn, content };
+            let row = AnswerRow::Open {
+                vat: vat.0,
+                request: turn,
+                content,
+            };
             let row = rows::put(rows::ANSWERS, rows::answer_key(key), &row);
             out.push(Effect::Stage(Part::Row(row)));
         }
-        let row = OpenRow { key: key.map(|key| (key.client, key.id)), content };
+        let row = OpenRow {
+            key: key.map(|key| (key.client, key.id)),
+            content,
+        };
         let row = rows::put(rows::OPEN, rows::open_key(vat, turn), &row);
         out.push(Effect::Stage(Part::Row(row)));
         self.vat_mut(vat).open.insert(turn, no);
@@ -242,7 +279,10 @@ impl<W> Core<W> {
         ledger: &dyn Ledger,
         out: &mut Vec<Effect<W>>,
     ) -> Result<(), LedgerError> {
-        let request = self.requests.get_mut(&no).expect("settled requests are under way");
+        let request = self
+            .requests
+            .get_mut(&no)
+            .expect("settled requests are under way");
         if let Some(key) = &request.key {
             for row in self.answers.keep(key, request.content, &settled, ledger)? {
                 out.push(Effect::Stage(Part::Row(row)));
@@ -256,9 +296,15 @@ impl<W> Core<W> {
 
     /// The frame that settles the request is durable: everybody who waits is told.
     pub(super) fn tell(&mut self, no: RequestNo, out: &mut Vec<Effect<W>>) {
-        let request = self.requests.get_mut(&no).expect("requests stay until applied");
+        let request = self
+            .requests
+            .get_mut(&no)
+            .expect("requests stay until applied");
         request.committed = true;
-        let settled = request.settled.clone().expect("only settled requests are in a frame");
+        let settled = request
+            .settled
+            .clone()
+            .expect("only settled requests are in a frame");
         let mut waiters = std::mem::take(&mut request.waiters);
         // Nearly always there is one, and the text need not be copied for it.
         if let Some(last) = waiters.pop() {

@@ -64,8 +64,15 @@ pub struct OpenRow {
 /// What became of a keyed request.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub enum AnswerRow {
-    Open { vat: u64, request: u64, content: [u8; 32] },
-    Settled { content: [u8; 32], settled: Settled },
+    Open {
+        vat: u64,
+        request: u64,
+        content: [u8; 32],
+    },
+    Settled {
+        content: [u8; 32],
+        settled: Settled,
+    },
     /// Answered, and the answer dropped to stay within what is kept for a client.
     Gone,
 }
@@ -107,9 +114,17 @@ impl Settled {
     pub fn into_result(self) -> Result<String, CallError> {
         match self {
             Settled::Value(json) => Ok(json),
-            Settled::Thrown(Thrown { name, message, stack, nearest }) => {
-                Err(CallError::Thrown { name, message, stack, nearest })
-            }
+            Settled::Thrown(Thrown {
+                name,
+                message,
+                stack,
+                nearest,
+            }) => Err(CallError::Thrown {
+                name,
+                message,
+                stack,
+                nearest,
+            }),
             Settled::Killed(why) => Err(CallError::TurnKilled(why)),
             Settled::Unavailable { name, why } => Err(CallError::Unavailable { name, why }),
         }
@@ -143,19 +158,32 @@ pub struct RowError {
 pub fn put<T: Encode>(table: u8, key: Vec<u8>, value: &T) -> Row {
     let value = bincode::encode_to_vec(value, bincode::config::standard())
         .expect("encoding into memory cannot fail");
-    Row { table, key, value: Some(value) }
+    Row {
+        table,
+        key,
+        value: Some(value),
+    }
 }
 
 pub fn delete(table: u8, key: Vec<u8>) -> Row {
-    Row { table, key, value: None }
+    Row {
+        table,
+        key,
+        value: None,
+    }
 }
 
 pub fn read<T: Decode<()>>(table: u8, bytes: &[u8]) -> Result<T, RowError> {
     let config = bincode::config::standard().with_limit::<ROW_BYTES_MAX>();
-    let (value, used) = bincode::decode_from_slice(bytes, config)
-        .map_err(|error| RowError { table, why: error.to_string() })?;
+    let (value, used) = bincode::decode_from_slice(bytes, config).map_err(|error| RowError {
+        table,
+        why: error.to_string(),
+    })?;
     if used != bytes.len() {
-        return Err(RowError { table, why: format!("{} bytes too many", bytes.len() - used) });
+        return Err(RowError {
+            table,
+            why: format!("{} bytes too many", bytes.len() - used),
+        });
     }
     Ok(value)
 }
@@ -207,14 +235,27 @@ mod tests {
 
     #[test]
     fn no_clients_keys_fall_among_anothers() {
-        let a = RequestKey { client: "a".into(), id: "bc".into() };
-        let ab = RequestKey { client: "ab".into(), id: "c".into() };
+        let a = RequestKey {
+            client: "a".into(),
+            id: "bc".into(),
+        };
+        let ab = RequestKey {
+            client: "ab".into(),
+            id: "c".into(),
+        };
         assert_ne!(answer_key(&a), answer_key(&ab));
     }
 
     #[test]
     fn a_row_with_bytes_left_over_is_refused() {
-        let Row { value, .. } = put(COUNTERS, vec![], &CountersRow { turns: 3, used_pages: 9 });
+        let Row { value, .. } = put(
+            COUNTERS,
+            vec![],
+            &CountersRow {
+                turns: 3,
+                used_pages: 9,
+            },
+        );
         let mut bytes = value.unwrap();
         assert_eq!(read::<CountersRow>(COUNTERS, &bytes).unwrap().turns, 3);
         bytes.push(0);

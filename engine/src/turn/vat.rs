@@ -20,9 +20,15 @@ pub type RequestNo = u64;
 pub enum Run {
     Asleep,
     /// Started; `ready` once it said that its heap is mapped.
-    Awake { generation: u64, ready: bool },
+    Awake {
+        generation: u64,
+        ready: bool,
+    },
     /// Told to end; nothing it still sends counts.
-    Ending { generation: u64, why: Ending },
+    Ending {
+        generation: u64,
+        why: Ending,
+    },
     /// Not started any more in this life of the host.
     Broken(String),
 }
