@@ -139,6 +139,28 @@ pub struct HandOver {
     pub delta: Vec<u8>,
 }
 
+impl HandOver {
+    /// Bytes of what it carries, without the framing around it.
+    pub fn bytes(&self) -> usize {
+        let replies: usize = self.replies.iter().map(Reply::bytes).sum();
+        let log: usize = self.log.iter().map(|line| line.text.len()).sum();
+        self.delta.len() + replies + log
+    }
+}
+
+impl Reply {
+    /// Bytes of the answer's texts.
+    pub fn bytes(&self) -> usize {
+        match &self.outcome {
+            Outcome::Value(json) => json.len(),
+            Outcome::Thrown(thrown) => {
+                let nearest: usize = thrown.nearest.iter().map(String::len).sum();
+                thrown.name.len() + thrown.message.len() + thrown.stack.len() + nearest
+            }
+        }
+    }
+}
+
 /// The answer to one request.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct Reply {

@@ -64,9 +64,19 @@ impl Background {
 }
 
 impl Run {
-    /// Writes the frame the core wants committed, here or on a thread. True when events came of it.
+    /// Closes the staged frame: what is staged from now on belongs to the next one.
+    pub(super) fn seal(&mut self) -> Result<(), Fatal> {
+        assert!(
+            self.sealed.is_none(),
+            "the core asks for one commit at a time"
+        );
+        self.sealed = self.disk.store.seal()?;
+        Ok(())
+    }
+
+    /// Writes the sealed frame, here or on a thread. True when events came of it.
     pub(super) fn commit(&mut self) -> Result<bool, Fatal> {
-        if !self.commit_wanted {
+        if self.sealed.is_none() {
             return Ok(false);
         }
         if self.disk.store.journal_is_full() {
@@ -74,10 +84,8 @@ impl Run {
             self.fold()?;
             return Ok(false);
         }
-        self.commit_wanted = false;
-        let Some(sealed) = self.disk.store.seal()? else {
-            self.events.extend([Event::Committed, Event::Applied]);
-            return Ok(true);
+        let Some(sealed) = self.sealed.take() else {
+            return Ok(false);
         };
         if !self.core.has_turns_out() && self.last_sync < INLINE_SYNC_MAX {
             let begun = Instant::now();

@@ -10,7 +10,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use kenvat_store::{EngineHash, Part, StoreError, VatId};
+use kenvat_store::{EngineHash, FileBackend, Part, Sealed, StoreError, VatId};
 use rustix::event::epoll;
 
 use super::commit::Background;
@@ -53,7 +53,8 @@ pub(crate) struct Run {
     pub(super) to_send: Vec<u64>,
     pub(super) events: VecDeque<Event<Waiter>>,
     pub(super) effects: Vec<Effect<Waiter>>,
-    pub(super) commit_wanted: bool,
+    /// The frame the core wants committed, until it is written.
+    pub(super) sealed: Option<Sealed<FileBackend>>,
     pub(super) last_sync: Duration,
     pub(super) background: Background,
     pub(super) stopping: Option<(Option<Answerer<Result<(), CallError>>>, Instant)>,
@@ -96,7 +97,7 @@ impl Run {
             to_send: Vec::new(),
             events: VecDeque::new(),
             effects: Vec::new(),
-            commit_wanted: false,
+            sealed: None,
             last_sync: Duration::ZERO,
             background,
             stopping: None,
@@ -128,7 +129,7 @@ impl Run {
         let Some((_, until)) = &self.stopping else {
             return Ok(true);
         };
-        let quiet = self.core.is_quiet() && !self.background.folding && !self.commit_wanted;
+        let quiet = self.core.is_quiet() && !self.background.folding && self.sealed.is_none();
         Ok(!quiet && Instant::now() < *until)
     }
 
@@ -153,7 +154,7 @@ impl Run {
         for effect in effects {
             match effect {
                 Effect::Stage(part) => self.stage(part)?,
-                Effect::Commit => self.commit_wanted = true,
+                Effect::Commit => self.seal()?,
                 Effect::StartWorker { vat, generation } => self.start_worker(vat, generation),
                 Effect::StartBirth {
                     vat,

@@ -97,7 +97,7 @@ pub fn check(hand_over: HandOver, expected: &Expected<'_>) -> Result<Checked, Vi
     }
     within("delta", delta.len(), DELTA_BYTES_MAX)?;
     check_replies(&replies, last_turn, expected)?;
-    let sent: usize = replies.iter().map(reply_bytes).sum();
+    let sent: usize = replies.iter().map(Reply::bytes).sum();
     let log = check_log(
         &log,
         expected.handed_turn,
@@ -137,21 +137,9 @@ fn check_replies(replies: &[Reply], last: u64, expected: &Expected<'_>) -> Resul
     }
     within(
         "answers",
-        replies.iter().map(reply_bytes).sum(),
+        replies.iter().map(Reply::bytes).sum(),
         SENT_BYTES_MAX,
     )
-}
-
-fn reply_bytes(reply: &Reply) -> usize {
-    match &reply.outcome {
-        Outcome::Value(json) => json.len(),
-        Outcome::Thrown(thrown) => {
-            thrown.name.len()
-                + thrown.message.len()
-                + thrown.stack.len()
-                + thrown.nearest.iter().map(String::len).sum::<usize>()
-        }
-    }
 }
 
 /// Renders the lines as `TURN LEVEL TEXT`, one a line whatever the text holds.

@@ -9,7 +9,7 @@ use super::Core;
 use super::check::{Checked, Expected, check};
 use super::event::{Effect, Ledger, LedgerError};
 use super::frame::{Frame, Slot, Turns};
-use super::limits::{GROUP_BYTES_MAX, GROUP_TURNS_MAX};
+use super::limits::{FRAME_BYTES, GROUP_BYTES_MAX, GROUP_TURNS_MAX};
 use super::rows::{self, CountersRow, Settled};
 use super::vat::{RequestNo, Run, Vat};
 use crate::protocol::{Delivery, FromWorker, HandOver, Message, PROTOCOL_VERSION, Reply, ToWorker};
@@ -121,7 +121,61 @@ impl<W> Core<W> {
         }
     }
 
+    /// Takes a hand-over into the frame being filled, or holds it back until there is room.
     fn on_hand_over(
+        &mut self,
+        vat: VatId,
+        generation: u64,
+        hand_over: HandOver,
+        ledger: &mut dyn Ledger,
+        out: &mut Vec<Effect<W>>,
+    ) -> Result<(), LedgerError> {
+        let bytes = hand_over.bytes();
+        let full = self.filling.bytes > 0 && self.filling.bytes + bytes > FRAME_BYTES;
+        if full || !self.held_back.is_empty() {
+            self.held_back.push_back(HeldBack {
+                vat,
+                generation,
+                hand_over,
+            });
+            return Ok(());
+        }
+        self.filling.bytes += bytes;
+        self.examine(vat, generation, hand_over, ledger, out)
+    }
+
+    /// A new frame begins to fill: what was held back comes first, in its order (J8).
+    pub(super) fn let_in(
+        &mut self,
+        ledger: &mut dyn Ledger,
+        out: &mut Vec<Effect<W>>,
+    ) -> Result<(), LedgerError> {
+        while let Some(next) = self.held_back.front() {
+            let bytes = next.hand_over.bytes();
+            if self.filling.bytes > 0 && self.filling.bytes + bytes > FRAME_BYTES {
+                break;
+            }
+            self.filling.bytes += bytes;
+            let Some(HeldBack {
+                vat,
+                generation,
+                hand_over,
+            }) = self.held_back.pop_front()
+            else {
+                break;
+            };
+            if self
+                .vats
+                .get(&vat)
+                .is_some_and(|vat| vat.is_current(generation))
+            {
+                self.examine(vat, generation, hand_over, ledger, out)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn examine(
         &mut self,
         id: VatId,
         generation: u64,
@@ -320,6 +374,14 @@ impl<W> Core<W> {
         }
         Ok(())
     }
+}
+
+/// A hand-over that waits for room in a frame.
+#[derive(Debug)]
+pub struct HeldBack {
+    vat: VatId,
+    generation: u64,
+    hand_over: HandOver,
 }
 
 /// Whether a worker has turns it was not asked to hand over.

@@ -17,6 +17,8 @@ pub struct Frame<W> {
     pub turns: Vec<Turns>,
     pub born: Vec<Born<W>>,
     pub terminated: Vec<VatId>,
+    /// Bytes of the hand-overs in it, roughly.
+    pub bytes: usize,
     pub is_empty: bool,
 }
 
@@ -45,6 +47,7 @@ impl<W> Default for Frame<W> {
             turns: Vec::new(),
             born: Vec::new(),
             terminated: Vec::new(),
+            bytes: 0,
             is_empty: true,
         }
     }

@@ -22,6 +22,9 @@ pub const GROUP_BYTES_MAX: usize = 24 << 20;
 pub const SENT_BYTES_MAX: usize = 64 << 20;
 /// Bytes of a hand-over's heap delta (J7).
 pub const DELTA_BYTES_MAX: usize = 64 << 20;
+/// Bytes of hand-overs after which a frame takes no more, unless one alone is larger: the others
+/// wait for the next one.
+pub const FRAME_BYTES: usize = 4 << 20;
 /// Bytes of answers kept for one client.
 pub const ANSWER_BYTES_MAX: u64 = 64 << 20;
 /// Answers kept for one client.

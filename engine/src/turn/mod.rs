@@ -27,13 +27,14 @@ mod vat;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 
 use kenvat_store::{EngineHash, VatId};
 
 use self::answers::Answers;
 use self::birth::Birth;
 pub use self::check::Violation;
+use self::deliver::HeldBack;
 use self::event::{Effect, Event, Ledger, LedgerError};
 use self::frame::{Frame, Slot};
 use self::requests::Request;
@@ -83,6 +84,8 @@ pub struct Core<W> {
     answers: Answers,
     filling: Frame<W>,
     slot: Slot<W>,
+    /// Hand-overs the frame being filled had no room for, in the order received.
+    held_back: VecDeque<HeldBack>,
     /// Turns delivered and not handed over, over all vats.
     turns_out: usize,
     /// Vats something happened to since the last `flush`, in order.
@@ -106,6 +109,7 @@ impl<W> Core<W> {
             answers: Answers::default(),
             filling: Frame::default(),
             slot: Slot::Free,
+            held_back: VecDeque::new(),
             turns_out: 0,
             touched: Vec::new(),
             touched_set: HashSet::new(),
@@ -194,6 +198,7 @@ impl<W> Core<W> {
         if matches!(self.slot, Slot::Free) && !self.filling.is_empty {
             self.slot = Slot::Syncing(std::mem::take(&mut self.filling));
             out.push(Effect::Commit);
+            self.let_in(ledger, out)?;
         }
         for id in moved {
             self.deliver(id, out);
@@ -227,6 +232,7 @@ impl<W> Core<W> {
     pub fn is_quiet(&self) -> bool {
         matches!(self.slot, Slot::Free)
             && self.filling.is_empty
+            && self.held_back.is_empty()
             && self.births.is_empty()
             && self
                 .vats

@@ -253,6 +253,9 @@ impl<W> Core<W> {
             .expect("delivered requests are under way");
         let key = request.key.clone();
         let content = request.content;
+        // Never delivered again: a promise may stay pending for years, its arguments need not.
+        request.method = String::new();
+        request.args = String::new();
         if let Some(key) = &key {
             let row = AnswerRow::Open {
                 vat: vat.0,
