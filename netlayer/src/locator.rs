@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use crate::Fault;
-use crate::codec::Value;
+use crate::codec::{Struct, Value};
 use crate::uri::{self, Part, UriError};
 
 /// Bytes of a designator.
@@ -102,7 +102,7 @@ impl Locator {
         let [transport, designator, hints] = fields.ok_or(LocatorError::NotALocator)?;
         let hints = match hints {
             Value::Bool(false) => None,
-            Value::Struct(entries) => Some(hints_from(entries)?),
+            Value::Struct(fields) => Some(hints_from(fields)?),
             _ => return Err(LocatorError::BadHints),
         };
         Locator::new(
@@ -115,12 +115,12 @@ impl Locator {
     pub fn to_value(&self) -> Value {
         let hints = match &self.hints {
             None => Value::Bool(false),
-            Some(hints) => Value::Struct(
-                hints
-                    .iter()
-                    .map(|(k, v)| (k.clone(), Value::String(v.clone())))
-                    .collect(),
-            ),
+            Some(hints) => {
+                let entry =
+                    |(key, value): (&String, &String)| (key.clone(), Value::String(value.clone()));
+                let fields = Struct::new(hints.iter().map(entry).collect());
+                Value::Struct(fields.expect("a map has each key once"))
+            }
         };
         let transport = Value::symbol(&self.transport);
         Value::record(
@@ -195,15 +195,13 @@ impl Locator {
     }
 }
 
-fn hints_from(entries: &BTreeMap<String, Value>) -> Result<BTreeMap<String, String>, LocatorError> {
-    if entries.len() > HINTS_MAX {
+fn hints_from(fields: &Struct) -> Result<BTreeMap<String, String>, LocatorError> {
+    if fields.entries().len() > HINTS_MAX {
         return Err(LocatorError::TooManyHints);
     }
-    entries
-        .iter()
-        .map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned())))
-        .collect::<Option<_>>()
-        .ok_or(LocatorError::BadHints)
+    let text = |(key, value): &(String, Value)| Some((key.clone(), value.as_str()?.to_owned()));
+    let hints: Option<_> = fields.entries().iter().map(text).collect();
+    hints.ok_or(LocatorError::BadHints)
 }
 
 #[cfg(test)]
@@ -322,7 +320,7 @@ mod tests {
         let symbol = Value::symbol;
         let string = |text: &str| Value::String(text.to_owned());
         let no = Value::Bool(false);
-        let hints = |value: Value| Value::Struct([("k".to_owned(), value)].into());
+        let hints = |value| Value::Struct(Struct::new(vec![("k".to_owned(), value)]).unwrap());
         let table = [
             (vec![], LocatorError::NotALocator),
             (vec![symbol("t"), string("d")], LocatorError::NotALocator),

@@ -46,8 +46,8 @@ fn table() -> Vec<(&'static [u8], DecodeErrorKind, usize)> {
         (b"{1:at}", KeyNotString, 1),
         (b"{1+t}", KeyNotString, 1),
         (b"{[]t}", KeyNotString, 1),
-        (b"{1\"at1\"bt1\"at}", DuplicateKey, 9),
-        (b"{1\"at01\"at}", DuplicateKey, 5),
+        (b"{1\"at1\"bt1\"at}", DuplicateKey, 13),
+        (b"{1\"at01\"at}", DuplicateKey, 10),
         (b"{1\"a}", KeyWithoutValue, 4),
         // Records.
         (b"<>", RecordWithoutLabel, 1),

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use ed25519_dalek::{Signer, SigningKey};
 use kenvat_netlayer::codec::{
-    BigInt, Decoder, Float64, KeyOrder, Limits, Progress, Value, children, decode, encode,
+    BigInt, Decoder, Float64, KeyOrder, Limits, Progress, Struct, Value, children, decode, encode,
 };
 use kenvat_netlayer::identifier::SessionId;
 use kenvat_netlayer::key::{KeyError, PublicKey, Signature, signed_location};
@@ -112,11 +112,8 @@ fn start_session() -> Value {
 /// The structure with three keys whose order two implementations disagree about.
 fn three_keys() -> Value {
     let entries = [("b", 1), ("a", 2), ("aaaaaaaaaa", 3)];
-    Value::Struct(
-        entries
-            .map(|(key, n)| (key.to_owned(), Value::integer(n)))
-            .into(),
-    )
+    let entries = entries.map(|(key, n)| (key.to_owned(), Value::integer(n)));
+    Value::Struct(Struct::new(entries.into()).unwrap())
 }
 
 fn values() -> Vec<(&'static str, Value)> {
@@ -370,7 +367,8 @@ fn what_is_not_canonical_but_sent_is_read_as_what_it_means() {
         (b"D\xff\xf8\0\0\0\0\0\x01", Value::Float(f64::NAN.into())),
         (b"{1\"b0+1\"at}", {
             let entries = [("a", Value::Bool(true)), ("b", Value::integer(0))];
-            Value::Struct(entries.map(|(key, value)| (key.to_owned(), value)).into())
+            let entries = entries.map(|(key, value)| (key.to_owned(), value));
+            Value::Struct(Struct::new(entries.into()).unwrap())
         }),
         (b"D\x80\0\0\0\0\0\0\0", Value::Float(Float64::from(-0.0))),
     ];

@@ -1,21 +1,21 @@
 //! From bytes to values, of a stream that arrives in pieces or of bytes that are all there.
 //!
 //! Promises: work already done is not done again when more bytes arrive, except for one token; an
-//! error is found at the first byte that makes it certain; no recursion. Does not know transports:
+//! error is found at the first token that makes it certain, but for a key given twice, which is
+//! found at its struct's end; no recursion. Does not know transports:
 //! whoever reads a socket pushes what it got and asks until `NeedMore`.
 //!
 //! Accepted although not canonical, because running peers send it: struct keys in any order,
 //! leading zeros, `0-`, NaN with a payload. Refused although some decoder takes it: white space,
-//! bencode's `l` and `d`, single floats, sets, keys that are no strings, labels that are no symbols.
-
-use std::collections::BTreeMap;
+//! bencode's `l` and `d`, single floats, sets, keys that are no strings, labels that are no
+//! symbols.
 
 use num_bigint::{BigInt, BigUint};
 
 use super::error::{DecodeError, DecodeErrorKind};
 use super::limits::Limits;
 use super::token::{Container, Sign, Token, token};
-use super::value::{Float64, Record, Value};
+use super::value::{Float64, Record, Struct, Value};
 
 /// Decodes bytes that are exactly one value.
 pub fn decode(bytes: &[u8], limits: &Limits) -> Result<Value, DecodeError> {
@@ -56,7 +56,7 @@ pub enum Progress<'a> {
 #[derive(Debug, PartialEq, Eq)]
 pub struct Received<'a> {
     pub value: Value,
-    /// What a signature covers: the sender hashed these bytes, which need not be the canonical ones.
+    /// What a signature covers: the sender's own bytes, which need not be the canonical ones.
     pub bytes: &'a [u8],
 }
 
@@ -139,7 +139,7 @@ struct Builder {
 enum Open {
     List(Vec<Value>),
     Struct {
-        entries: BTreeMap<String, Value>,
+        entries: Vec<(String, Value)>,
         /// A key whose value has not come yet.
         key: Option<String>,
     },
@@ -223,7 +223,7 @@ impl Builder {
         self.open.push(match container {
             Container::List => Open::List(Vec::new()),
             Container::Struct => Open::Struct {
-                entries: BTreeMap::new(),
+                entries: Vec::new(),
                 key: None,
             },
             Container::Record => Open::Record {
@@ -238,7 +238,8 @@ impl Builder {
         match (self.open.pop(), container) {
             (Some(Open::List(items)), Container::List) => Ok(Value::List(items)),
             (Some(Open::Struct { entries, key: None }), Container::Struct) => {
-                Ok(Value::Struct(entries))
+                let fields = Struct::new(entries).map_err(|_| DecodeErrorKind::DuplicateKey)?;
+                Ok(Value::Struct(fields))
             }
             (Some(Open::Struct { .. }), Container::Struct) => Err(DecodeErrorKind::KeyWithoutValue),
             (
@@ -260,17 +261,10 @@ impl Builder {
         match self.open.last_mut() {
             None => return Ok(Some(value)),
             Some(Open::List(items)) => items.push(value),
-            Some(Open::Struct { entries, key }) => match key.take() {
-                Some(name) => {
-                    entries.insert(name, value);
-                }
-                None => match value {
-                    Value::String(name) if entries.contains_key(&name) => {
-                        return Err(DecodeErrorKind::DuplicateKey);
-                    }
-                    Value::String(name) => *key = Some(name),
-                    _ => return Err(DecodeErrorKind::KeyNotString),
-                },
+            Some(Open::Struct { entries, key }) => match (key.take(), value) {
+                (Some(name), value) => entries.push((name, value)),
+                (None, Value::String(name)) => *key = Some(name),
+                (None, _) => return Err(DecodeErrorKind::KeyNotString),
             },
             Some(Open::Record {
                 label: Some(_),

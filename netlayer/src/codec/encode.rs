@@ -3,14 +3,12 @@
 //! Promises: one value, one key order, one byte string; nothing is written that a decoder with the
 //! same limits would refuse. Does not know which key order a peer wants: that is the session's.
 
-use std::collections::BTreeMap;
-
 use num_bigint::{BigInt, Sign};
 
 use super::decode::decode;
 use super::error::EncodeError;
 use super::limits::Limits;
-use super::value::{Float64, Value};
+use super::value::{Float64, Struct, Value};
 
 /// The order of a struct's keys on the wire, where implementations disagree. Both orders are the
 /// same for keys of equal length, which is why locator hints should have such.
@@ -134,7 +132,7 @@ impl Writer {
                     .try_for_each(|item| self.write(item, depth + 1))?;
                 self.put(b"]")
             }
-            Value::Struct(entries) => self.entries(entries, depth),
+            Value::Struct(fields) => self.fields(fields, depth),
             Value::Record(record) => {
                 self.open(b'<', depth)?;
                 self.run(b'\'', record.label.as_bytes())?;
@@ -147,15 +145,11 @@ impl Writer {
         }
     }
 
-    fn entries(
-        &mut self,
-        entries: &BTreeMap<String, Value>,
-        depth: usize,
-    ) -> Result<(), EncodeError> {
+    fn fields(&mut self, fields: &Struct, depth: usize) -> Result<(), EncodeError> {
         self.open(b'{', depth)?;
-        let mut ordered: Vec<_> = entries.iter().collect();
+        let mut ordered: Vec<_> = fields.entries().iter().collect();
         if self.order == KeyOrder::Syrup {
-            // The map's own order decides between keys of equal length; the sort is stable. The
+            // The struct's own order decides between keys of equal length; the sort is stable. The
             // tag after the digits is below every digit, so a length that is a prefix of another
             // comes first, as comparing the two numbers as text has it.
             ordered.sort_by_cached_key(|(key, _)| key.len().to_string());
@@ -229,10 +223,11 @@ impl Writer {
 fn items(value: &Value) -> usize {
     match value {
         Value::List(list) => 1 + list.iter().map(items).sum::<usize>(),
-        Value::Struct(entries) => {
-            1 + entries
-                .values()
-                .map(|value| 1 + items(value))
+        Value::Struct(fields) => {
+            1 + fields
+                .entries()
+                .iter()
+                .map(|(_, value)| 1 + items(value))
                 .sum::<usize>()
         }
         Value::Record(record) => 2 + record.fields.iter().map(items).sum::<usize>(),

@@ -37,7 +37,7 @@ pub enum DecodeErrorKind {
     NotUtf8,
     #[error("a struct key that is not a string")]
     KeyNotString,
-    #[error("a struct key that came before in the same struct")]
+    #[error("a struct in which a key is given twice")]
     DuplicateKey,
     #[error("a struct key without its value")]
     KeyWithoutValue,

@@ -12,8 +12,8 @@ pub struct Limits {
     pub length: usize,
     /// Containers open at once. Values nest no deeper, so recursion over them is bounded.
     pub depth: usize,
-    /// Atoms and containers together, labels and struct keys among the atoms. A value takes up to about a hundred bytes of memory for one
-    /// coded byte, so `bytes` alone would not bound memory.
+    /// Atoms and containers together, labels and struct keys among the atoms. An item takes up to
+    /// about 130 bytes of memory and may be one coded byte, so `bytes` alone would not bound memory.
     pub items: usize,
     /// Decimal digits of one integer, leading zeros included. Converting takes time that grows
     /// with the square of this.

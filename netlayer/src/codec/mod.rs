@@ -26,4 +26,4 @@ pub use error::{DecodeError, DecodeErrorKind, EncodeError};
 pub use limits::Limits;
 pub use num_bigint::BigInt;
 pub use span::children;
-pub use value::{Float64, Record, Value};
+pub use value::{DuplicateKey, Float64, Record, Struct, Value};

@@ -4,7 +4,6 @@
 //! without bound, struct keys unique and without order. `Debug` shows the notation of
 //! `PROTOCOL.md` and only the length of byte arrays, because swissnums and keys travel in them.
 
-use std::collections::BTreeMap;
 use std::fmt;
 
 use num_bigint::BigInt;
@@ -20,9 +19,7 @@ pub enum Value {
     Symbol(String),
     Bytes(Vec<u8>),
     List(Vec<Value>),
-    /// Keys are strings. The map's order is that of the keys' UTF-8 bytes; the order on the wire is
-    /// the encoder's affair (`KeyOrder`).
-    Struct(BTreeMap<String, Value>),
+    Struct(Struct),
     Record(Record),
 }
 
@@ -31,6 +28,54 @@ pub enum Value {
 pub struct Record {
     pub label: String,
     pub fields: Vec<Value>,
+}
+
+/// Values by name, each name once; the order they came in is not kept.
+///
+/// A sorted vector and not a map: the smallest `BTreeMap` takes as much memory as ten entries, which
+/// would let a peer turn five bytes into nine hundred.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Struct {
+    /// In the order of the keys' UTF-8 bytes. The order on the wire is the encoder's (`KeyOrder`).
+    entries: Vec<(String, Value)>,
+}
+
+/// Two entries of a struct have the same key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a struct key is given twice")]
+pub struct DuplicateKey;
+
+impl Struct {
+    /// Takes entries in any order.
+    pub fn new(mut entries: Vec<(String, Value)>) -> Result<Self, DuplicateKey> {
+        entries.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
+        match entries
+            .windows(2)
+            .any(|pair| matches!(pair, [(a, _), (b, _)] if a == b))
+        {
+            true => Err(DuplicateKey),
+            false => Ok(Struct { entries }),
+        }
+    }
+
+    pub fn get(&self, key: &str) -> Option<&Value> {
+        let found = self
+            .entries
+            .binary_search_by(|(name, _)| name.as_str().cmp(key));
+        found
+            .ok()
+            .and_then(|index| self.entries.get(index))
+            .map(|(_, value)| value)
+    }
+
+    /// In the order of the keys' UTF-8 bytes.
+    pub fn entries(&self) -> &[(String, Value)] {
+        &self.entries
+    }
+
+    pub fn into_entries(self) -> Vec<(String, Value)> {
+        self.entries
+    }
 }
 
 /// A double-precision number, equal to another exactly when both encode to the same bytes: NaN
@@ -153,7 +198,7 @@ impl fmt::Debug for Value {
             Value::Symbol(text) => write!(f, "'{text}"),
             Value::Bytes(bytes) => write!(f, ":({} bytes)", bytes.len()),
             Value::List(items) => f.debug_list().entries(items).finish(),
-            Value::Struct(entries) => f.debug_map().entries(entries).finish(),
+            Value::Struct(fields) => fields.fmt(f),
             Value::Record(record) => record.fmt(f),
         }
     }
@@ -166,6 +211,14 @@ impl fmt::Debug for Record {
             write!(f, " {field:?}")?;
         }
         f.write_str(">")
+    }
+}
+
+impl fmt::Debug for Struct {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map()
+            .entries(self.entries.iter().map(|(key, value)| (key, value)))
+            .finish()
     }
 }
 
@@ -185,6 +238,27 @@ mod tests {
         assert_eq!(nan, Float64::from(f64::NAN));
         assert_eq!(nan.to_bits(), NAN_BITS);
         assert_ne!(Float64::from(0.0), Float64::from(-0.0));
+    }
+
+    #[test]
+    fn an_item_takes_what_the_limits_say() {
+        // The worst is a container with one item: it stands in its parent, and its own vector
+        // begins with room for four. Two items a list, three a struct.
+        let list = size_of::<Value>() + 4 * size_of::<Value>();
+        let fields = size_of::<Value>() + 4 * size_of::<(String, Value)>();
+        assert!(list / 2 <= 130 && fields / 3 <= 130, "{list} {fields}");
+    }
+
+    #[test]
+    fn a_struct_has_each_key_once_and_no_order() {
+        let entry = |key: &str, n: i32| (key.to_owned(), Value::integer(n));
+        let one = Struct::new(vec![entry("b", 1), entry("a", 2), entry("aa", 3)]).unwrap();
+        let other = Struct::new(vec![entry("aa", 3), entry("a", 2), entry("b", 1)]).unwrap();
+        assert_eq!(one, other);
+        assert_eq!(one.get("aa"), Some(&Value::integer(3)));
+        assert_eq!(one.get("ab"), None);
+        let twice = Struct::new(vec![entry("b", 1), entry("a", 2), entry("b", 1)]);
+        assert_eq!(twice, Err(DuplicateKey));
     }
 
     #[test]
