@@ -249,7 +249,7 @@ impl<W> Core<W> {
     pub(super) fn open(&mut self, vat: VatId, turn: u64, no: RequestNo, out: &mut Vec<Effect<W>>) {
         let request = self
             .requests
-            .get(&no)
+            .get_mut(&no)
             .expect("delivered requests are under way");
         let key = request.key.clone();
         let content = request.content;
