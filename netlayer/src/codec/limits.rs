@@ -13,7 +13,7 @@ pub struct Limits {
     /// Containers open at once. Values nest no deeper, so recursion over them is bounded.
     pub depth: usize,
     /// Atoms and containers together, labels and struct keys among the atoms. An item takes up to
-    /// about 130 bytes of memory and may be one coded byte, so `bytes` alone would not bound memory.
+    /// about 130 bytes of memory and may be one coded byte, so `bytes` alone bounds no memory.
     pub items: usize,
     /// Decimal digits of one integer, leading zeros included. Converting takes time that grows
     /// with the square of this.

@@ -32,8 +32,8 @@ pub struct Record {
 
 /// Values by name, each name once; the order they came in is not kept.
 ///
-/// A sorted vector and not a map: the smallest `BTreeMap` takes as much memory as ten entries, which
-/// would let a peer turn five bytes into nine hundred.
+/// A sorted vector and not a map: the smallest `BTreeMap` takes as much memory as ten entries, and
+/// that would let a peer turn five bytes into nine hundred.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Struct {
     /// In the order of the keys' UTF-8 bytes. The order on the wire is the encoder's (`KeyOrder`).
