@@ -1,0 +1,92 @@
+//! `verify` and `limits`.
+//!
+//! Promises: a store too damaged to be opened is still read to its end. Does not repair.
+
+use std::io::IsTerminal;
+use std::path::Path;
+use std::time::Duration;
+
+use indicatif::ProgressBar;
+
+use crate::cli::ask;
+use crate::cli::vats::align;
+use crate::cli::voice::Voice;
+use crate::control::protocol::Ask;
+use crate::control::report::{LimitLine, VerifySheet};
+use crate::people::{Trouble, bytes};
+
+/// Between two pictures of the sign of life.
+const TICK: Duration = Duration::from_millis(100);
+
+/// Reads every byte of the store.
+pub async fn verify(dir: &Path, voice: &Voice) -> Result<(), Trouble> {
+    let sign_of_life = sign_of_life();
+    let sheet: Result<VerifySheet, Trouble> = ask::once(dir, Ask::Verify, voice).await;
+    sign_of_life.finish_and_clear();
+    let sheet = sheet?;
+    voice.result(&sheet, || report(&sheet));
+    match sheet.damages.len() {
+        0 => Ok(()),
+        count => Err(Trouble::host(
+            format!(
+                "{count} places in {} are not what was written",
+                dir.display()
+            ),
+            "copy the store before anything else; vats not named above are unharmed",
+        )),
+    }
+}
+
+/// Shows every limit.
+pub async fn limits(dir: &Path, voice: &Voice) -> Result<(), Trouble> {
+    let lines: Vec<LimitLine> = ask::once(dir, Ask::Limits, voice).await?;
+    voice.result(&lines, || {
+        let mut rows = vec![["LIMIT", "VALUE", "SET BY", "MEANING"].map(str::to_owned)];
+        rows.extend(lines.iter().map(|line| {
+            let value = match line.unit.as_str() {
+                "bytes" => bytes(line.value),
+                unit => format!("{} {unit}", line.value),
+            };
+            [
+                line.name.clone(),
+                value,
+                line.set_by.clone(),
+                line.meaning.clone(),
+            ]
+        }));
+        align(&rows)
+    });
+    Ok(())
+}
+
+fn report(sheet: &VerifySheet) -> String {
+    let mut lines: Vec<String> = sheet
+        .damages
+        .iter()
+        .map(|damage| {
+            let vat = damage
+                .vat
+                .as_ref()
+                .map_or_else(String::new, |vat| format!(" (vat {vat})"));
+            format!(
+                "{} at byte {}{vat}: {}",
+                damage.file, damage.offset, damage.what
+            )
+        })
+        .collect();
+    lines.push(format!(
+        "{} read, {} damages",
+        bytes(sheet.read_bytes),
+        sheet.damages.len()
+    ));
+    lines.join("\n")
+}
+
+fn sign_of_life() -> ProgressBar {
+    if !std::io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let bar = ProgressBar::new_spinner().with_message("reading the store");
+    bar.enable_steady_tick(TICK);
+    bar
+}

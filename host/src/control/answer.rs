@@ -1,0 +1,130 @@
+//! The one place where a question of a person becomes a question to the engine.
+//!
+//! Promises: the engine has been asked by the time `begin` returns, so questions that arrive in
+//! order are asked in order; the answer comes after the output gate, since only the engine makes
+//! it. Does not know whether the question came over a socket.
+
+use std::pin::Pin;
+
+use kenvat_engine::api::{Call, CallError, Deploy, RequestKey};
+use kenvat_engine::shell::{Answer, Engine, Stopped};
+use serde::Serialize;
+use serde_json::value::{RawValue, to_raw_value};
+
+use crate::control::protocol::Ask;
+use crate::control::report::{DeployedSheet, LimitLine, LogPiece, VatLine, VatSheet, VerifySheet};
+use crate::people::Trouble;
+
+/// The name under which the command line's requests are kept.
+pub const CLI_CLIENT: &str = "cli";
+
+/// Bytes of log text one question may get, whatever it asks for: the answer is one message.
+const LOG_BYTES_MAX: u32 = 4 << 20;
+
+/// JSON text of an answer, on its way.
+pub type Answering = Pin<Box<dyn Future<Output = Result<Box<RawValue>, Trouble>> + Send>>;
+
+/// Asks the engine. `base` is the gateway's address, where one serves.
+pub fn begin(engine: &Engine, ask: Ask, base: Option<&str>) -> Answering {
+    match ask {
+        Ask::Call {
+            vat,
+            method,
+            args,
+            id,
+        } => {
+            let key = Some(RequestKey {
+                client: CLI_CLIENT.to_owned(),
+                id,
+            });
+            let answer = engine.call(Call {
+                vat,
+                method,
+                args,
+                key,
+            });
+            Box::pin(async move { value(answer.await??) })
+        }
+        Ask::Deploy {
+            name,
+            entry,
+            files,
+            give,
+        } => {
+            let answer = engine.deploy(Deploy {
+                name,
+                entry,
+                files,
+                give,
+            });
+            let base = base.map(str::to_owned);
+            Box::pin(async move { shape(&DeployedSheet::new(answer.await??, base.as_deref())) })
+        }
+        Ask::List => {
+            let answer = engine.list();
+            Box::pin(async move {
+                let lines: Vec<_> = answer.await?.into_iter().map(VatLine::from).collect();
+                shape(&lines)
+            })
+        }
+        Ask::Show { vat } => show(engine, &vat),
+        Ask::Sleep { vat } => nothing(engine.sleep(&vat)),
+        Ask::Wake { vat } => nothing(engine.wake(&vat)),
+        Ask::Terminate { vat } => nothing(engine.terminate(&vat)),
+        Ask::Logs {
+            vat,
+            from,
+            bytes_max,
+        } => {
+            let answer = engine.logs(&vat, from, bytes_max.min(LOG_BYTES_MAX) as usize);
+            Box::pin(async move { shape(&LogPiece::from(answer.await??)) })
+        }
+        Ask::Verify => {
+            let answer = engine.verify();
+            Box::pin(async move { shape(&VerifySheet::from(answer.await??)) })
+        }
+        Ask::Limits => {
+            let answer = engine.limits();
+            Box::pin(async move {
+                let lines: Vec<_> = answer.await?.into_iter().map(LimitLine::from).collect();
+                shape(&lines)
+            })
+        }
+    }
+}
+
+fn show(engine: &Engine, vat: &str) -> Answering {
+    let sheet = engine.show(vat);
+    let hash = engine.heap_sha256(vat);
+    Box::pin(async move {
+        let mut sheet = VatSheet::without_hash(sheet.await??);
+        // A vat whose heap is damaged is what `show` is asked about most urgently.
+        match hash.await? {
+            Ok(hash) => sheet.heap_sha256 = Some(hash),
+            Err(error) => {
+                sheet.last_error.get_or_insert(error.to_string());
+            }
+        }
+        shape(&sheet)
+    })
+}
+
+fn nothing(answer: Answer<Result<(), CallError>>) -> Answering {
+    Box::pin(async move {
+        let done: Result<Result<(), CallError>, Stopped> = answer.await;
+        done??;
+        shape(&())
+    })
+}
+
+/// The vat's own answer: text that a worker made, so it is checked to be JSON before anybody else
+/// has to rely on it.
+fn value(text: String) -> Result<Box<RawValue>, Trouble> {
+    RawValue::from_string(text)
+        .map_err(|error| Trouble::host(format!("the vat's answer is not JSON: {error}"), ""))
+}
+
+fn shape<T: Serialize>(report: &T) -> Result<Box<RawValue>, Trouble> {
+    to_raw_value(report)
+        .map_err(|error| Trouble::host(format!("the answer could not be coded: {error}"), ""))
+}
