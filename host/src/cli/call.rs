@@ -17,6 +17,7 @@ use crate::cli::voice::Voice;
 use crate::control::client::AskError;
 use crate::control::place::{self, Place, WAIT_MAX};
 use crate::control::protocol::Ask;
+use crate::control::way;
 use crate::people::Trouble;
 
 /// Bytes of chance in an id: enough that two calls never get the same.
@@ -95,7 +96,12 @@ async fn persist(
             *place = Some(next);
             continue;
         };
-        let why = match current.ask(question).await {
+        let own = matches!(current, Place::Own(_));
+        let answer = tokio::select! {
+            answer = current.ask(question) => answer,
+            () = way::wanted(dir), if own => Err(AskError::Lost("a host wants the store".into())),
+        };
+        let why = match answer {
             Ok(answer) => return Ok(answer),
             Err(AskError::Trouble(trouble)) if trouble.is_stopped() => trouble.message,
             Err(AskError::Trouble(trouble)) => return Err(trouble),

@@ -4,7 +4,8 @@
 //! into a call of the engine. Does not know what the command line looks like.
 //!
 //! `protocol` is the wire, `report` the shapes of answers, `socket` the file, `server` and `client`
-//! the two ends, `place` the choice between host and own engine.
+//! the two ends, `place` the choice between host and own engine, `way` how the
+//! latter makes way for a host.
 
 pub mod answer;
 pub mod client;
@@ -13,3 +14,4 @@ pub mod protocol;
 pub mod report;
 pub mod server;
 pub mod socket;
+pub mod way;

@@ -9,11 +9,12 @@ use std::time::Duration;
 use kenvat_engine::api::StartError;
 use kenvat_engine::shell::{Engine, EngineOptions, start};
 use serde_json::value::RawValue;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 use crate::control::answer::begin;
 use crate::control::client::{AskError, HostLink};
 use crate::control::protocol::Ask;
+use crate::control::way;
 use crate::people::Trouble;
 
 /// How long commands wait for each other, and `call` for the next host.
@@ -78,6 +79,11 @@ pub async fn reach(dir: &Path, deadline: Instant) -> Result<Place, Trouble> {
         if let Some(link) = connect(dir).await? {
             return Ok(Place::Host(link));
         }
+        // A host that waits for the store comes first: it will serve us as well.
+        if way::host_waits(dir) && Instant::now() < deadline {
+            sleep(LOOK_AGAIN).await;
+            continue;
+        }
         match open(dir).await? {
             Opened::Ours(engine) => return Ok(Place::Own(engine)),
             Opened::InUse { pid } => wait_or_name(dir, pid, deadline).await?,
@@ -87,6 +93,7 @@ pub async fn reach(dir: &Path, deadline: Instant) -> Result<Place, Trouble> {
 
 /// Opens the store to serve it; a host that serves already is an error that names it.
 pub async fn open_to_serve(dir: &Path, deadline: Instant) -> Result<Engine, Trouble> {
+    let mut waiting = None;
     loop {
         if let Some(link) = connect(dir).await? {
             return Err(already_served(dir, link.host_pid()));
@@ -95,6 +102,7 @@ pub async fn open_to_serve(dir: &Path, deadline: Instant) -> Result<Engine, Trou
             Opened::Ours(engine) => return Ok(engine),
             Opened::InUse { pid } => wait_or_name(dir, pid, deadline).await?,
         }
+        waiting = waiting.or_else(|| way::announce(dir));
     }
 }
 
@@ -132,7 +140,7 @@ async fn open(dir: &Path) -> Result<Opened, Trouble> {
 
 async fn wait_or_name(dir: &Path, pid: u32, deadline: Instant) -> Result<(), Trouble> {
     if Instant::now() < deadline {
-        tokio::time::sleep(LOOK_AGAIN).await;
+        sleep(LOOK_AGAIN).await;
         return Ok(());
     }
     let message = format!("the store {} is in use by process {pid}", dir.display());

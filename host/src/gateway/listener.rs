@@ -33,7 +33,7 @@ pub const HEADER_WAIT: Duration = Duration::from_secs(30);
 /// Header lines of a request.
 pub const HEADERS_MAX: usize = 64;
 
-/// Bytes of a request's headers.
+/// Bytes of a request's headers. Checked between two reads, so up to twice as much may come in.
 pub const HEADER_BYTES_MAX: usize = 64 << 10;
 
 /// How long a client may leave sent bytes unacknowledged.
