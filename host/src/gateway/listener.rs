@@ -13,6 +13,7 @@ use axum::Router;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
@@ -24,7 +25,8 @@ use crate::stop::Stopping;
 /// Where the gateway listens unless told otherwise.
 pub const DEFAULT_LISTEN: &str = "127.0.0.1:7411";
 
-/// Connections at a time; more wait in the kernel's queue.
+/// Connections at a time; more wait in the kernel's queue. Fewer where the process may not open twice
+/// as many files: the store and the workers need theirs more.
 pub const CONNECTIONS_MAX: usize = 1024;
 
 /// How long a request's headers may take, and how long a connection may idle.
@@ -85,7 +87,7 @@ impl Gateway {
 
     /// Serves until `stop` says so, then until the answers under way are out or `DRAIN` is over.
     pub async fn serve(self, router: Router, mut stop: Stopping) {
-        let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+        let room = Arc::new(Semaphore::new(connections_max()));
         let mut clients = JoinSet::new();
         loop {
             let Ok(permit) = room.clone().acquire_owned().await else {
@@ -134,6 +136,23 @@ async fn converse(
             let _ = tokio::time::timeout(DRAIN, connection).await;
         }
     }
+}
+
+/// Raises the process's limit of open files as far as it may, and shares it with connections.
+fn connections_max() -> usize {
+    let limit = getrlimit(Resource::Nofile);
+    // Refused: then the old limit holds.
+    let _ = setrlimit(
+        Resource::Nofile,
+        Rlimit {
+            current: limit.maximum,
+            ..limit
+        },
+    );
+    let files = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    usize::try_from(files / 2)
+        .unwrap_or(usize::MAX)
+        .clamp(1, CONNECTIONS_MAX)
 }
 
 fn resolve(listen: &str) -> Result<SocketAddr, Trouble> {
