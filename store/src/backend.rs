@@ -1,0 +1,88 @@
+//! What the store asks of a disk, and nothing more.
+//!
+//! Promises asked for: a write returns with the bytes readable; `sync_data` returns with the bytes
+//! written before it, and the length, durable; a directory entry is durable only after `sync_dir`.
+//! Every fault a disk has shows here as an `io::Error`, which latches the store.
+//!
+//! Three kinds: `file` (the real one), `memory` (for crash tests, with faults on demand), `overlay`
+//! (reads another one, keeps writes to itself: what `verify` opens a store through).
+//!
+//! Paths are relative to the store's folder, with `/`. There is no rename: nothing here needs one,
+//! and each rename is one more thing a crash can tear.
+
+pub mod file;
+pub mod memory;
+pub mod overlay;
+
+use std::fmt;
+use std::io;
+use std::ops::Range;
+
+/// One store's folder.
+pub trait Backend: Clone + Send + Sync + fmt::Debug + 'static {
+    type File: File;
+    /// What a worker is started with: no way to write leads from it (I1).
+    type ReadOnly: Send + 'static;
+    /// Held as long as the store is open; released when dropped.
+    type Lock: fmt::Debug + Send + Sync + 'static;
+
+    /// Makes the folder if need be and takes it for this process alone.
+    fn lock(&self) -> Result<Self::Lock, LockError>;
+    /// Makes a folder inside; one that is there already is fine.
+    fn create_dir(&self, dir: &str) -> io::Result<()>;
+    /// A new empty file; one that is there already is cut to nothing.
+    fn create(&self, path: &str) -> io::Result<Self::File>;
+    fn open(&self, path: &str) -> io::Result<Self::File>;
+    fn open_read_only(&self, path: &str) -> io::Result<Self::ReadOnly>;
+    fn remove(&self, path: &str) -> io::Result<()>;
+    /// Names in a folder (`""` is the store's own), in any order, without folders.
+    fn list(&self, dir: &str) -> io::Result<Vec<String>>;
+    /// Makes the entries of a folder durable.
+    fn sync_dir(&self, dir: &str) -> io::Result<()>;
+    /// How messages name the store.
+    fn name(&self) -> String;
+}
+
+/// One open file. All methods may be called from any thread.
+pub trait File: Send + Sync + fmt::Debug + 'static {
+    /// Fills `bytes`; a file that ends before is `UnexpectedEof`.
+    fn read_at(&self, offset: u64, bytes: &mut [u8]) -> io::Result<()>;
+    /// Writes all of `bytes`, making the file longer if need be.
+    fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()>;
+    fn sync_data(&self) -> io::Result<()>;
+    fn len(&self) -> io::Result<u64>;
+    /// New bytes are zeros and take no room.
+    fn set_len(&self, len: u64) -> io::Result<()>;
+    /// The next stretch at or after `from` that may hold something other than zeros; `None` when
+    /// there is only a hole up to the end.
+    fn next_data(&self, from: u64) -> io::Result<Option<Range<u64>>>;
+
+    fn is_empty(&self) -> io::Result<bool> {
+        Ok(self.len()? == 0)
+    }
+}
+
+/// Why a folder was not taken.
+#[derive(Debug)]
+pub enum LockError {
+    /// By this process id, where it could be read (0 otherwise).
+    InUse(u32),
+    Io(io::Error),
+}
+
+/// Reads a whole file of at most `limit` bytes.
+pub(crate) fn read_all<F: File>(file: &F, limit: usize) -> io::Result<Vec<u8>> {
+    let len = file.len()?;
+    let len = usize::try_from(len)
+        .ok()
+        .filter(|&len| len <= limit)
+        .ok_or_else(|| {
+            io::Error::new(
+                io::ErrorKind::InvalidData,
+                format!("{len} bytes, {limit} are allowed"),
+            )
+        })?;
+    let mut bytes = vec![0; len];
+    file.read_at(0, &mut bytes)?;
+    Ok(bytes)
+}

@@ -1,0 +1,216 @@
+//! The real disk: one folder of a local file system.
+//!
+//! Promises: files are opened close-on-exec, 0600, inside the folder only; `sync_data` is one
+//! `fdatasync`, never retried. Does not know what the files hold.
+
+use super::{Backend, File, LockError};
+use rustix::fs::{FlockOperation, SeekFrom};
+use std::fs;
+use std::io::{self, Read, Seek, Write};
+use std::ops::Range;
+use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// The lock's name; the process id in it is for people and for the second opener's message.
+const LOCK_FILE: &str = "lock";
+/// Bytes of a lock file that are looked at.
+const LOCK_BYTES_MAX: u64 = 32;
+
+/// A store in a folder.
+#[derive(Clone, Debug)]
+pub struct FileBackend {
+    root: Arc<PathBuf>,
+}
+
+impl FileBackend {
+    /// Nothing is touched before the store is opened.
+    pub fn new(root: impl Into<PathBuf>) -> FileBackend {
+        FileBackend {
+            root: Arc::new(root.into()),
+        }
+    }
+
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    fn path(&self, path: &str) -> PathBuf {
+        if path.is_empty() {
+            self.root.to_path_buf()
+        } else {
+            self.root.join(path)
+        }
+    }
+}
+
+/// The open lock file; the kernel releases it with the last descriptor, however the process ends.
+#[derive(Debug)]
+pub struct FileLock {
+    _file: fs::File,
+}
+
+impl Backend for FileBackend {
+    type File = DiskFile;
+    type ReadOnly = fs::File;
+    type Lock = FileLock;
+
+    fn lock(&self) -> Result<FileLock, LockError> {
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&*self.root)
+            .map_err(LockError::Io)?;
+        let mut file = read_write()
+            .create(true)
+            .truncate(false)
+            .open(self.path(LOCK_FILE))
+            .map_err(LockError::Io)?;
+        match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => {}
+            Err(rustix::io::Errno::WOULDBLOCK) => return Err(LockError::InUse(read_pid(&file))),
+            Err(error) => return Err(LockError::Io(error.into())),
+        }
+        let write_pid = |file: &mut fs::File| {
+            file.set_len(0)?;
+            file.rewind()?;
+            writeln!(file, "{}", std::process::id())
+        };
+        write_pid(&mut file).map_err(LockError::Io)?;
+        Ok(FileLock { _file: file })
+    }
+
+    fn create_dir(&self, dir: &str) -> io::Result<()> {
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(self.path(dir))
+    }
+
+    fn create(&self, path: &str) -> io::Result<DiskFile> {
+        read_write()
+            .create(true)
+            .truncate(true)
+            .open(self.path(path))
+            .map(DiskFile)
+    }
+
+    fn open(&self, path: &str) -> io::Result<DiskFile> {
+        read_write().open(self.path(path)).map(DiskFile)
+    }
+
+    fn open_read_only(&self, path: &str) -> io::Result<fs::File> {
+        fs::File::open(self.path(path))
+    }
+
+    fn remove(&self, path: &str) -> io::Result<()> {
+        fs::remove_file(self.path(path))
+    }
+
+    fn list(&self, dir: &str) -> io::Result<Vec<String>> {
+        let mut names = Vec::new();
+        for entry in fs::read_dir(self.path(dir))? {
+            let entry = entry?;
+            if !entry.file_type()?.is_dir() {
+                names.push(entry.file_name().to_string_lossy().into_owned());
+            }
+        }
+        Ok(names)
+    }
+
+    fn sync_dir(&self, dir: &str) -> io::Result<()> {
+        fs::File::open(self.path(dir))?.sync_all()
+    }
+
+    fn name(&self) -> String {
+        self.root.display().to_string()
+    }
+}
+
+fn read_write() -> fs::OpenOptions {
+    let mut options = fs::OpenOptions::new();
+    options.read(true).write(true).mode(0o600);
+    options
+}
+
+/// The process id in a lock file someone else holds; 0 when it cannot be told.
+fn read_pid(file: &fs::File) -> u32 {
+    let mut text = String::new();
+    match file.take(LOCK_BYTES_MAX).read_to_string(&mut text) {
+        Ok(_) => text.trim().parse().unwrap_or(0),
+        Err(_) => 0,
+    }
+}
+
+/// An open file of the store.
+#[derive(Debug)]
+pub struct DiskFile(fs::File);
+
+impl File for DiskFile {
+    fn read_at(&self, offset: u64, bytes: &mut [u8]) -> io::Result<()> {
+        self.0.read_exact_at(bytes, offset)
+    }
+
+    fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        self.0.write_all_at(bytes, offset)
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        // Not std's `sync_data`, which calls again after EINTR: a failed sync is never retried (J6).
+        Ok(rustix::fs::fdatasync(&self.0)?)
+    }
+
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.0.metadata()?.len())
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.0.set_len(len)
+    }
+
+    fn next_data(&self, from: u64) -> io::Result<Option<Range<u64>>> {
+        let start = match rustix::fs::seek(&self.0, SeekFrom::Data(from)) {
+            Ok(start) => start,
+            // Nothing but a hole up to the end.
+            Err(rustix::io::Errno::NXIO) => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
+        let end = rustix::fs::seek(&self.0, SeekFrom::Hole(start))?;
+        Ok(Some(start..end))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_second_opener_is_told_the_pid_of_the_first() {
+        let dir = tempfile::tempdir().unwrap();
+        let backend = FileBackend::new(dir.path().join("store"));
+        let held = backend.lock().unwrap();
+        match backend.lock() {
+            Err(LockError::InUse(pid)) => assert_eq!(pid, std::process::id()),
+            other => panic!("{other:?}"),
+        }
+        drop(held);
+        backend.lock().unwrap();
+    }
+
+    #[test]
+    fn holes_are_skipped_and_what_is_written_is_found() {
+        let dir = tempfile::tempdir().unwrap();
+        let backend = FileBackend::new(dir.path());
+        let file = backend.create("sparse").unwrap();
+        file.set_len(64 << 20).unwrap();
+        assert_eq!(file.next_data(0).unwrap(), None);
+        file.write_at(32 << 20, &[1; 4096]).unwrap();
+        let data = file.next_data(0).unwrap().unwrap();
+        assert!(
+            data.contains(&(32 << 20)) && data.end < 64 << 20,
+            "{data:?}"
+        );
+        assert_eq!(file.next_data(data.end).unwrap(), None);
+        assert!(file.read_at((64 << 20) - 1, &mut [0; 2]).is_err());
+    }
+}

@@ -1,0 +1,439 @@
+//! A disk in memory, for tests: what is readable and what is durable are kept apart, and faults
+//! happen on demand.
+//!
+//! Promises, as the harshest disk we believe in would:
+//! - a write is readable at once and durable only after a sync of that file that succeeded;
+//! - an entry made or removed is durable only after `sync_dir`;
+//! - a failed sync leaves readable bytes as they are, *loses* what it should have made durable, and
+//!   the next sync succeeds (what Linux does: the lost pages are marked clean);
+//! - frozen at its nth operation it does nothing any more, like a machine without power; `crash`
+//!   then tells what the disk holds: unsynced bytes lost, kept, torn at sectors, or reordered.
+//!
+//! The same operations and the same seed give the same bytes. Folders are taken as always there.
+
+mod crash;
+mod sparse;
+
+pub use crash::Crash;
+
+use super::{Backend, File, LockError};
+pub(crate) use sparse::Sparse;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io;
+use std::ops::Range;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// A store in memory. Clones are the same disk.
+#[derive(Clone)]
+pub struct MemoryBackend {
+    disk: Arc<Mutex<Disk>>,
+}
+
+/// What goes wrong, and when. Operations are writes, changes of length, syncs, entries made or
+/// removed; they are counted from 1.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Faults {
+    /// From this operation on nothing happens any more.
+    pub freeze_at: Option<u64>,
+    /// This operation fails once. If it is a sync, what it should have made durable is lost.
+    pub fail_at: Option<u64>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Disk {
+    inodes: Vec<Inode>,
+    live: BTreeMap<String, usize>,
+    durable: BTreeMap<String, usize>,
+    operations: u64,
+    syncs: u64,
+    faults: Faults,
+    locked: bool,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Inode {
+    live: Sparse,
+    durable: Sparse,
+    /// Since the last sync, in order; on top of `durable` they make `live`, unless a sync failed.
+    pending: Vec<Change>,
+}
+
+#[derive(Clone, Debug)]
+enum Change {
+    Write { offset: u64, bytes: Vec<u8> },
+    SetLen(u64),
+}
+
+impl Change {
+    fn apply(&self, content: &mut Sparse) {
+        match self {
+            Change::Write { offset, bytes } => content.write(*offset, bytes),
+            Change::SetLen(len) => content.set_len(*len),
+        }
+    }
+}
+
+/// What an operation meets.
+enum Outcome {
+    Happens,
+    Fails,
+}
+
+impl Disk {
+    /// Counts one operation and says what happens to it.
+    fn operation(&mut self) -> io::Result<Outcome> {
+        self.running()?;
+        self.operations += 1;
+        self.running()?;
+        if self.faults.fail_at == Some(self.operations) {
+            return Ok(Outcome::Fails);
+        }
+        Ok(Outcome::Happens)
+    }
+
+    fn running(&self) -> io::Result<()> {
+        match self.faults.freeze_at {
+            Some(at) if self.operations >= at => Err(io::Error::other("the power is off")),
+            _ => Ok(()),
+        }
+    }
+
+    fn happens(&mut self) -> io::Result<()> {
+        match self.operation()? {
+            Outcome::Happens => Ok(()),
+            Outcome::Fails => Err(io::Error::other("the disk failed")),
+        }
+    }
+
+    fn inode(&mut self, number: usize) -> io::Result<&mut Inode> {
+        self.inodes
+            .get_mut(number)
+            .ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
+
+    fn find(&self, path: &str) -> io::Result<usize> {
+        self.live
+            .get(path)
+            .copied()
+            .ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
+}
+
+impl MemoryBackend {
+    pub fn new() -> MemoryBackend {
+        MemoryBackend {
+            disk: Arc::default(),
+        }
+    }
+
+    /// Sets what will go wrong; replaces what was set before.
+    pub fn set_faults(&self, faults: Faults) {
+        self.lock_disk().faults = faults;
+    }
+
+    /// Operations so far.
+    pub fn operations(&self) -> u64 {
+        self.lock_disk().operations
+    }
+
+    /// Syncs of files and folders that succeeded so far.
+    pub fn syncs(&self) -> u64 {
+        self.lock_disk().syncs
+    }
+
+    /// An independent disk with the same bytes, durable and not, and no faults.
+    pub fn fork(&self) -> MemoryBackend {
+        let mut disk = self.lock_disk().clone();
+        disk.faults = Faults::default();
+        disk.locked = false;
+        MemoryBackend {
+            disk: Arc::new(Mutex::new(disk)),
+        }
+    }
+
+    /// The disk after the power came back: all that is readable is durable.
+    pub fn crash(&self, crash: Crash) -> MemoryBackend {
+        let disk = crash::crash(&self.lock_disk(), crash);
+        MemoryBackend {
+            disk: Arc::new(Mutex::new(disk)),
+        }
+    }
+
+    /// Readable bytes of a file.
+    pub fn contents(&self, path: &str) -> Option<Vec<u8>> {
+        let mut disk = self.lock_disk();
+        let number = disk.find(path).ok()?;
+        let inode = disk.inode(number).ok()?;
+        let mut bytes = vec![0; usize::try_from(inode.live.len()).ok()?];
+        inode.live.read(0, &mut bytes).then_some(bytes)
+    }
+
+    /// Changes one byte, as rot would: readable and durable, and no operation.
+    pub fn flip(&self, path: &str, offset: u64, mask: u8) {
+        self.rewrite(path, |bytes| {
+            if let Some(byte) = usize::try_from(offset)
+                .ok()
+                .and_then(|at| bytes.get_mut(at))
+            {
+                *byte ^= mask;
+            }
+        });
+    }
+
+    /// Changes a file behind everyone's back; makes it if need be.
+    pub fn rewrite(&self, path: &str, change: impl FnOnce(&mut Vec<u8>)) {
+        let mut bytes = self.contents(path).unwrap_or_default();
+        change(&mut bytes);
+        let mut content = Sparse::default();
+        content.write(0, &bytes);
+        let mut disk = self.lock_disk();
+        let inode = Inode {
+            live: content.clone(),
+            durable: content,
+            pending: Vec::new(),
+        };
+        match disk.find(path) {
+            Ok(number) => disk.inodes[number] = inode,
+            Err(_) => {
+                disk.inodes.push(inode);
+                let number = disk.inodes.len() - 1;
+                disk.live.insert(path.to_owned(), number);
+                disk.durable.insert(path.to_owned(), number);
+            }
+        }
+    }
+
+    /// Removes a file behind everyone's back.
+    pub fn lose(&self, path: &str) {
+        let mut disk = self.lock_disk();
+        disk.live.remove(path);
+        disk.durable.remove(path);
+    }
+
+    /// All files with their lengths.
+    pub fn files(&self) -> Vec<(String, u64)> {
+        let disk = self.lock_disk();
+        disk.live
+            .iter()
+            .map(|(path, &number)| (path.clone(), disk.inodes[number].live.len()))
+            .collect()
+    }
+
+    fn lock_disk(&self) -> MutexGuard<'_, Disk> {
+        self.disk.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn file(&self, inode: usize) -> MemoryFile {
+        MemoryFile {
+            disk: self.disk.clone(),
+            inode,
+        }
+    }
+}
+
+impl Default for MemoryBackend {
+    fn default() -> MemoryBackend {
+        MemoryBackend::new()
+    }
+}
+
+impl fmt::Debug for MemoryBackend {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("MemoryBackend")
+    }
+}
+
+/// Held as long as the store is open. A frozen disk's lock dies with the process that held it,
+/// which is why `crash` and `fork` give unlocked disks.
+#[derive(Debug)]
+pub struct MemoryLock(Arc<Mutex<Disk>>);
+
+impl Drop for MemoryLock {
+    fn drop(&mut self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).locked = false;
+    }
+}
+
+impl Backend for MemoryBackend {
+    type File = MemoryFile;
+    type ReadOnly = MemoryReader;
+    type Lock = MemoryLock;
+
+    fn lock(&self) -> Result<MemoryLock, LockError> {
+        let mut disk = self.lock_disk();
+        if disk.locked {
+            return Err(LockError::InUse(std::process::id()));
+        }
+        disk.locked = true;
+        Ok(MemoryLock(self.disk.clone()))
+    }
+
+    fn create_dir(&self, _dir: &str) -> io::Result<()> {
+        self.lock_disk().running()
+    }
+
+    fn create(&self, path: &str) -> io::Result<MemoryFile> {
+        let mut disk = self.lock_disk();
+        disk.happens()?;
+        if let Ok(number) = disk.find(path) {
+            let inode = disk.inode(number)?;
+            inode.live.set_len(0);
+            inode.pending.push(Change::SetLen(0));
+            return Ok(self.file(number));
+        }
+        disk.inodes.push(Inode::default());
+        let number = disk.inodes.len() - 1;
+        disk.live.insert(path.to_owned(), number);
+        Ok(self.file(number))
+    }
+
+    fn open(&self, path: &str) -> io::Result<MemoryFile> {
+        let disk = self.lock_disk();
+        disk.running()?;
+        Ok(self.file(disk.find(path)?))
+    }
+
+    fn open_read_only(&self, path: &str) -> io::Result<MemoryReader> {
+        self.open(path).map(MemoryReader)
+    }
+
+    fn remove(&self, path: &str) -> io::Result<()> {
+        let mut disk = self.lock_disk();
+        disk.happens()?;
+        disk.find(path)?;
+        disk.live.remove(path);
+        Ok(())
+    }
+
+    fn list(&self, dir: &str) -> io::Result<Vec<String>> {
+        let disk = self.lock_disk();
+        disk.running()?;
+        let names = disk.live.keys().filter_map(|path| name_in(path, dir));
+        Ok(names.map(str::to_owned).collect())
+    }
+
+    fn sync_dir(&self, dir: &str) -> io::Result<()> {
+        let mut disk = self.lock_disk();
+        // A failed one loses nothing here: entries are journaled by the file system, and what
+        // follows a failure is a latched store in any case.
+        disk.happens()?;
+        disk.syncs += 1;
+        let disk = &mut *disk;
+        disk.durable.retain(|path, _| name_in(path, dir).is_none());
+        let entries = disk
+            .live
+            .iter()
+            .filter(|(path, _)| name_in(path, dir).is_some());
+        disk.durable
+            .extend(entries.map(|(path, inode)| (path.clone(), *inode)));
+        Ok(())
+    }
+
+    fn name(&self) -> String {
+        "memory".to_owned()
+    }
+}
+
+/// The name of a path directly inside a folder.
+fn name_in<'p>(path: &'p str, dir: &str) -> Option<&'p str> {
+    let (parent, name) = path.rsplit_once('/').unwrap_or(("", path));
+    (parent == dir).then_some(name)
+}
+
+/// An open file of a disk in memory.
+#[derive(Clone)]
+pub struct MemoryFile {
+    disk: Arc<Mutex<Disk>>,
+    inode: usize,
+}
+
+impl MemoryFile {
+    fn lock_disk(&self) -> MutexGuard<'_, Disk> {
+        self.disk.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn change(&self, change: Change) -> io::Result<()> {
+        let mut disk = self.lock_disk();
+        disk.happens()?;
+        let inode = disk.inode(self.inode)?;
+        change.apply(&mut inode.live);
+        inode.pending.push(change);
+        Ok(())
+    }
+}
+
+impl fmt::Debug for MemoryFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "MemoryFile({})", self.inode)
+    }
+}
+
+impl File for MemoryFile {
+    fn read_at(&self, offset: u64, bytes: &mut [u8]) -> io::Result<()> {
+        let mut disk = self.lock_disk();
+        disk.running()?;
+        match disk.inode(self.inode)?.live.read(offset, bytes) {
+            true => Ok(()),
+            false => Err(io::ErrorKind::UnexpectedEof.into()),
+        }
+    }
+
+    fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        self.change(Change::Write {
+            offset,
+            bytes: bytes.to_vec(),
+        })
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        let mut disk = self.lock_disk();
+        let outcome = disk.operation()?;
+        let inode = disk.inode(self.inode)?;
+        let pending = std::mem::take(&mut inode.pending);
+        match outcome {
+            Outcome::Fails => Err(io::Error::other("the sync failed")),
+            Outcome::Happens => {
+                pending
+                    .iter()
+                    .for_each(|change| change.apply(&mut inode.durable));
+                disk.syncs += 1;
+                Ok(())
+            }
+        }
+    }
+
+    fn len(&self) -> io::Result<u64> {
+        let mut disk = self.lock_disk();
+        disk.running()?;
+        Ok(disk.inode(self.inode)?.live.len())
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.change(Change::SetLen(len))
+    }
+
+    fn next_data(&self, from: u64) -> io::Result<Option<Range<u64>>> {
+        let mut disk = self.lock_disk();
+        disk.running()?;
+        Ok(disk.inode(self.inode)?.live.next_data(from))
+    }
+}
+
+/// A file that can only be read.
+#[derive(Clone, Debug)]
+pub struct MemoryReader(MemoryFile);
+
+impl MemoryReader {
+    pub fn read_at(&self, offset: u64, bytes: &mut [u8]) -> io::Result<()> {
+        self.0.read_at(offset, bytes)
+    }
+
+    pub fn len(&self) -> io::Result<u64> {
+        self.0.len()
+    }
+
+    pub fn is_empty(&self) -> io::Result<bool> {
+        self.0.is_empty()
+    }
+}

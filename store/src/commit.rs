@@ -1,0 +1,168 @@
+//! Committing: a frame is sealed, written (see `journal::writer`) and, once its outputs were
+//! released, applied.
+//!
+//! Promises: frames are applied in the order they were sealed; images get words of durable frames
+//! only (I1); an error while applying latches, since the frame is committed all the same and only
+//! opening again can bring the images up to it.
+
+use crate::backend::Backend;
+use crate::codec::{self, PartRecord};
+use crate::error::StoreError;
+use crate::ids::VatId;
+use crate::images;
+use crate::journal::frame;
+use crate::journal::writer::{Durable, Sealed};
+use crate::pages::DirtyPage;
+use crate::stage::Effect;
+use crate::store::{Filling, Store};
+
+/// Frames sealed and not applied, at most: one being written and one being applied.
+const IN_FLIGHT_MAX: usize = 2;
+
+/// What a frame will do when it is applied.
+#[derive(Debug)]
+pub(crate) struct InFlight {
+    sequence: u64,
+    effects: Vec<Effect>,
+    pages: Vec<DirtyPage>,
+}
+
+impl<B: Backend> Store<B> {
+    /// Ends the frame being filled and gives it its number; `None` if it is empty. Refused while
+    /// the frame before is not written (J2), and while the journal is at its bound; what is staged
+    /// stays staged then.
+    pub fn seal(&mut self) -> Result<Option<Sealed<B>>, StoreError> {
+        self.shared.latch.check()?;
+        if self.staged_is_empty() {
+            return Ok(None);
+        }
+        let shared = self.shared.clone();
+        let mut journal = shared.lock_journal();
+        if journal.is_writing || self.in_flight.len() >= IN_FLIGHT_MAX {
+            return Err(StoreError::FrameInFlight);
+        }
+        let (bytes, limit) = (
+            journal.total - journal.folded_total,
+            self.options.journal_bytes_max,
+        );
+        if bytes >= limit {
+            return Err(StoreError::JournalFull { bytes, limit });
+        }
+        let pages = self.cache.take_staged();
+        let spare = self.spare_body.take().unwrap_or_default();
+        let next = Filling {
+            body: spare,
+            ..Filling::default()
+        };
+        let Filling {
+            mut body, effects, ..
+        } = std::mem::replace(&mut self.filling, next);
+        append_checksums(&pages, &mut body);
+        let (end_sequence, sequence) = journal.reserve(frame::sectors_of_body(body.len()));
+        drop(journal);
+        self.in_flight.push_back(InFlight {
+            sequence,
+            effects,
+            pages,
+        });
+        Ok(Some(Sealed {
+            shared,
+            sequence,
+            end_sequence,
+            body,
+            is_written: false,
+        }))
+    }
+
+    /// Whether a frame may be sealed as far as the journal's bound goes.
+    pub fn journal_full(&self) -> bool {
+        let journal = self.shared.lock_journal();
+        journal.total - journal.folded_total >= self.options.journal_bytes_max
+    }
+
+    /// Brings images, rows and logs up to a durable frame: the oldest not applied yet.
+    pub fn apply(&mut self, durable: Durable) -> Result<(), StoreError> {
+        self.shared.latch.check()?;
+        if self.in_flight.front().map(|frame| frame.sequence) != Some(durable.position.sequence) {
+            return Err(StoreError::Misuse(
+                "frames are applied in the order they were sealed",
+            ));
+        }
+        let Some(frame) = self.in_flight.pop_front() else {
+            return Ok(());
+        };
+        let InFlight { effects, pages, .. } = frame;
+        for effect in effects {
+            self.apply_effect(effect)?;
+        }
+        for page in &pages {
+            self.apply_page(page)?;
+        }
+        drop(pages);
+        self.applied = durable.position;
+        self.spare_body = Some(durable.body);
+        self.cache.trim();
+        self.trim_images();
+        Ok(())
+    }
+
+    fn apply_effect(&mut self, effect: Effect) -> Result<(), StoreError> {
+        match effect {
+            Effect::Create(vat) => self.make_image(vat),
+            Effect::Log(vat, bytes) => self.append_log(vat, &bytes),
+            Effect::Row(row) => {
+                self.active.rows.insert((row.table, row.key), row.value);
+                Ok(())
+            }
+            Effect::Terminate(vat) => {
+                self.forget_vat(vat);
+                Ok(())
+            }
+        }
+    }
+
+    fn apply_page(&mut self, page: &DirtyPage) -> Result<(), StoreError> {
+        let vat = page.vat;
+        // One this frame or a later part of it terminated has no image to bring up.
+        let Some(page_limit) = self.vats.get(&vat).map(|found| found.page_limit) else {
+            return Ok(());
+        };
+        self.active
+            .pages
+            .entry(vat)
+            .or_default()
+            .insert(page.page, page.crc);
+        self.active.images.insert(vat);
+        let offset = images::bytes_of(page.page) + page.start as u64;
+        let bytes = page.content.get(page.start..page.end).unwrap_or_default();
+        match self.images.write(vat, page_limit, offset, bytes) {
+            Err(StoreError::Damaged(damage)) => {
+                self.mark_damaged(vat, &damage);
+                Ok(())
+            }
+            result => result,
+        }
+    }
+}
+
+/// Appends the checksums of the frame's pages, one part a vat.
+fn append_checksums(pages: &[DirtyPage], body: &mut Vec<u8>) {
+    let mut checksums = Vec::new();
+    for of_vat in pages.chunk_by(|a, b| a.vat == b.vat) {
+        let Some(VatId(vat)) = of_vat.first().map(|page| page.vat) else {
+            continue;
+        };
+        checksums.clear();
+        for page in of_vat {
+            checksums.extend_from_slice(&page.page.to_le_bytes());
+            checksums.extend_from_slice(&page.crc.to_le_bytes());
+        }
+        codec::encode_onto(
+            &PartRecord::Pages {
+                vat,
+                checksums: &checksums,
+            },
+            body,
+        );
+    }
+}

@@ -1,0 +1,221 @@
+//! A delta: which words of which pages changed, as the worker wrote it and the journal keeps it.
+//!
+//! Promises: a `Delta` was checked once, whole, against a page limit; whoever holds one may walk
+//! its runs without checking again. Does not know what a word means.
+//!
+//! ```text
+//! run   page: u32 LE, first_word: u16 LE, words: u16 LE, then words * 8 bytes
+//! ```
+//! Runs are sorted by (page, first_word) and disjoint; a run has at least one word and ends in its
+//! page. No run at all is legal: a turn may change nothing. Header before content, so that a reader
+//! knows how much to skip; page first, so that sorting by bytes' meaning is sorting by place.
+
+use crate::ids::PAGE_BYTES;
+
+/// Bytes of one word, the unit of change.
+pub const WORD_BYTES: usize = 8;
+/// Words of one page.
+pub const PAGE_WORDS: usize = PAGE_BYTES / WORD_BYTES;
+const RUN_HEADER_BYTES: usize = 8;
+
+/// Checked changes of one heap.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Delta(Vec<u8>);
+
+/// Why bytes were not a delta.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum DeltaError {
+    #[error("the delta ends inside a run at byte {0}")]
+    Cut(usize),
+    #[error("an empty run at byte {0}")]
+    EmptyRun(usize),
+    #[error("a run at byte {0} leaves its page")]
+    LeavesPage(usize),
+    #[error("a run at byte {at} names page {page}, the limit is {limit}")]
+    BeyondLimit { at: usize, page: u32, limit: u32 },
+    #[error("a run at byte {0} is not after the one before it")]
+    Unsorted(usize),
+}
+
+/// One run of changed words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Run<'a> {
+    pub page: u32,
+    /// First byte inside the page.
+    pub start: usize,
+    /// A whole number of words that ends inside the page.
+    pub bytes: &'a [u8],
+}
+
+impl Delta {
+    /// Checks `bytes` whole.
+    pub fn parse(bytes: Vec<u8>, page_limit: u32) -> Result<Delta, DeltaError> {
+        check(&bytes, page_limit)?;
+        Ok(Delta(bytes))
+    }
+
+    /// The byte form, as it stands in frames.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The runs in order.
+    pub fn runs(&self) -> Runs<'_> {
+        Runs(&self.0)
+    }
+}
+
+/// Checks that `bytes` are a delta within `page_limit`.
+pub(crate) fn check(bytes: &[u8], page_limit: u32) -> Result<(), DeltaError> {
+    let mut rest = bytes;
+    let mut after = (0, 0);
+    while !rest.is_empty() {
+        let at = bytes.len() - rest.len();
+        let (run, words, tail) = split_run(rest).ok_or(DeltaError::Cut(at))?;
+        let first_word = run.start / WORD_BYTES;
+        if words == 0 {
+            return Err(DeltaError::EmptyRun(at));
+        }
+        if first_word + words > PAGE_WORDS {
+            return Err(DeltaError::LeavesPage(at));
+        }
+        if run.page >= page_limit {
+            return Err(DeltaError::BeyondLimit {
+                at,
+                page: run.page,
+                limit: page_limit,
+            });
+        }
+        if (run.page, first_word) < after {
+            return Err(DeltaError::Unsorted(at));
+        }
+        after = (run.page, first_word + words);
+        rest = tail;
+    }
+    Ok(())
+}
+
+/// The runs of bytes that `check` accepted. Of any others: those before the first that is cut off.
+pub(crate) fn runs(checked: &[u8]) -> Runs<'_> {
+    Runs(checked)
+}
+
+/// Iterates over the runs of a checked delta.
+#[derive(Clone, Debug)]
+pub struct Runs<'a>(&'a [u8]);
+
+impl<'a> Iterator for Runs<'a> {
+    type Item = Run<'a>;
+
+    fn next(&mut self) -> Option<Run<'a>> {
+        let (run, _, rest) = split_run(self.0)?;
+        self.0 = rest;
+        Some(run)
+    }
+}
+
+/// The first run, its number of words, and what follows.
+fn split_run(bytes: &[u8]) -> Option<(Run<'_>, usize, &[u8])> {
+    let (header, rest) = bytes.split_first_chunk::<RUN_HEADER_BYTES>()?;
+    let [p0, p1, p2, p3, f0, f1, w0, w1] = *header;
+    let words = usize::from(u16::from_le_bytes([w0, w1]));
+    let (content, rest) = rest.split_at_checked(words * WORD_BYTES)?;
+    let start = usize::from(u16::from_le_bytes([f0, f1])) * WORD_BYTES;
+    Some((
+        Run {
+            page: u32::from_le_bytes([p0, p1, p2, p3]),
+            start,
+            bytes: content,
+        },
+        words,
+        rest,
+    ))
+}
+
+/// Appends one run to `out`; the caller keeps the order.
+///
+/// # Panics
+/// If the run is not a whole number of words inside one page.
+pub fn push_run(out: &mut Vec<u8>, page: u32, first_word: usize, words: &[u8]) {
+    assert!(
+        words.len().is_multiple_of(WORD_BYTES),
+        "a run is a whole number of words"
+    );
+    let count = words.len() / WORD_BYTES;
+    assert!(
+        count > 0 && first_word + count <= PAGE_WORDS,
+        "a run lies inside its page"
+    );
+    out.extend_from_slice(&page.to_le_bytes());
+    // At most PAGE_WORDS, asserted above.
+    out.extend_from_slice(&(first_word as u16).to_le_bytes());
+    out.extend_from_slice(&(count as u16).to_le_bytes());
+    out.extend_from_slice(words);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn delta(list: &[(u32, usize, usize)]) -> Vec<u8> {
+        let mut out = Vec::new();
+        for &(page, first, words) in list {
+            push_run(&mut out, page, first, &vec![7; words * WORD_BYTES]);
+        }
+        out
+    }
+
+    #[test]
+    fn sorted_disjoint_runs_inside_the_limit_are_a_delta() {
+        assert!(Delta::parse(Vec::new(), 0).unwrap().is_empty());
+        let bytes = delta(&[(0, 0, 512), (1, 3, 1), (1, 4, 2), (9, 511, 1)]);
+        let parsed = Delta::parse(bytes.clone(), 10).unwrap();
+        assert_eq!(parsed.as_bytes(), bytes);
+        let places: Vec<_> = parsed.runs().map(|run| (run.page, run.start)).collect();
+        assert_eq!(places, [(0, 0), (1, 24), (1, 32), (9, 4088)]);
+    }
+
+    #[test]
+    fn each_rule_broken_is_named() {
+        let parse = |bytes: &[u8]| Delta::parse(bytes.to_vec(), 10).unwrap_err();
+        assert_eq!(parse(&delta(&[(1, 0, 1)])[..15]), DeltaError::Cut(0));
+        assert_eq!(parse(&delta(&[(1, 0, 1)])[..7]), DeltaError::Cut(0));
+        assert_eq!(parse(&[0; 8]), DeltaError::EmptyRun(0));
+        let mut leaves = delta(&[(1, 511, 1)]);
+        leaves[6] = 2;
+        leaves.extend_from_slice(&[0; 8]);
+        assert_eq!(parse(&leaves), DeltaError::LeavesPage(0));
+        let beyond = DeltaError::BeyondLimit {
+            at: 16,
+            page: 10,
+            limit: 10,
+        };
+        assert_eq!(parse(&delta(&[(1, 0, 1), (10, 0, 1)])), beyond);
+        assert_eq!(
+            parse(&delta(&[(1, 0, 2), (1, 1, 1)])),
+            DeltaError::Unsorted(24)
+        );
+        assert_eq!(
+            parse(&delta(&[(2, 0, 1), (1, 1, 1)])),
+            DeltaError::Unsorted(16)
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_a_delta_or_refused_and_accepted_ones_are_walked_whole(
+            bytes in proptest::collection::vec(0..4u8, 0..200)
+        ) {
+            if let Ok(parsed) = Delta::parse(bytes.clone(), 3) {
+                let walked: usize = parsed.runs().map(|run| run.bytes.len() + 8).sum();
+                prop_assert_eq!(walked, bytes.len());
+            }
+        }
+    }
+}

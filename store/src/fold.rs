@@ -1,0 +1,287 @@
+//! Folding: catalog, images and logs are made durable up to a frame, and the journal before it is
+//! used again.
+//!
+//! Promises: the fold's view is one instant between two frames; commits go on while it runs (C2).
+//! Images and logs are synced before the one transaction that names the new fold position, so a
+//! crash at any point leaves either the old position, whose frames are all still there, or the new
+//! one, whose content is. Segments are used again, and files of ended vats removed, only after that.
+
+use crate::backend::{Backend, File};
+use crate::catalog::{Batch, meta, table};
+use crate::codec::{self, FoldRecord, SegmentRecord};
+use crate::error::StoreError;
+use crate::ids::VatId;
+use crate::images::{self, HEAP_DIR};
+use crate::journal::segment::{self, Segment};
+use crate::journal::writer::{Position, Shared};
+use crate::layer::Layer;
+use crate::logs::{self, Half, LOGS_DIR};
+use crate::page_rows::{self, GROUP_PAGES};
+use crate::store::Store;
+use std::collections::HashMap;
+use std::io;
+use std::sync::Arc;
+
+/// Free segments kept; more are removed by a fold.
+const FREE_SEGMENTS_MAX: usize = 3;
+
+/// A fold ready to run, on any thread. Dropping it unrun latches the store.
+#[derive(Debug)]
+pub struct Fold<B: Backend> {
+    shared: Arc<Shared<B>>,
+    layer: Arc<Layer>,
+    files: Vec<(String, Arc<B::File>)>,
+    record: FoldRecord,
+    position: Position,
+    /// No segment is free: one is made.
+    makes_segment: Option<u32>,
+    /// Surplus segments, out of use already.
+    retired: Vec<Segment<B::File>>,
+    is_run: bool,
+}
+
+/// A fold that is durable.
+#[derive(Debug)]
+#[must_use = "a fold must be finished"]
+pub struct Folded<B: Backend> {
+    position: Position,
+    made: Option<Segment<B::File>>,
+}
+
+impl<B: Backend> Store<B> {
+    /// Whether there is enough to fold, and no fold is under way.
+    pub fn fold_due(&self) -> bool {
+        let bytes = self.applied.total - self.folded.total;
+        self.folding.is_none()
+            && (bytes >= self.options.fold_bytes
+                || self.active.images.len() >= self.options.open_images_max.max(1))
+    }
+
+    /// Takes the view of a fold; `None` if one is under way or there is nothing to fold.
+    pub fn begin_fold(&mut self) -> Result<Option<Fold<B>>, StoreError> {
+        self.shared.latch.check()?;
+        let is_empty = self.active.is_empty() && self.applied.sequence == self.folded.sequence;
+        if self.folding.is_some() || is_empty {
+            return Ok(None);
+        }
+        let mut layer = std::mem::take(&mut self.active);
+        for &vat in &layer.logs {
+            if let Some(found) = self.vats.get(&vat) {
+                let key = (table::LOGS, codec::vat_key(vat).to_vec());
+                layer.rows.insert(key, Some(codec::encode(&found.log)));
+            }
+        }
+        let images = layer.images.iter().filter_map(|&vat| {
+            self.images
+                .opened(vat)
+                .map(|file| (images::path(vat), file))
+        });
+        let logs = layer.logs.iter().flat_map(|&vat| {
+            self.logs
+                .opened(vat)
+                .map(move |file| (logs::path(vat, Half::Even), file))
+        });
+        let files = images.chain(logs).collect();
+        let layer = Arc::new(layer);
+        self.folding = Some(layer.clone());
+        let (makes_segment, retired) = self.plan_segments();
+        let position = self.applied;
+        let record = FoldRecord {
+            sequence: position.sequence,
+            segment: position.segment,
+            offset: position.offset,
+            next_vat: self.next_vat,
+        };
+        let shared = self.shared.clone();
+        let is_run = false;
+        let fold = Fold {
+            shared,
+            layer,
+            files,
+            record,
+            position,
+            makes_segment,
+            retired,
+            is_run,
+        };
+        Ok(Some(fold))
+    }
+
+    /// Which segment to make, and which to give up.
+    fn plan_segments(&self) -> (Option<u32>, Vec<Segment<B::File>>) {
+        let mut journal = self.shared.lock_journal();
+        let usual = self.shared.segment_bytes;
+        let (kept, mut retired): (Vec<_>, Vec<_>) = journal
+            .free
+            .drain(..)
+            .partition(|segment| segment.bytes <= segment::bytes_for(2, usual));
+        journal.free = kept;
+        if journal.free.len() > FREE_SEGMENTS_MAX {
+            retired.extend(journal.free.split_off(FREE_SEGMENTS_MAX));
+        }
+        // What this fold frees counts as well.
+        let makes = journal.free.is_empty() && journal.left.is_empty();
+        let number = makes.then(|| {
+            let number = journal.next_segment;
+            journal.next_segment += 1;
+            number
+        });
+        (number, retired)
+    }
+
+    /// Ends a fold: its layer is the catalog's now, and its part of the journal is free.
+    pub fn finish_fold(&mut self, folded: Folded<B>) -> Result<(), StoreError> {
+        self.shared.latch.check()?;
+        let Some(layer) = self.folding.take() else {
+            return Err(StoreError::Misuse("no fold is under way"));
+        };
+        self.reader = self.shared.catalog.reader()?;
+        self.folded = folded.position;
+        {
+            let mut journal = self.shared.lock_journal();
+            journal.folded(&folded.position);
+            journal.free.extend(folded.made);
+        }
+        for &vat in layer
+            .logs
+            .iter()
+            .filter(|vat| !self.active.logs.contains(vat))
+        {
+            self.logs.forget(vat);
+        }
+        for &vat in &layer.terminated {
+            self.remove_files(vat)?;
+        }
+        self.trim_images();
+        Ok(())
+    }
+
+    /// Folds now, on this thread.
+    pub fn fold(&mut self) -> Result<(), StoreError> {
+        match self.begin_fold()? {
+            Some(fold) => self.finish_fold(fold.run()?),
+            None => Ok(()),
+        }
+    }
+
+    /// Folds what is applied and lets go of the folder. Refused while a frame or fold is under way.
+    pub fn close(mut self) -> Result<(), StoreError> {
+        if !self.in_flight.is_empty() || !self.staged_is_empty() || self.folding.is_some() {
+            return Err(StoreError::Misuse(
+                "closed while a frame or fold was under way",
+            ));
+        }
+        self.fold()
+    }
+
+    fn remove_files(&mut self, vat: VatId) -> Result<(), StoreError> {
+        self.images.forget(vat);
+        self.logs.forget(vat);
+        let paths = [
+            images::path(vat),
+            logs::path(vat, Half::Even),
+            logs::path(vat, Half::Odd),
+        ];
+        for path in paths {
+            match self.shared.backend.remove(&path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    return Err(self.shared.latch.io("remove", &path, error));
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+impl<B: Backend> Fold<B> {
+    /// Makes everything up to the fold's frame durable outside the journal.
+    pub fn run(mut self) -> Result<Folded<B>, StoreError> {
+        let shared = self.shared.clone();
+        shared.latch.check()?;
+        for (path, file) in &self.files {
+            file.sync_data()
+                .map_err(|error| shared.latch.io("sync", path, error))?;
+        }
+        if self.layer.entries_made {
+            for dir in [HEAP_DIR, LOGS_DIR] {
+                let synced = shared.backend.sync_dir(dir);
+                synced.map_err(|error| shared.latch.io("sync", dir, error))?;
+            }
+        }
+        let made = match self.makes_segment {
+            None => None,
+            Some(number) => {
+                let bytes = segment::bytes_for(2, shared.segment_bytes);
+                Some(shared.create_segment(number, bytes)?)
+            }
+        };
+        shared.catalog.write(|batch| {
+            self.write_rows(batch)?;
+            for segment in &self.retired {
+                batch.put(table::SEGMENTS, &segment.number.to_be_bytes(), None)?;
+            }
+            if let Some(segment) = &made {
+                let record = SegmentRecord {
+                    bytes: segment.bytes,
+                };
+                batch.put_record(table::SEGMENTS, &segment.number.to_be_bytes(), &record)?;
+            }
+            batch.put_record(table::META, meta::FOLD, &self.record)
+        })?;
+        for segment in &self.retired {
+            let path = segment::path(segment.number);
+            let removed = shared.backend.remove(&path);
+            removed.map_err(|error| shared.latch.io("remove", &path, error))?;
+        }
+        self.is_run = true;
+        Ok(Folded {
+            position: self.position,
+            made,
+        })
+    }
+
+    fn write_rows(&self, batch: &mut Batch<'_>) -> Result<(), StoreError> {
+        for ((table, key), value) in &self.layer.rows {
+            batch.put(*table, key, value.as_deref())?;
+        }
+        for (&vat, pages) in &self.layer.pages {
+            write_pages(batch, vat, pages)?;
+        }
+        for &vat in &self.layer.terminated {
+            let key = codec::vat_key(vat);
+            batch.delete_prefix(table::PAGES, &key)?;
+            batch.put(table::LOGS, &key, None)?;
+        }
+        Ok(())
+    }
+}
+
+impl<B: Backend> Drop for Fold<B> {
+    fn drop(&mut self) {
+        if !self.is_run {
+            self.shared
+                .latch
+                .trip("a fold was begun and not run to its end");
+        }
+    }
+}
+
+fn write_pages(
+    batch: &mut Batch<'_>,
+    vat: VatId,
+    pages: &HashMap<u32, u32>,
+) -> Result<(), StoreError> {
+    let mut sorted: Vec<(u32, u32)> = pages.iter().map(|(&page, &crc)| (page, crc)).collect();
+    sorted.sort_unstable();
+    for group in sorted.chunk_by(|a, b| a.0 / GROUP_PAGES == b.0 / GROUP_PAGES) {
+        let Some(&(page, _)) = group.first() else {
+            continue;
+        };
+        let key = page_rows::key(vat, page);
+        let before = batch.get(table::PAGES, &key)?;
+        let row = page_rows::changed(vat, before.as_deref(), group.iter().copied())?;
+        batch.put(table::PAGES, &key, Some(&row))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,247 @@
+//! The files in `heap/`: one sparse image a vat, equal to the fold of all frames applied.
+//!
+//! Promises: an image is written with pwrite only (I1); a descriptor an image was written through
+//! is kept until the fold that syncs it has finished (I4); the others are bounded. An image that is
+//! missing, cut or unreadable is damage of that vat, any other error of the disk latches.
+
+use crate::backend::{Backend, File};
+use crate::error::{Damage, StoreError};
+use crate::genesis::{Genesis, Page, ZERO_PAGE};
+use crate::ids::{PAGE_BYTES, VatId};
+use crate::latch::Latch;
+use std::collections::{BTreeMap, HashMap};
+use std::io;
+use std::sync::Arc;
+
+/// The folder.
+pub(crate) const HEAP_DIR: &str = "heap";
+/// Images are read in pieces of this many pages.
+const PIECE_PAGES: u64 = 256;
+
+pub(crate) fn path(vat: VatId) -> String {
+    format!("{HEAP_DIR}/{vat}")
+}
+
+/// Open images.
+#[derive(Debug)]
+pub(crate) struct Images<B: Backend> {
+    backend: B,
+    latch: Arc<Latch>,
+    open: HashMap<VatId, Open<B::File>>,
+    clock: u64,
+}
+
+#[derive(Debug)]
+struct Open<F> {
+    file: Arc<F>,
+    used: u64,
+}
+
+impl<B: Backend> Images<B> {
+    pub(crate) fn new(backend: B, latch: Arc<Latch>) -> Images<B> {
+        Images {
+            backend,
+            latch,
+            open: HashMap::new(),
+            clock: 0,
+        }
+    }
+
+    /// The open image, its length checked when it is opened.
+    pub(crate) fn file(&mut self, vat: VatId, page_limit: u32) -> Result<Arc<B::File>, StoreError> {
+        self.clock += 1;
+        if let Some(open) = self.open.get_mut(&vat) {
+            open.used = self.clock;
+            return Ok(open.file.clone());
+        }
+        let path = path(vat);
+        let told = |error| fault(&self.latch, "open", vat, 0, error);
+        let file = self.backend.open(&path).map_err(told)?;
+        let (found, needed) = (file.len().map_err(told)?, bytes_of(page_limit));
+        if found != needed {
+            let what = format!("the image has {found} bytes, not {needed}");
+            return Err(Damage::new(path, found.min(needed), what).of(vat).into());
+        }
+        let file = Arc::new(file);
+        self.open.insert(
+            vat,
+            Open {
+                file: file.clone(),
+                used: self.clock,
+            },
+        );
+        Ok(file)
+    }
+
+    /// Makes an image with the genesis content, also where one was begun before (I5).
+    pub(crate) fn create(
+        &mut self,
+        vat: VatId,
+        page_limit: u32,
+        genesis: &Genesis,
+    ) -> Result<(), StoreError> {
+        let path = path(vat);
+        let make = || {
+            let file = self.backend.create(&path)?;
+            file.set_len(bytes_of(page_limit))?;
+            for (page, _, content) in genesis.pages() {
+                file.write_at(bytes_of(page), content)?;
+            }
+            Ok(file)
+        };
+        let file = Arc::new(make().map_err(|error| self.latch.io("create", &path, error))?);
+        self.clock += 1;
+        self.open.insert(
+            vat,
+            Open {
+                file,
+                used: self.clock,
+            },
+        );
+        Ok(())
+    }
+
+    /// Reads one page, unchecked.
+    pub(crate) fn read_page(
+        &mut self,
+        vat: VatId,
+        page_limit: u32,
+        page: u32,
+    ) -> Result<Arc<Page>, StoreError> {
+        let file = self.file(vat, page_limit)?;
+        let mut content = Arc::new(ZERO_PAGE);
+        file.read_at(bytes_of(page), &mut Arc::make_mut(&mut content)[..])
+            .map_err(|error| fault(&self.latch, "read", vat, bytes_of(page), error))?;
+        Ok(content)
+    }
+
+    pub(crate) fn write(
+        &mut self,
+        vat: VatId,
+        page_limit: u32,
+        offset: u64,
+        bytes: &[u8],
+    ) -> Result<(), StoreError> {
+        let file = self.file(vat, page_limit)?;
+        file.write_at(offset, bytes)
+            .map_err(|error| self.latch.io("write", &path(vat), error))
+    }
+
+    /// Gives each page with data to `see`, in order; holes are left out. Returns the bytes read.
+    pub(crate) fn walk(
+        &mut self,
+        vat: VatId,
+        page_limit: u32,
+        mut see: impl FnMut(u32, &Page),
+    ) -> Result<u64, StoreError> {
+        let file = self.file(vat, page_limit)?;
+        let end = u64::from(page_limit);
+        let mut piece = vec![0; PIECE_PAGES as usize * PAGE_BYTES];
+        let (mut at, mut read) = (0, 0);
+        while at < end {
+            let told = |error| fault(&self.latch, "read", vat, at * PAGE_BYTES as u64, error);
+            let Some(data) = file.next_data(at * PAGE_BYTES as u64).map_err(told)? else {
+                break;
+            };
+            at = at.max(data.start / PAGE_BYTES as u64);
+            let stop = data.end.div_ceil(PAGE_BYTES as u64).min(end);
+            while at < stop {
+                let count = (stop - at).min(PIECE_PAGES);
+                let bytes = piece
+                    .get_mut(..count as usize * PAGE_BYTES)
+                    .unwrap_or_default();
+                let offset = at * PAGE_BYTES as u64;
+                file.read_at(offset, bytes)
+                    .map_err(|error| fault(&self.latch, "read", vat, offset, error))?;
+                for (page, content) in (at..).zip(bytes.as_chunks::<PAGE_BYTES>().0) {
+                    // Below the limit, which is a u32.
+                    see(page as u32, content);
+                }
+                read += bytes.len() as u64;
+                at += count;
+            }
+        }
+        Ok(read)
+    }
+
+    /// Compares every page with its expected checksum; a page not in `expected` is zeros. `report`
+    /// hears each page that differs. Returns the bytes read.
+    pub(crate) fn check(
+        &mut self,
+        vat: VatId,
+        page_limit: u32,
+        mut expected: BTreeMap<u32, u32>,
+        mut report: impl FnMut(Damage),
+    ) -> Result<u64, StoreError> {
+        let mut differs = |page: u32, what: &str| {
+            let what = format!("page {page} {what}");
+            report(Damage::new(path(vat), bytes_of(page), what).of(vat));
+        };
+        let read = self.walk(vat, page_limit, |page, content| {
+            let right = match expected.remove(&page) {
+                Some(crc) => crc32fast::hash(content) == crc,
+                None => *content == ZERO_PAGE,
+            };
+            if !right {
+                differs(page, "does not match its checksum");
+            }
+        })?;
+        let zeros = zero_page_crc();
+        for (page, _) in expected.into_iter().filter(|&(_, crc)| crc != zeros) {
+            differs(page, "is missing: the file has a hole there");
+        }
+        Ok(read)
+    }
+
+    /// The open file, to be synced by a fold.
+    pub(crate) fn opened(&self, vat: VatId) -> Option<Arc<B::File>> {
+        self.open.get(&vat).map(|open| open.file.clone())
+    }
+
+    /// Closes images past `max`, longest unused first, but none that `is_written` says must stay.
+    pub(crate) fn trim(&mut self, max: usize, is_written: impl Fn(VatId) -> bool) {
+        if self.open.len() <= max {
+            return;
+        }
+        let clean = self.open.iter().filter(|(vat, _)| !is_written(**vat));
+        let mut clean: Vec<_> = clean.map(|(vat, open)| (open.used, *vat)).collect();
+        let surplus = clean.len().saturating_sub(max / 2);
+        clean.sort_unstable();
+        for (_, vat) in clean.into_iter().take(surplus) {
+            self.open.remove(&vat);
+        }
+    }
+
+    pub(crate) fn forget(&mut self, vat: VatId) {
+        self.open.remove(&vat);
+    }
+}
+
+/// Where a page begins; the length of an image of that many pages.
+pub(crate) fn bytes_of(pages: u32) -> u64 {
+    u64::from(pages) * PAGE_BYTES as u64
+}
+
+/// The checksum of a page of zeros: what a page has that no row names.
+pub(crate) fn zero_page_crc() -> u32 {
+    static CRC: std::sync::OnceLock<u32> = std::sync::OnceLock::new();
+    *CRC.get_or_init(|| crc32fast::hash(&ZERO_PAGE))
+}
+
+/// Damage of one vat, or an error that latches.
+fn fault(latch: &Latch, what: &'static str, vat: VatId, at: u64, error: io::Error) -> StoreError {
+    let io_error = rustix::io::Errno::IO.raw_os_error();
+    let is_damage = matches!(
+        error.kind(),
+        io::ErrorKind::NotFound | io::ErrorKind::UnexpectedEof
+    ) || error.raw_os_error() == Some(io_error);
+    if is_damage {
+        let what = match error.kind() {
+            io::ErrorKind::NotFound => "the image is missing".to_owned(),
+            io::ErrorKind::UnexpectedEof => "the image ends here".to_owned(),
+            _ => format!("cannot be read: {error}"),
+        };
+        return Damage::new(path(vat), at, what).of(vat).into();
+    }
+    latch.io(what, &path(vat), error)
+}

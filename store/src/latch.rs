@@ -1,0 +1,57 @@
+//! The latch: after the first error of the disk nothing is done any more.
+//!
+//! Why: after a failed sync Linux marks the lost pages clean, so a second sync would succeed over
+//! bytes that are not there. Only opening again, which rewrites what it found (J6), is sound.
+
+use crate::error::StoreError;
+use std::io;
+use std::sync::OnceLock;
+
+/// Shared by everything that writes; trips once.
+#[derive(Debug, Default)]
+pub(crate) struct Latch {
+    why: OnceLock<String>,
+}
+
+impl Latch {
+    /// Refuses if the latch has tripped. Called first by every operation.
+    pub(crate) fn check(&self) -> Result<(), StoreError> {
+        match self.why.get() {
+            None => Ok(()),
+            Some(why) => Err(StoreError::Latched { why: why.clone() }),
+        }
+    }
+
+    /// Trips the latch; the first reason stays.
+    pub(crate) fn trip(&self, why: impl Into<String>) {
+        // A reason is there already when this is not the first trip; it is the one that matters.
+        let _ = self.why.set(why.into());
+    }
+
+    /// Trips for an error of the disk and wraps it.
+    pub(crate) fn io(&self, what: &'static str, file: &str, source: io::Error) -> StoreError {
+        self.trip(format!("{what} {file}: {source}"));
+        StoreError::Io {
+            what,
+            file: file.to_owned(),
+            source,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_reason_stays_and_everything_after_is_refused() {
+        let latch = Latch::default();
+        assert!(latch.check().is_ok());
+        let _ = latch.io("sync", "journal/00000001", io::Error::other("broken"));
+        latch.trip("later");
+        let Err(StoreError::Latched { why }) = latch.check() else {
+            panic!("not latched")
+        };
+        assert_eq!(why, "sync journal/00000001: broken");
+    }
+}

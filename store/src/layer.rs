@@ -1,0 +1,88 @@
+//! What frames changed in the catalog since a fold, kept in memory until the next one writes it.
+//!
+//! Two layers lie over the catalog at most: the *folding* one, frozen, which a fold is writing, and
+//! the *active* one, which frames go on changing (C2). A row is looked for in the active layer, then
+//! the folding one, then the catalog. Effects are absolute, so a row found first is the newest.
+
+use crate::ids::VatId;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ops::Bound;
+
+/// Table and key together, as in the catalog.
+pub(crate) type RowKey = (u8, Vec<u8>);
+
+#[derive(Debug, Default)]
+pub(crate) struct Layer {
+    /// `None`: deleted. The engine's rows, and the store's own of vats.
+    pub rows: BTreeMap<RowKey, Option<Vec<u8>>>,
+    /// Checksums of whole pages as of the newest frame that names them (I3).
+    pub pages: HashMap<VatId, HashMap<u32, u32>>,
+    /// Images and logs written to, so that a fold syncs them.
+    pub images: BTreeSet<VatId>,
+    pub logs: BTreeSet<VatId>,
+    pub terminated: Vec<VatId>,
+    /// Entries were made in `heap/` or `logs/`.
+    pub entries_made: bool,
+}
+
+impl Layer {
+    /// The row, if this layer knows of it: `Some(None)` is a deleted one.
+    pub(crate) fn row(&self, table: u8, key: &[u8]) -> Option<Option<&[u8]>> {
+        // A tuple of borrowed parts cannot be looked up, and a key copied is cheap beside the rest.
+        self.rows.get(&(table, key.to_vec())).map(Option::as_deref)
+    }
+
+    pub(crate) fn page(&self, vat: VatId, page: u32) -> Option<u32> {
+        self.pages.get(&vat)?.get(&page).copied()
+    }
+
+    /// Lays this layer's rows over `found`.
+    pub(crate) fn lay_over(
+        &self,
+        table: u8,
+        prefix: &[u8],
+        start: Bound<&[u8]>,
+        found: &mut BTreeMap<Vec<u8>, Option<Vec<u8>>>,
+    ) {
+        let from = match start {
+            Bound::Included(key) if key >= prefix => Bound::Included((table, key.to_vec())),
+            Bound::Excluded(key) if key >= prefix => Bound::Excluded((table, key.to_vec())),
+            _ => Bound::Included((table, prefix.to_vec())),
+        };
+        let rows = self.rows.range((from, Bound::Unbounded));
+        for ((_, key), value) in
+            rows.take_while(|((found, key), _)| *found == table && key.starts_with(prefix))
+        {
+            found.insert(key.clone(), value.clone());
+        }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+            && self.pages.is_empty()
+            && self.images.is_empty()
+            && self.logs.is_empty()
+            && self.terminated.is_empty()
+    }
+}
+
+/// A vat as the store keeps it in memory.
+#[derive(Clone, Debug)]
+pub(crate) struct Vat {
+    pub engine: crate::ids::EngineHash,
+    pub page_limit: u32,
+    pub phase: Phase,
+    /// Why no worker starts on it.
+    pub damaged: Option<String>,
+    pub log: crate::codec::LogRecord,
+}
+
+/// Where a vat stands between being named in a frame and that frame's being applied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// Its first frame is not applied yet: there is no image.
+    Creating,
+    Live,
+    /// Its last part is staged: no more is taken.
+    Terminating,
+}

@@ -1,0 +1,341 @@
+//! The files in `logs/`: what vats wrote to their console, committed.
+//!
+//! A log is one stream of bytes; byte `n` lies in file `(n / file_bytes) % 2` (`VATID`, `VATID.1`)
+//! at `n % file_bytes`. When a file's turn comes again it is cut to nothing and written anew, so
+//! there is no rename, and doing a frame's appends again from where the catalog says gives the same
+//! files (C4). Kept are the bytes of the file being written and of the one before.
+//!
+//! Promises: every block of 64 KiB has a checksum, and what is read was checked against it.
+
+use crate::backend::{Backend, File};
+use crate::codec::LogRecord;
+use crate::error::{Damage, StoreError};
+use crate::ids::VatId;
+use crate::latch::Latch;
+use std::collections::HashMap;
+use std::io;
+use std::sync::Arc;
+
+/// The folder.
+pub(crate) const LOGS_DIR: &str = "logs";
+/// Bytes a checksum is about.
+pub(crate) const LOG_BLOCK_BYTES: u64 = 64 << 10;
+
+/// A stretch of a vat's log.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LogSlice {
+    /// Where `bytes` begins: what was asked for, or later where that was rotated away.
+    pub from: u64,
+    pub bytes: Vec<u8>,
+    /// Where to read on.
+    pub next: u64,
+    /// Where the oldest byte still kept stands.
+    pub oldest: u64,
+}
+
+/// Open log files.
+#[derive(Debug)]
+pub(crate) struct Logs<B: Backend> {
+    backend: B,
+    latch: Arc<Latch>,
+    file_bytes: u64,
+    open: HashMap<(VatId, Half), Arc<B::File>>,
+}
+
+/// Which of a log's two files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Half {
+    Even,
+    Odd,
+}
+
+impl Half {
+    fn of(place: u64, file_bytes: u64) -> Half {
+        if (place / file_bytes).is_multiple_of(2) {
+            Half::Even
+        } else {
+            Half::Odd
+        }
+    }
+}
+
+pub(crate) fn path(vat: VatId, half: Half) -> String {
+    match half {
+        Half::Even => format!("{LOGS_DIR}/{vat}"),
+        Half::Odd => format!("{LOGS_DIR}/{vat}.1"),
+    }
+}
+
+/// The vat a log file's name is of.
+pub(crate) fn vat_of(name: &str) -> Option<VatId> {
+    name.strip_suffix(".1").unwrap_or(name).parse().ok()
+}
+
+impl<B: Backend> Logs<B> {
+    pub(crate) fn new(backend: B, latch: Arc<Latch>, file_bytes: u64) -> Logs<B> {
+        Logs {
+            backend,
+            latch,
+            file_bytes,
+            open: HashMap::new(),
+        }
+    }
+
+    /// Where the oldest kept byte of a log that ends at `end` stands.
+    pub(crate) fn oldest(&self, end: u64) -> u64 {
+        let writing = end.saturating_sub(1) / self.file_bytes;
+        writing.saturating_sub(1) * self.file_bytes
+    }
+
+    /// Appends, and brings the record up to it. Returns whether a file was made.
+    pub(crate) fn append(
+        &mut self,
+        vat: VatId,
+        log: &mut LogRecord,
+        bytes: &[u8],
+    ) -> Result<bool, StoreError> {
+        let mut rest = bytes;
+        let mut made = false;
+        while !rest.is_empty() {
+            let within_file = log.end % self.file_bytes;
+            let room = (LOG_BLOCK_BYTES - log.end % LOG_BLOCK_BYTES) as usize;
+            let (now, later) = rest.split_at(room.min(rest.len()));
+            let half = Half::of(log.end, self.file_bytes);
+            let (file, new) = self.file_to_append(vat, half, within_file)?;
+            file.write_at(within_file, now)
+                .map_err(|error| self.latch.io("append to", &path(vat, half), error))?;
+            made |= new;
+            self.count(log, now);
+            rest = later;
+        }
+        Ok(made)
+    }
+
+    /// Brings a record up to bytes that lie in one block.
+    fn count(&self, log: &mut LogRecord, bytes: &[u8]) {
+        let before = self.oldest(log.end);
+        if log.end.is_multiple_of(LOG_BLOCK_BYTES) {
+            log.checksums.push(0);
+        }
+        if let Some(crc) = log.checksums.last_mut() {
+            let mut hasher = crc32fast::Hasher::new_with_initial(*crc);
+            hasher.update(bytes);
+            *crc = hasher.finalize();
+        }
+        log.end += bytes.len() as u64;
+        let dropped = (self.oldest(log.end) - before) / LOG_BLOCK_BYTES;
+        log.checksums
+            .drain(..(dropped as usize).min(log.checksums.len()));
+    }
+
+    /// The file, cut to `within_file`, and whether it was made. What lies beyond was appended by a
+    /// frame that is done again now.
+    fn file_to_append(
+        &mut self,
+        vat: VatId,
+        half: Half,
+        within_file: u64,
+    ) -> Result<(Arc<B::File>, bool), StoreError> {
+        if within_file > 0 {
+            if let Some(file) = self.open.get(&(vat, half)) {
+                return Ok((file.clone(), false));
+            }
+        }
+        let path = path(vat, half);
+        let (file, made) = if within_file == 0 {
+            (self.backend.create(&path), true)
+        } else {
+            (self.backend.open(&path), false)
+        };
+        // A log that is missing is made again, with a hole that `verify` and readers will name:
+        // losing old console output is no reason not to run.
+        let file = match file {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => self.backend.create(&path),
+            other => other,
+        };
+        let told = |error| self.latch.io("open", &path, error);
+        let file = file.map_err(told)?;
+        if within_file > 0 {
+            file.set_len(within_file).map_err(told)?;
+        }
+        let file = Arc::new(file);
+        self.open.insert((vat, half), file.clone());
+        Ok((file, made))
+    }
+
+    /// Reads from `from` on, at most `max` bytes.
+    pub(crate) fn read(
+        &self,
+        vat: VatId,
+        log: &LogRecord,
+        from: u64,
+        max: usize,
+    ) -> Result<LogSlice, StoreError> {
+        let oldest = self.oldest(log.end);
+        let from = from.clamp(oldest, log.end.max(oldest));
+        let stop = log.end.min(from.saturating_add(max as u64));
+        let mut slice = LogSlice {
+            from,
+            bytes: Vec::new(),
+            next: stop,
+            oldest,
+        };
+        let mut at = from;
+        while at < stop {
+            let block = at / LOG_BLOCK_BYTES;
+            let content = self.block(vat, log, block)?;
+            let start = block * LOG_BLOCK_BYTES;
+            let part = content.get((at - start) as usize..).unwrap_or_default();
+            let part = part
+                .get(..part.len().min((stop - at) as usize))
+                .unwrap_or_default();
+            slice.bytes.extend_from_slice(part);
+            at = start + LOG_BLOCK_BYTES;
+        }
+        Ok(slice)
+    }
+
+    /// One block, checked.
+    fn block(&self, vat: VatId, log: &LogRecord, block: u64) -> Result<Vec<u8>, StoreError> {
+        let start = block * LOG_BLOCK_BYTES;
+        let place = block - self.oldest(log.end) / LOG_BLOCK_BYTES;
+        let path = path(vat, Half::of(start, self.file_bytes));
+        let offset = start % self.file_bytes;
+        let damage = |what: String| StoreError::from(Damage::new(&path, offset, what).of(vat));
+        let crc = usize::try_from(place)
+            .ok()
+            .and_then(|place| log.checksums.get(place));
+        let Some(crc) = crc else {
+            return Err(damage("the block has no checksum".into()));
+        };
+        let len = (log.end - start).min(LOG_BLOCK_BYTES) as usize;
+        let mut bytes = vec![0; len];
+        let read = self
+            .backend
+            .open(&path)
+            .and_then(|file| file.read_at(offset, &mut bytes));
+        read.map_err(|error| damage(format!("cannot be read: {error}")))?;
+        if crc32fast::hash(&bytes) != *crc {
+            return Err(damage("the block does not match its checksum".into()));
+        }
+        Ok(bytes)
+    }
+
+    /// Reads every kept byte; what is wrong goes to `report`. Returns the bytes read.
+    pub(crate) fn check(
+        &self,
+        vat: VatId,
+        log: &LogRecord,
+        report: &mut Vec<Damage>,
+    ) -> Result<u64, StoreError> {
+        let oldest = self.oldest(log.end);
+        for block in oldest / LOG_BLOCK_BYTES..log.end.div_ceil(LOG_BLOCK_BYTES) {
+            match self.block(vat, log, block) {
+                Ok(_) => {}
+                Err(StoreError::Damaged(damage)) => report.push(damage),
+                Err(error) => return Err(error),
+            }
+        }
+        let names = [Half::Even, Half::Odd].map(|half| (half, self.expected_len(log.end, half)));
+        for (half, expected) in names {
+            let path = path(vat, half);
+            let found = match self.backend.open(&path) {
+                Ok(file) => file
+                    .len()
+                    .map_err(|error| self.latch.io("measure", &path, error))?,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => 0,
+                Err(error) => return Err(self.latch.io("open", &path, error)),
+            };
+            if found > expected {
+                let what = format!("{} bytes no frame wrote", found - expected);
+                report.push(Damage::new(path, expected, what).of(vat));
+            }
+        }
+        Ok(log.end - oldest)
+    }
+
+    fn expected_len(&self, end: u64, half: Half) -> u64 {
+        match end.checked_sub(1) {
+            None => 0,
+            Some(last) if Half::of(last, self.file_bytes) == half => last % self.file_bytes + 1,
+            Some(last) if last >= self.file_bytes => self.file_bytes,
+            Some(_) => 0,
+        }
+    }
+
+    /// The open files of a vat's log, to be synced by a fold.
+    pub(crate) fn opened(&self, vat: VatId) -> impl Iterator<Item = Arc<B::File>> {
+        let files = [Half::Even, Half::Odd].map(|half| self.open.get(&(vat, half)).cloned());
+        files.into_iter().flatten()
+    }
+
+    pub(crate) fn forget(&mut self, vat: VatId) {
+        self.open.remove(&(vat, Half::Even));
+        self.open.remove(&(vat, Half::Odd));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backend::memory::MemoryBackend;
+
+    const VAT: VatId = VatId(7);
+    const FILE: u64 = 2 * LOG_BLOCK_BYTES;
+
+    #[test]
+    fn it_rotates_and_what_is_kept_reads_back() {
+        let backend = MemoryBackend::new();
+        let mut logs = Logs::new(backend.clone(), Arc::default(), FILE);
+        let (mut log, mut all) = (LogRecord::default(), Vec::new());
+        for step in 0..100u32 {
+            let line = vec![step as u8; 7001];
+            logs.append(VAT, &mut log, &line).unwrap();
+            all.extend_from_slice(&line);
+            let slice = logs.read(VAT, &log, 0, usize::MAX).unwrap();
+            assert_eq!(slice.bytes, all[slice.oldest as usize..]);
+            assert!(slice.bytes.len() as u64 > FILE.min(all.len() as u64 - 1));
+            assert!(slice.bytes.len() as u64 <= 2 * FILE);
+            let mut damages = Vec::new();
+            logs.check(VAT, &log, &mut damages).unwrap();
+            assert_eq!(damages, []);
+        }
+        let slice = logs.read(VAT, &log, 600_000, 10).unwrap();
+        assert_eq!((slice.from, slice.next), (600_000, 600_010));
+        assert_eq!(slice.bytes, all[600_000..600_010]);
+        assert_eq!(logs.read(VAT, &log, u64::MAX, 10).unwrap().bytes, []);
+    }
+
+    #[test]
+    fn appending_again_from_an_older_record_gives_the_same_files() {
+        let backend = MemoryBackend::new();
+        let mut logs = Logs::new(backend.clone(), Arc::default(), FILE);
+        let mut log = LogRecord::default();
+        logs.append(VAT, &mut log, &vec![1; FILE as usize * 2 - 10])
+            .unwrap();
+        let mut folded = log.clone();
+        let more: Vec<u8> = (0..FILE * 2).map(|n| n as u8).collect();
+        logs.append(VAT, &mut log, &more).unwrap();
+        let files = ["", ".1"].map(|end| backend.contents(&format!("logs/{VAT}{end}")).unwrap());
+        let mut logs = Logs::new(backend.clone(), Arc::default(), FILE);
+        logs.append(VAT, &mut folded, &more).unwrap();
+        assert_eq!(folded, log);
+        let again = ["", ".1"].map(|end| backend.contents(&format!("logs/{VAT}{end}")).unwrap());
+        assert!(files == again);
+    }
+
+    #[test]
+    fn a_flipped_byte_is_named_and_not_returned() {
+        let backend = MemoryBackend::new();
+        let mut logs = Logs::new(backend.clone(), Arc::default(), FILE);
+        let mut log = LogRecord::default();
+        logs.append(VAT, &mut log, &vec![1; FILE as usize]).unwrap();
+        backend.flip(&path(VAT, Half::Even), LOG_BLOCK_BYTES + 3, 4);
+        assert!(logs.read(VAT, &log, 0, 100).is_ok());
+        let error = logs.read(VAT, &log, LOG_BLOCK_BYTES - 1, 100).unwrap_err();
+        let StoreError::Damaged(damage) = error else {
+            panic!("{error}")
+        };
+        assert_eq!((damage.offset, damage.vat), (LOG_BLOCK_BYTES, Some(VAT)));
+    }
+}

@@ -1,0 +1,171 @@
+//! Applying committed frames again, from their bytes.
+//!
+//! Promises: the same images, logs and rows as the first time, whatever of it reached the disk;
+//! every word is stored, equal or not, so that the page cache writes it again (I4). A vat whose
+//! image is missing or cut is marked and left alone; the others go on. A part that makes no sense
+//! is damage of the journal: its frame's checksums matched, so it was written that way.
+
+use crate::backend::Backend;
+use crate::codec::{self, PartRecord};
+use crate::delta;
+use crate::error::{Damage, OpenError, StoreError};
+use crate::ids::{EngineHash, VatId};
+use crate::images;
+use crate::journal::segment;
+use crate::recover::scan::Place;
+use crate::store::Store;
+use std::collections::BTreeSet;
+
+/// The vats a frame ends. Their other parts are skipped in all frames, since their files may be
+/// gone already; ids are never used again, so none of it can be another vat's.
+pub(crate) fn collect_terminated(
+    place: &Place,
+    body: &[u8],
+    terminated: &mut BTreeSet<VatId>,
+) -> Result<(), OpenError> {
+    for_each_part(place, body, |part| {
+        if let PartRecord::Terminate { vat } = part {
+            terminated.insert(VatId(vat));
+        }
+        Ok(())
+    })
+}
+
+/// Applies one frame.
+pub(crate) fn replay<B: Backend>(
+    store: &mut Store<B>,
+    place: &Place,
+    body: &[u8],
+    terminated: &BTreeSet<VatId>,
+) -> Result<(), OpenError> {
+    for_each_part(place, body, |part| {
+        let skips = |vat: u64| terminated.contains(&VatId(vat));
+        match part {
+            PartRecord::Create { vat, .. } => {
+                store.next_vat = store.next_vat.max(vat.saturating_add(1));
+                if skips(vat) {
+                    Ok(())
+                } else {
+                    replay_create(store, place, &part)
+                }
+            }
+            PartRecord::Heap { vat, delta } if !skips(vat) => {
+                replay_heap(store, place, VatId(vat), delta)
+            }
+            PartRecord::Pages { vat, checksums } if !skips(vat) => {
+                let (pairs, rest) = checksums.as_chunks::<8>();
+                if !rest.is_empty() {
+                    return Err(senseless(place, "page checksums are cut off"));
+                }
+                let pages = store.active.pages.entry(VatId(vat)).or_default();
+                pages.extend(pairs.iter().map(|[p0, p1, p2, p3, c0, c1, c2, c3]| {
+                    let page = u32::from_le_bytes([*p0, *p1, *p2, *p3]);
+                    (page, u32::from_le_bytes([*c0, *c1, *c2, *c3]))
+                }));
+                Ok(())
+            }
+            PartRecord::Log { vat, bytes } if !skips(vat) => {
+                known(store, place, VatId(vat))?;
+                Ok(store.append_log(VatId(vat), bytes)?)
+            }
+            PartRecord::Row { table, key, value } => {
+                let value = value.map(<[u8]>::to_vec);
+                store.active.rows.insert((table, key.to_vec()), value);
+                Ok(())
+            }
+            PartRecord::Terminate { vat } => {
+                store.forget_vat(VatId(vat));
+                Ok(())
+            }
+            PartRecord::Heap { .. } | PartRecord::Pages { .. } | PartRecord::Log { .. } => Ok(()),
+        }
+    })
+}
+
+fn replay_create<B: Backend>(
+    store: &mut Store<B>,
+    place: &Place,
+    part: &PartRecord<'_>,
+) -> Result<(), OpenError> {
+    let PartRecord::Create {
+        vat,
+        engine,
+        page_limit,
+    } = *part
+    else {
+        return Ok(());
+    };
+    let engine = EngineHash(engine);
+    if !store.engines.contains_key(&engine) {
+        return Err(senseless(
+            place,
+            &format!("a vat on engine {engine}, which is not known"),
+        ));
+    }
+    // Without its genesis image the vat cannot be made; the store cannot go on past a frame it
+    // cannot apply, so this is damage of the store, told with the genesis file's name.
+    let genesis = store.genesis(engine)?;
+    if page_limit < genesis.extent() || page_limit > crate::options::PAGE_LIMIT_MAX {
+        return Err(senseless(
+            place,
+            "a heap smaller than its genesis image, or too large",
+        ));
+    }
+    store.note_vat(VatId(vat), engine, page_limit);
+    Ok(store.make_image(VatId(vat))?)
+}
+
+fn replay_heap<B: Backend>(
+    store: &mut Store<B>,
+    place: &Place,
+    vat: VatId,
+    delta: &[u8],
+) -> Result<(), OpenError> {
+    let page_limit = known(store, place, vat)?;
+    delta::check(delta, page_limit).map_err(|error| senseless(place, &error.to_string()))?;
+    store.active.images.insert(vat);
+    for run in delta::runs(delta) {
+        if store
+            .vats
+            .get(&vat)
+            .is_some_and(|vat| vat.damaged.is_some())
+        {
+            break;
+        }
+        let offset = images::bytes_of(run.page) + run.start as u64;
+        match store.images.write(vat, page_limit, offset, run.bytes) {
+            Ok(()) => {}
+            Err(StoreError::Damaged(damage)) => store.mark_damaged(vat, &damage),
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
+}
+
+/// The page limit of a vat the frames before must have made.
+fn known<B: Backend>(store: &Store<B>, place: &Place, vat: VatId) -> Result<u32, OpenError> {
+    let vat_found = store.vats.get(&vat);
+    vat_found
+        .map(|vat| vat.page_limit)
+        .ok_or_else(|| senseless(place, &format!("a part of vat {vat}, which is not known")))
+}
+
+fn for_each_part(
+    place: &Place,
+    body: &[u8],
+    mut take: impl FnMut(PartRecord<'_>) -> Result<(), OpenError>,
+) -> Result<(), OpenError> {
+    let mut rest = body;
+    while !rest.is_empty() {
+        let (part, tail) =
+            codec::decode_part(rest).map_err(|error| senseless(place, &error.to_string()))?;
+        take(part)?;
+        rest = tail;
+    }
+    Ok(())
+}
+
+fn senseless(place: &Place, what: &str) -> OpenError {
+    let what = format!("frame {} makes no sense: {what}", place.sequence);
+    Damage::new(segment::path(place.segment), place.offset, what).into()
+}

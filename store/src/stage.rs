@@ -1,0 +1,295 @@
+//! Staging: parts are checked and appended to the frame being filled.
+//!
+//! Promises: whatever can refuse a part refuses it here, before anything of it is shown to anyone
+//! (J8); a refused part leaves the frame as it was; parts stand in the frame in the order staged.
+
+use crate::backend::Backend;
+use crate::codec::{self, PartRecord};
+use crate::delta::{self, Delta};
+use crate::error::{Damage, OpenError, StageError, StoreError};
+use crate::genesis::ZERO_PAGE;
+use crate::ids::{EngineHash, VatId};
+use crate::images;
+use crate::layer::{Phase, Vat};
+use crate::options::{
+    ENGINE_TABLES, FRAME_BYTES_MAX, PAGE_LIMIT_MAX, ROW_KEY_BYTES_MAX, ROW_VALUE_BYTES_MAX,
+};
+use crate::store::Store;
+use std::sync::Arc;
+
+/// A row of the engine's: an absolute value, so that writing it twice changes nothing (C2).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Row {
+    /// Below `ENGINE_TABLES`.
+    pub table: u8,
+    pub key: Vec<u8>,
+    /// `None` deletes.
+    pub value: Option<Vec<u8>>,
+}
+
+/// One part of a frame.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// A vat begins with its engine's genesis heap (I5).
+    Create {
+        vat: VatId,
+        engine: EngineHash,
+        page_limit: u32,
+    },
+    /// What changed in a heap.
+    Heap {
+        vat: VatId,
+        delta: Delta,
+    },
+    /// Bytes appended to the vat's log.
+    Log {
+        vat: VatId,
+        bytes: Vec<u8>,
+    },
+    Row(Row),
+    /// A vat ends; its files go after the frame.
+    Terminate {
+        vat: VatId,
+    },
+}
+
+/// What applying a frame does besides writing pages.
+#[derive(Clone, Debug)]
+pub(crate) enum Effect {
+    Create(VatId),
+    Log(VatId, Vec<u8>),
+    Row(Row),
+    Terminate(VatId),
+}
+
+/// Bytes a part may take besides those it carries: numbers and lengths.
+const PART_OVERHEAD_BYTES: usize = 64;
+/// Bytes a page's checksum takes at the frame's end.
+const CHECKSUM_BYTES: usize = 8;
+
+impl<B: Backend> Store<B> {
+    /// Takes a part into the frame being filled.
+    pub fn stage(&mut self, part: Part) -> Result<(), StageError> {
+        self.shared.latch.check()?;
+        match part {
+            Part::Create {
+                vat,
+                engine,
+                page_limit,
+            } => self.stage_create(vat, engine, page_limit),
+            Part::Heap { vat, delta } => self.stage_heap(vat, &delta),
+            Part::Log { vat, bytes } => {
+                self.known_vat(vat)?;
+                self.make_room(bytes.len())?;
+                self.append(&PartRecord::Log {
+                    vat: vat.0,
+                    bytes: &bytes,
+                });
+                self.filling.effects.push(Effect::Log(vat, bytes));
+                Ok(())
+            }
+            Part::Row(row) => self.stage_row(row),
+            Part::Terminate { vat } => {
+                self.known_vat(vat)?;
+                self.make_room(0)?;
+                self.append(&PartRecord::Terminate { vat: vat.0 });
+                if let Some(found) = self.vats.get_mut(&vat) {
+                    found.phase = Phase::Terminating;
+                }
+                self.filling.effects.push(Effect::Terminate(vat));
+                Ok(())
+            }
+        }
+    }
+
+    /// Bytes of the frame being filled, so far.
+    pub fn staged_bytes(&self) -> usize {
+        self.filling.body.len()
+    }
+
+    pub fn staged_is_empty(&self) -> bool {
+        self.filling.body.is_empty()
+    }
+
+    fn stage_create(
+        &mut self,
+        vat: VatId,
+        engine: EngineHash,
+        page_limit: u32,
+    ) -> Result<(), StageError> {
+        // Below `next_vat` only an id that `next_vat_id` gave out is unused for certain.
+        if vat.0 < self.next_vat && !self.unused_ids.contains(&vat) {
+            return Err(StageError::VatExists(vat));
+        }
+        if !self.engines.contains_key(&engine) {
+            return Err(StageError::UnknownEngine(engine));
+        }
+        let genesis = self.genesis(engine).map_err(|error| match error {
+            OpenError::Damaged(damage) => StageError::Store(damage.into()),
+            OpenError::Store(error) => StageError::Store(error),
+            other => StageError::Store(Damage::new("engines", 0, other.to_string()).into()),
+        })?;
+        let bad = |why| StageError::BadPageLimit {
+            pages: page_limit,
+            why,
+        };
+        if page_limit < genesis.extent().max(1) {
+            return Err(bad("the genesis image is larger"));
+        }
+        if page_limit > PAGE_LIMIT_MAX {
+            return Err(bad("more than a worker can reserve"));
+        }
+        self.make_room(0)?;
+        self.append(&PartRecord::Create {
+            vat: vat.0,
+            engine: engine.0,
+            page_limit,
+        });
+        self.note_vat(vat, engine, page_limit);
+        self.unused_ids.remove(&vat);
+        self.filling.effects.push(Effect::Create(vat));
+        Ok(())
+    }
+
+    fn stage_heap(&mut self, vat: VatId, delta: &Delta) -> Result<(), StageError> {
+        let page_limit = self.sound_vat(vat)?.page_limit;
+        // It was checked against a limit when it was made; that limit need not be this vat's.
+        let last = last_page(delta);
+        if last.is_some_and(|page| page >= page_limit) {
+            delta::check(delta.as_bytes(), page_limit)?;
+        }
+        let pages = self.load_pages(vat, delta)?;
+        self.make_room(delta.as_bytes().len() + pages * CHECKSUM_BYTES)?;
+        self.append(&PartRecord::Heap {
+            vat: vat.0,
+            delta: delta.as_bytes(),
+        });
+        self.filling.checksum_bytes += pages * CHECKSUM_BYTES + PART_OVERHEAD_BYTES;
+        delta.runs().for_each(|run| self.cache.stage(vat, &run));
+        self.cache.trim();
+        Ok(())
+    }
+
+    fn stage_row(&mut self, row: Row) -> Result<(), StageError> {
+        if row.table >= ENGINE_TABLES {
+            return Err(StageError::ReservedTable(row.table));
+        }
+        let value = row.value.as_deref();
+        let too_long = |what, bytes, limit| StageError::RowTooLong { what, bytes, limit };
+        if row.key.len() > ROW_KEY_BYTES_MAX {
+            return Err(too_long("key", row.key.len(), ROW_KEY_BYTES_MAX));
+        }
+        let value_bytes = value.map_or(0, <[u8]>::len);
+        if value_bytes > ROW_VALUE_BYTES_MAX {
+            return Err(too_long("value", value_bytes, ROW_VALUE_BYTES_MAX));
+        }
+        self.make_room(row.key.len() + value_bytes)?;
+        self.append(&PartRecord::Row {
+            table: row.table,
+            key: &row.key,
+            value,
+        });
+        self.filling.effects.push(Effect::Row(row));
+        Ok(())
+    }
+
+    /// Loads the pages a delta names that are not in memory, each checked. Returns how many the
+    /// delta names.
+    fn load_pages(&mut self, vat: VatId, delta: &Delta) -> Result<usize, StageError> {
+        let (mut count, mut last) = (0, None);
+        for run in delta
+            .runs()
+            .filter(|run| last.replace(run.page) != Some(run.page))
+        {
+            count += 1;
+            if self.cache.contains((vat, run.page)) {
+                continue;
+            }
+            match self.load_page(vat, run.page) {
+                Ok(()) => {}
+                Err(StoreError::Damaged(damage)) => {
+                    self.mark_damaged(vat, &damage);
+                    return Err(StageError::VatDamaged {
+                        vat,
+                        what: damage.to_string(),
+                    });
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(count)
+    }
+
+    fn load_page(&mut self, vat: VatId, page: u32) -> Result<(), StoreError> {
+        let found = self.vats.get(&vat).ok_or(StoreError::UnknownVat(vat))?;
+        let page_limit = found.page_limit;
+        let content = if found.phase == Phase::Creating {
+            // There is no image yet; what it will begin with is known.
+            let genesis = self
+                .engines
+                .get(&found.engine)
+                .and_then(|e| e.genesis.as_ref());
+            Arc::new(
+                genesis
+                    .and_then(|genesis| genesis.page(page))
+                    .copied()
+                    .unwrap_or(ZERO_PAGE),
+            )
+        } else {
+            let content = self.images.read_page(vat, page_limit, page)?;
+            let expected = self.expected_page(vat, page)?;
+            if crc32fast::hash(&content[..]) != expected {
+                let what = format!("page {page} does not match its checksum");
+                return Err(Damage::new(images::path(vat), images::bytes_of(page), what)
+                    .of(vat)
+                    .into());
+            }
+            content
+        };
+        self.cache.insert((vat, page), content);
+        Ok(())
+    }
+
+    /// A vat that takes parts other than heaps, damaged or not.
+    fn known_vat(&self, vat: VatId) -> Result<&Vat, StageError> {
+        let found = self
+            .vats
+            .get(&vat)
+            .filter(|found| found.phase != Phase::Terminating);
+        found.ok_or(StageError::UnknownVat(vat))
+    }
+
+    /// A vat whose heap may change.
+    fn sound_vat(&self, vat: VatId) -> Result<&Vat, StageError> {
+        let found = self.known_vat(vat)?;
+        match &found.damaged {
+            None => Ok(found),
+            Some(what) => Err(StageError::VatDamaged {
+                vat,
+                what: what.clone(),
+            }),
+        }
+    }
+
+    /// Refuses a part the frame has no room for.
+    fn make_room(&self, part_bytes: usize) -> Result<(), StageError> {
+        let limit = self.options.frame_bytes_max.min(FRAME_BYTES_MAX);
+        let bytes = self.filling.body.len() + self.filling.checksum_bytes;
+        let bytes = bytes
+            .saturating_add(part_bytes)
+            .saturating_add(PART_OVERHEAD_BYTES);
+        if bytes > limit {
+            Err(StageError::FrameFull { bytes, limit })
+        } else {
+            Ok(())
+        }
+    }
+
+    fn append(&mut self, part: &PartRecord<'_>) {
+        codec::encode_onto(part, &mut self.filling.body);
+    }
+}
+
+fn last_page(delta: &Delta) -> Option<u32> {
+    delta.runs().last().map(|run| run.page)
+}

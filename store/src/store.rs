@@ -1,0 +1,384 @@
+//! The store as its one owner holds it: reading, and what the other parts share.
+//!
+//! Promises: what is read is committed and applied; what is staged or sealed is not seen. Staging
+//! and committing are in `stage` and `commit`, folding in `fold`, opening in `recover`.
+
+use crate::backend::{Backend, file::FileBackend};
+use crate::catalog::{Reader, table};
+use crate::codec::{self, LogRecord, VatRecord};
+use crate::commit::InFlight;
+use crate::engines::Engine;
+use crate::error::{Damage, ImageError, OpenError, StoreError};
+use crate::genesis::HeapHasher;
+use crate::ids::{EngineHash, VatId};
+use crate::images::{self, Images};
+use crate::journal::writer::{Position, Shared};
+use crate::layer::{Layer, Phase, Vat};
+use crate::logs::{LogSlice, Logs};
+use crate::options::Options;
+use crate::page_rows;
+use crate::pages::PageCache;
+use crate::recover::{self, Recovery};
+use crate::stage::Effect;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::ops::Bound;
+use std::sync::Arc;
+
+/// An open store. One owner; frames are written and folds run wherever `Sealed` and `Fold` are sent.
+#[derive(Debug)]
+pub struct Store<B: Backend = FileBackend> {
+    pub(crate) shared: Arc<Shared<B>>,
+    pub(crate) options: Options,
+    /// The catalog as of the last fold.
+    pub(crate) reader: Reader,
+    pub(crate) vats: BTreeMap<VatId, Vat>,
+    pub(crate) next_vat: u64,
+    /// Below `next_vat`, given out by `next_vat_id` and not created yet.
+    pub(crate) unused_ids: BTreeSet<VatId>,
+    pub(crate) engines: BTreeMap<EngineHash, Engine>,
+    pub(crate) cache: PageCache,
+    pub(crate) images: Images<B>,
+    pub(crate) logs: Logs<B>,
+    pub(crate) active: Layer,
+    pub(crate) folding: Option<Arc<Layer>>,
+    pub(crate) filling: Filling,
+    /// Memory of a frame applied, for the next one.
+    pub(crate) spare_body: Option<Vec<u8>>,
+    /// Sealed and not applied, oldest first.
+    pub(crate) in_flight: VecDeque<InFlight>,
+    pub(crate) applied: Position,
+    pub(crate) folded: Position,
+    pub(crate) _lock: LockOf<B>,
+}
+
+type LockOf<B> = <B as Backend>::Lock;
+
+/// The frame being filled.
+#[derive(Debug, Default)]
+pub(crate) struct Filling {
+    pub body: Vec<u8>,
+    pub effects: Vec<Effect>,
+    /// At most what the checksums at the frame's end will take.
+    pub checksum_bytes: usize,
+}
+
+/// A vat as the catalog and the frames applied name it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VatMeta {
+    pub id: VatId,
+    pub engine: EngineHash,
+    pub page_limit: u32,
+    /// Why no worker starts on it; seen at open or when its image was asked for.
+    pub damaged: Option<String>,
+}
+
+/// A vat's image, checked, for a worker to start on.
+#[derive(Debug)]
+pub struct Image<R> {
+    /// Opened for reading only (I1). As long as `page_limit` pages.
+    pub file: R,
+    pub page_limit: u32,
+    pub engine: EngineHash,
+}
+
+/// A row as it comes out of a scan.
+pub type KeyValue = (Vec<u8>, Vec<u8>);
+
+impl<B: Backend> Store<B> {
+    /// Opens a store, making it if the folder is empty, and brings it to where the last commit
+    /// left it.
+    pub fn open(backend: B, options: Options) -> Result<(Store<B>, Recovery), OpenError> {
+        recover::open::open(backend, options)
+    }
+
+    /// The value of a row.
+    pub fn get(&self, table: u8, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        self.shared.latch.check()?;
+        if let Some(row) = self.active.row(table, key) {
+            return Ok(row.map(<[u8]>::to_vec));
+        }
+        if let Some(row) = self
+            .folding
+            .as_ref()
+            .and_then(|layer| layer.row(table, key))
+        {
+            return Ok(row.map(<[u8]>::to_vec));
+        }
+        self.reader.get(table, key)
+    }
+
+    /// Rows of a table whose keys begin with `prefix`, in order of keys.
+    pub fn scan(&self, table: u8, prefix: &[u8]) -> Result<Vec<KeyValue>, StoreError> {
+        self.scan_from(table, prefix, Bound::Unbounded, usize::MAX)
+    }
+
+    /// The same, from `start` on, at most `limit` rows.
+    pub fn scan_from(
+        &self,
+        table: u8,
+        prefix: &[u8],
+        start: Bound<&[u8]>,
+        limit: usize,
+    ) -> Result<Vec<KeyValue>, StoreError> {
+        self.shared.latch.check()?;
+        let mut found = BTreeMap::new();
+        for layer in [self.folding.as_deref(), Some(&self.active)]
+            .into_iter()
+            .flatten()
+        {
+            layer.lay_over(table, prefix, start, &mut found);
+        }
+        // Rows the layers delete take no place among those asked of the catalog.
+        let deleted = found.values().filter(|value| value.is_none()).count();
+        let below = self
+            .reader
+            .scan(table, prefix, start, limit.saturating_add(deleted))?;
+        for (key, value) in below {
+            found.entry(key).or_insert(Some(value));
+        }
+        let rows = found
+            .into_iter()
+            .filter_map(|(key, value)| Some((key, value?)));
+        Ok(rows.take(limit).collect())
+    }
+
+    /// Vats that are committed, in order of ids.
+    pub fn vats(&self) -> Vec<VatMeta> {
+        let committed = self
+            .vats
+            .iter()
+            .filter(|(_, vat)| vat.phase != Phase::Creating);
+        committed.map(|(&id, vat)| meta_of(id, vat)).collect()
+    }
+
+    /// One of them.
+    pub fn vat(&self, id: VatId) -> Option<VatMeta> {
+        let vat = self
+            .vats
+            .get(&id)
+            .filter(|vat| vat.phase != Phase::Creating)?;
+        Some(meta_of(id, vat))
+    }
+
+    /// A number no vat has or had. Taken for good by the frame that creates the vat; each call
+    /// gives another one.
+    pub fn next_vat_id(&mut self) -> VatId {
+        let id = VatId(self.next_vat);
+        self.next_vat += 1;
+        self.unused_ids.insert(id);
+        id
+    }
+
+    /// The last frame applied.
+    pub fn applied_sequence(&self) -> u64 {
+        self.applied.sequence
+    }
+
+    /// Why the store stopped, if it did.
+    pub fn latched(&self) -> Option<StoreError> {
+        self.shared.latch.check().err()
+    }
+
+    /// The image, every page of it checked (I3). Damage marks the vat; the others go on.
+    pub fn image(&mut self, vat: VatId) -> Result<Image<B::ReadOnly>, ImageError> {
+        let found = self.live(vat)?;
+        if let Some(what) = &found.damaged {
+            let damage = Damage::new(images::path(vat), 0, what.clone()).of(vat);
+            return Err(ImageError::Damaged(damage));
+        }
+        let (page_limit, engine) = (found.page_limit, found.engine);
+        let expected = self.expected_pages(vat)?;
+        let mut first = None;
+        let checked = self.images.check(vat, page_limit, expected, |damage| {
+            first.get_or_insert(damage);
+        });
+        let damage = match (checked, first) {
+            (Ok(_), None) => None,
+            (Ok(_), Some(damage)) | (Err(StoreError::Damaged(damage)), _) => Some(damage),
+            (Err(error), _) => return Err(error.into()),
+        };
+        if let Some(damage) = damage {
+            self.mark_damaged(vat, &damage);
+            return Err(ImageError::Damaged(damage));
+        }
+        let path = images::path(vat);
+        let file = self.shared.backend.open_read_only(&path);
+        let file = file.map_err(|error| self.shared.latch.io("open", &path, error))?;
+        Ok(Image {
+            file,
+            page_limit,
+            engine,
+        })
+    }
+
+    /// SHA-256 over the pages in use, as `FORMAT.md` says ("Heap hash"). Of applied content.
+    pub fn heap_sha256(&mut self, vat: VatId) -> Result<[u8; 32], ImageError> {
+        let page_limit = self.live(vat)?.page_limit;
+        let mut hasher = HeapHasher::default();
+        self.images
+            .walk(vat, page_limit, |page, content| hasher.page(page, content))?;
+        self.trim_images();
+        Ok(hasher.finish())
+    }
+
+    /// A stretch of the vat's committed log, at most `max` bytes.
+    pub fn log_read(&self, vat: VatId, from: u64, max: usize) -> Result<LogSlice, StoreError> {
+        self.shared.latch.check()?;
+        let found = self.vats.get(&vat).ok_or(StoreError::UnknownVat(vat))?;
+        self.logs.read(vat, &found.log, from, max)
+    }
+
+    fn live(&self, vat: VatId) -> Result<&Vat, ImageError> {
+        self.shared.latch.check()?;
+        match self.vats.get(&vat) {
+            None => Err(ImageError::UnknownVat(vat)),
+            Some(found) if found.phase == Phase::Creating => Err(ImageError::NotCommitted(vat)),
+            Some(found) => Ok(found),
+        }
+    }
+
+    /// The checksum a page should have: of the newest applied frame that names it, else of the
+    /// catalog, else that of zeros.
+    pub(crate) fn expected_page(&self, vat: VatId, page: u32) -> Result<u32, StoreError> {
+        if let Some(crc) = self.active.page(vat, page) {
+            return Ok(crc);
+        }
+        if let Some(crc) = self
+            .folding
+            .as_ref()
+            .and_then(|layer| layer.page(vat, page))
+        {
+            return Ok(crc);
+        }
+        let row = self.reader.get(table::PAGES, &page_rows::key(vat, page))?;
+        page_rows::checksum(vat, row.as_deref(), page)
+    }
+
+    /// The same of all pages that are not expected to be zeros.
+    pub(crate) fn expected_pages(&self, vat: VatId) -> Result<BTreeMap<u32, u32>, StoreError> {
+        let mut expected = BTreeMap::new();
+        let prefix = codec::vat_key(vat);
+        let rows = self
+            .reader
+            .scan(table::PAGES, &prefix, Bound::Unbounded, usize::MAX)?;
+        for (key, row) in rows {
+            page_rows::collect(vat, &key, &row, &mut expected)?;
+        }
+        for layer in [self.folding.as_deref(), Some(&self.active)]
+            .into_iter()
+            .flatten()
+        {
+            if let Some(pages) = layer.pages.get(&vat) {
+                expected.extend(pages);
+            }
+        }
+        Ok(expected)
+    }
+
+    /// Notes a vat that a frame creates.
+    pub(crate) fn note_vat(&mut self, vat: VatId, engine: EngineHash, page_limit: u32) {
+        let (phase, log) = (Phase::Creating, LogRecord::default());
+        self.vats.insert(
+            vat,
+            Vat {
+                engine,
+                page_limit,
+                phase,
+                damaged: None,
+                log,
+            },
+        );
+        self.next_vat = self.next_vat.max(vat.0.saturating_add(1));
+    }
+
+    /// Makes the image of a vat noted before, and the rows that go with it.
+    pub(crate) fn make_image(&mut self, vat: VatId) -> Result<(), StoreError> {
+        let found = self.vats.get_mut(&vat).ok_or(StoreError::UnknownVat(vat))?;
+        let engine = self.engines.get(&found.engine);
+        let genesis = engine.and_then(|engine| engine.genesis.clone());
+        // Loaded when the vat was staged or replayed.
+        let genesis = genesis.ok_or(StoreError::UnknownEngine(found.engine))?;
+        found.phase = Phase::Live;
+        let record = VatRecord {
+            engine: found.engine.0,
+            page_limit: found.page_limit,
+        };
+        self.images.create(vat, found.page_limit, &genesis)?;
+        let key = (table::VATS, codec::vat_key(vat).to_vec());
+        self.active.rows.insert(key, Some(codec::encode(&record)));
+        let pages = genesis.pages().map(|(page, crc, _)| (page, crc));
+        self.active.pages.entry(vat).or_default().extend(pages);
+        self.active.images.insert(vat);
+        self.active.entries_made = true;
+        Ok(())
+    }
+
+    pub(crate) fn append_log(&mut self, vat: VatId, bytes: &[u8]) -> Result<(), StoreError> {
+        let found = self.vats.get_mut(&vat).ok_or(StoreError::UnknownVat(vat))?;
+        let made = self.logs.append(vat, &mut found.log, bytes)?;
+        self.active.logs.insert(vat);
+        self.active.entries_made |= made;
+        Ok(())
+    }
+
+    /// A vat's last frame is applied. Its files go with the next fold, when no frame needs them.
+    pub(crate) fn forget_vat(&mut self, vat: VatId) {
+        if self.vats.remove(&vat).is_none() {
+            return;
+        }
+        self.active
+            .rows
+            .insert((table::VATS, codec::vat_key(vat).to_vec()), None);
+        self.active.pages.remove(&vat);
+        self.active.images.remove(&vat);
+        self.active.logs.remove(&vat);
+        self.active.terminated.push(vat);
+    }
+
+    pub(crate) fn mark_damaged(&mut self, vat: VatId, damage: &Damage) {
+        if let Some(found) = self.vats.get_mut(&vat) {
+            found.damaged.get_or_insert_with(|| damage.to_string());
+        }
+    }
+
+    /// Marks vats whose image is not there, so that the others can go on.
+    pub(crate) fn mark_missing_images(&mut self) -> Result<(), StoreError> {
+        let vats: Vec<VatId> = self.vats.keys().copied().collect();
+        let names = self.shared.backend.list(images::HEAP_DIR);
+        let names = names.map_err(|error| self.shared.latch.io("list", images::HEAP_DIR, error))?;
+        let there: BTreeSet<VatId> = names.iter().filter_map(|name| name.parse().ok()).collect();
+        for vat in vats.into_iter().filter(|vat| !there.contains(vat)) {
+            let damage = Damage::new(images::path(vat), 0, "the image is missing").of(vat);
+            self.mark_damaged(vat, &damage);
+        }
+        Ok(())
+    }
+
+    pub(crate) fn known_damages(&self) -> Vec<Damage> {
+        let damaged = self.vats.iter().filter_map(|(&vat, found)| {
+            let what = found.damaged.clone()?;
+            Some(Damage::new(images::path(vat), 0, what).of(vat))
+        });
+        damaged.collect()
+    }
+
+    /// Closes images past the bound that hold nothing a fold must sync (I4).
+    pub(crate) fn trim_images(&mut self) {
+        let (active, folding) = (&self.active, &self.folding);
+        self.images.trim(self.options.open_images_max, |vat| {
+            active.images.contains(&vat)
+                || folding
+                    .as_ref()
+                    .is_some_and(|layer| layer.images.contains(&vat))
+        });
+    }
+}
+
+fn meta_of(id: VatId, vat: &Vat) -> VatMeta {
+    VatMeta {
+        id,
+        engine: vat.engine,
+        page_limit: vat.page_limit,
+        damaged: vat.damaged.clone(),
+    }
+}
