@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use crate::cli::args::CallArgs;
 use crate::cli::ask;
-use crate::cli::voice::Voice;
+use crate::cli::voice::{Voice, program};
 use crate::control::client::AskError;
 use crate::control::place::{self, Place, WAIT_MAX};
 use crate::control::protocol::Ask;

@@ -9,7 +9,7 @@ use std::path::Path;
 use tokio::time::Instant;
 
 use crate::cli::args::{DeployArgs, SourceArgs};
-use crate::cli::voice::Voice;
+use crate::cli::voice::{Voice, program};
 use crate::cli::{ask, give};
 use crate::control::place::{self, WAIT_MAX};
 use crate::control::protocol::Ask;
@@ -31,7 +31,7 @@ pub async fn deploy(dir: &Path, args: DeployArgs, voice: &Voice) -> Result<(), T
         if let Some(url) = &sheet.url {
             let _ = write!(text, "; the gateway serves it at {url}");
         }
-        let _ = write!(text, "\n  kenvat call {name} METHOD …");
+        let _ = write!(text, "\n  {} call {name} METHOD …", program(dir));
         text
     });
     Ok(())

@@ -15,7 +15,7 @@ use tokio::time::Instant;
 
 use crate::cli::args::{ListenArgs, RunArgs};
 use crate::cli::deploy;
-use crate::cli::voice::Voice;
+use crate::cli::voice::{Voice, program};
 use crate::control::answer::begin;
 use crate::control::place::{self, WAIT_MAX};
 use crate::control::server;
@@ -62,15 +62,15 @@ pub async fn run(dir: &Path, args: RunArgs, voice: &Voice) -> Result<(), Trouble
     let engine = place::open_to_serve(dir, Instant::now() + WAIT_MAX)
         .await
         .map_err(|trouble| {
-            let file = args.source.file.display();
+            let (file, program) = (args.source.file.display(), program(dir));
             trouble.with_hint(format!(
-                "a running host takes more vats: kenvat deploy {file} --name {name}"
+                "a running host takes more vats: {program} deploy {file} --name {name}"
             ))
         })?;
     let served = async {
         let open = Opened::new(dir, &args.listen, voice).await?;
         let found = provide(&engine, &name, &sources, give, &args, voice).await?;
-        open.introduce(&name, found, voice);
+        open.introduce(dir, &name, found, voice);
         open.serve(&engine, voice).await
     };
     let served = served.await;
@@ -171,7 +171,7 @@ impl Opened {
     }
 
     /// Says what to type next.
-    fn introduce(&self, name: &str, found: Found, voice: &Voice) {
+    fn introduce(&self, dir: &Path, name: &str, found: Found, voice: &Voice) {
         let url = format!("{}/vat/{name}", self.base);
         let link = format!("{url}?token={}", self.token.reveal());
         let report = serde_json::json!({
@@ -179,12 +179,13 @@ impl Opened {
             "pid": std::process::id(),
         });
         voice.result(&report, || {
+            let program = program(dir);
             let how = match found {
                 Found::New => "was made".to_owned(),
                 Found::Old { turns } => format!("goes on after {turns} turns"),
             };
             format!(
-                "{name} {how}. In a second terminal:\n  kenvat call {name} METHOD …\nor over \
+                "{name} {how}. In a second terminal:\n  {program} call {name} METHOD …\nor over \
                  HTTP, as JSON-RPC (the link is a secret):\n  curl '{link}' -d \
                  '{{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"METHOD\",\"params\":[]}}'\nCtrl-C \
                  stops; everything committed stays"

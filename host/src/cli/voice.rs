@@ -4,10 +4,35 @@
 //! control characters where a person reads it. Does not decide what is said.
 
 use std::io::{self, BufRead, IsTerminal, Write};
+use std::path::Path;
 
 use serde::Serialize;
 
 use crate::people::{Trouble, plain};
+
+/// The program with what it needs to find this store again, as one would type it.
+pub fn program(dir: &Path) -> String {
+    let by_itself = match std::env::var_os("KENVAT_DATA") {
+        Some(named) => Path::new(&named) == dir,
+        None => dir == Path::new(".kenvat"),
+    };
+    if by_itself {
+        "kenvat".to_owned()
+    } else {
+        format!("kenvat --data {}", quoted(dir))
+    }
+}
+
+/// A path as a shell reads it back.
+fn quoted(path: &Path) -> String {
+    let text = path.display().to_string();
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '/' | '.' | '-' | '_');
+    if text.chars().all(plain) {
+        text
+    } else {
+        format!("'{}'", text.replace('\'', r"'\''"))
+    }
+}
 
 /// How this run speaks.
 #[derive(Clone, Copy, Debug)]
@@ -82,5 +107,17 @@ impl Voice {
             "y" | "yes" => Ok(()),
             _ => Err(Trouble::usage("nothing was done", "")),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_is_quoted_where_a_shell_would_split_it() {
+        assert_eq!(quoted(Path::new("/srv/a-b_c.d")), "/srv/a-b_c.d");
+        assert_eq!(quoted(Path::new("my vats")), "'my vats'");
+        assert_eq!(quoted(Path::new("it's")), r"'it'\''s'");
     }
 }
