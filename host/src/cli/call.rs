@@ -72,7 +72,8 @@ pub async fn call(dir: &Path, args: CallArgs, voice: &Voice) -> Result<(), Troub
     Err(Trouble::waiting(
         format!("{gave_up}; the call goes on, its id is {id}"),
         &format!(
-            "ask for its answer: kenvat call --id {id} {} {method} …",
+            "ask for its answer: {} call --id {id} {} {method} …",
+            program(dir),
             args.vat
         ),
     ))
