@@ -1,0 +1,263 @@
+//! Builds the worker executable and gives its bytes to the crate (E1).
+//!
+//! With feature `host` an inner cargo builds `kenvat-worker` of this same package: static, at a fixed
+//! address, for an explicit target, with the C functions that read the machine replaced by ours
+//! (`src/worker/c_symbols.rs`). It has a target folder of its own, one for all profiles of the outer
+//! build, so test, debug and release builds embed the same bytes and compile it once. Without the feature
+//! this does nothing: that is the inner build.
+
+use std::env;
+use std::error::Error;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// C functions whose callers are sent to `__wrap_NAME`: the clock, the time zone, and what QuickJS's
+/// object files refer to of libm. All but scalbn, for which glibc has a `__wrap_scalbn` of its own:
+/// that function is exact and has one variant.
+const WRAPPED: [&str; 35] = [
+    "acos",
+    "acosh",
+    "asin",
+    "asinh",
+    "atan",
+    "atan2",
+    "atanh",
+    "cbrt",
+    "ceil",
+    "clock_gettime",
+    "cos",
+    "cosh",
+    "exp",
+    "expm1",
+    "floor",
+    "fmod",
+    "frexp",
+    "gettimeofday",
+    "hypot",
+    "localtime_r",
+    "log",
+    "log10",
+    "log1p",
+    "log2",
+    "lrint",
+    "modf",
+    "pow",
+    "rint",
+    "round",
+    "sin",
+    "sinh",
+    "sqrt",
+    "tan",
+    "tanh",
+    "trunc",
+];
+
+/// What the worker is made of, relative to this crate.
+const SOURCES: [&str; 7] = [
+    "src/worker",
+    "src/bin",
+    "src/protocol.rs",
+    "src/lib.rs",
+    "js",
+    "build.rs",
+    "Cargo.toml",
+];
+
+/// Set for the inner build, so that a worker built any other way can say that it is none.
+const INNER: &str = "KENVAT_INNER_BUILD";
+
+/// Variables of the outer build that the inner one must not see: they name its profile, its
+/// features, its flags and its job server.
+const OUTER_PREFIXES: [&str; 8] = [
+    "CARGO_",
+    "RUSTC",
+    "RUSTFLAGS",
+    "RUSTDOC",
+    "DEP_",
+    "TARGET",
+    "CFLAGS",
+    "MAKEFLAGS",
+];
+/// Other variables of a build script's environment.
+const OUTER_NAMES: [&str; 9] = [
+    "OUT_DIR",
+    "PROFILE",
+    "OPT_LEVEL",
+    "DEBUG",
+    "NUM_JOBS",
+    "HOST",
+    "LD_LIBRARY_PATH",
+    "LIB",
+    "SOURCE_DATE_EPOCH",
+];
+/// What stays although it begins like those: where cargo and rustup keep things, and the network.
+const KEPT: [&str; 5] = [
+    "CARGO_HOME",
+    "CARGO_NET_OFFLINE",
+    "CARGO_HTTP_PROXY",
+    "CARGO_HTTP_CAINFO",
+    "RUSTUP_HOME",
+];
+
+fn main() {
+    println!("cargo:rerun-if-env-changed={INNER}");
+    for source in SOURCES {
+        println!("cargo:rerun-if-changed={source}");
+    }
+    if env::var_os(INNER).is_some() {
+        println!("cargo:rustc-cfg=kenvat_static_worker");
+    }
+    println!("cargo:rustc-check-cfg=cfg(kenvat_static_worker)");
+    if env::var_os("CARGO_FEATURE_HOST").is_some()
+        && let Err(error) = embed_worker()
+    {
+        // The build script's own stack would help nobody.
+        eprintln!("\nthe worker executable could not be built: {error}\n");
+        std::process::exit(1);
+    }
+}
+
+fn embed_worker() -> Result<(), Box<dyn Error>> {
+    let package = PathBuf::from(variable("CARGO_MANIFEST_DIR")?);
+    let out = PathBuf::from(variable("OUT_DIR")?);
+    let target = variable("TARGET")?;
+    let workspace = package
+        .parent()
+        .ok_or("this crate has no folder above it")?;
+    println!(
+        "cargo:rerun-if-changed={}",
+        workspace.join("Cargo.lock").display()
+    );
+    if !target.contains("linux") {
+        return Err(format!("Kenvat runs on Linux only, and this build is for {target}").into());
+    }
+    let folder = inner_folder(&out, &target)?;
+    build(&package, workspace, &folder, &target)?;
+    let built = folder.join(&target).join("worker").join("kenvat-worker");
+    // A copy, as the next inner build replaces the file while something may still read it.
+    let copy = out.join("kenvat-worker");
+    fs::copy(&built, &copy).map_err(|error| format!("copy {}: {error}", built.display()))?;
+    println!("cargo:rustc-env=KENVAT_WORKER={}", copy.display());
+    Ok(())
+}
+
+/// `TARGET_DIR/worker`, from OUT_DIR, which is `TARGET_DIR/[TRIPLE/]PROFILE/build/NAME/out`.
+fn inner_folder(out: &Path, target: &str) -> Result<PathBuf, Box<dyn Error>> {
+    let above = out
+        .ancestors()
+        .nth(4)
+        .ok_or("OUT_DIR is not where cargo puts it")?;
+    let above = match above.file_name() {
+        Some(name) if name == target => above.parent().unwrap_or(above),
+        _ => above,
+    };
+    Ok(above.join("worker"))
+}
+
+fn build(
+    package: &Path,
+    workspace: &Path,
+    folder: &Path,
+    target: &str,
+) -> Result<(), Box<dyn Error>> {
+    let mut cargo = Command::new(variable("CARGO")?);
+    cargo
+        .current_dir(package)
+        .args([
+            "build",
+            "--locked",
+            "--no-default-features",
+            "--features",
+            "worker",
+        ])
+        .args(["--bin", "kenvat-worker", "--profile", "worker"])
+        .args(["--target", target])
+        .arg("--target-dir")
+        .arg(folder);
+    if env::var_os("CARGO_NET_OFFLINE").is_some_and(|value| value == "true") {
+        cargo.arg("--offline");
+    }
+    for (name, _) in env::vars_os() {
+        let text = name.to_string_lossy();
+        let outer = OUTER_PREFIXES.iter().any(|prefix| text.starts_with(prefix))
+            || OUTER_NAMES.contains(&&*text);
+        if outer && !KEPT.contains(&&*text) {
+            cargo.env_remove(&name);
+        }
+    }
+    let places = places(workspace, folder);
+    cargo.env(INNER, "1");
+    cargo.env("CARGO_ENCODED_RUSTFLAGS", rust_flags(&places).join("\x1f"));
+    cargo.env("CFLAGS", c_flags(&places).join(" "));
+    // Clippy and such wrap the compiler of the outer build; the inner one is a plain build.
+    cargo.env_remove("CLIPPY_ARGS");
+    let output = cargo
+        .output()
+        .map_err(|error| format!("start cargo: {error}"))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let errors = String::from_utf8_lossy(&output.stderr);
+    Err(format!("{}\n\n{errors}", advice(&errors)).into())
+}
+
+/// Folders whose names must not get into the executable, and what stands there instead.
+fn places(workspace: &Path, folder: &Path) -> Vec<(String, &'static str)> {
+    let home = env::var_os("CARGO_HOME").map(PathBuf::from);
+    let home = home.or_else(|| Some(PathBuf::from(env::var_os("HOME")?).join(".cargo")));
+    let mut places = vec![
+        (workspace.display().to_string(), "kenvat"),
+        (folder.display().to_string(), "target"),
+    ];
+    places.extend(home.map(|home| (home.display().to_string(), "cargo")));
+    places
+}
+
+fn rust_flags(places: &[(String, &str)]) -> Vec<String> {
+    let mut flags: Vec<String> = [
+        "-Ctarget-feature=+crt-static",
+        "-Crelocation-model=static",
+        "-Clink-arg=-no-pie",
+    ]
+    .map(str::to_owned)
+    .to_vec();
+    flags.extend(WRAPPED.map(|name| format!("-Clink-arg=-Wl,--wrap={name}")));
+    flags.extend(
+        places
+            .iter()
+            .map(|(from, to)| format!("--remap-path-prefix={from}={to}")),
+    );
+    // The linker's build id would be one more thing that could differ.
+    flags.push("-Clink-arg=-Wl,--build-id=none".to_owned());
+    flags
+}
+
+fn c_flags(places: &[(String, &str)]) -> Vec<String> {
+    // A path with a space cannot be said in CFLAGS; such a build works and names its folder.
+    let plain = places
+        .iter()
+        .filter(|(from, _)| !from.contains(char::is_whitespace));
+    plain
+        .map(|(from, to)| format!("-ffile-prefix-map={from}={to}"))
+        .collect()
+}
+
+/// What a person may do about the errors known to be about the machine.
+fn advice(errors: &str) -> &'static str {
+    if errors.contains("cannot find -lc") || errors.contains("cannot find -lm") {
+        "the static C library is missing: install libc6-dev (Debian, Ubuntu), glibc-static (Fedora)"
+    } else if errors.contains("linker `cc` not found") || errors.contains("failed to find tool") {
+        "a C compiler is missing: install gcc"
+    } else if errors.contains("can't find crate for `std`") {
+        "Rust's library for this target is missing: rustup target add"
+    } else if errors.contains("--locked was passed") {
+        "Cargo.lock is not up to date with Cargo.toml"
+    } else {
+        "the inner build said:"
+    }
+}
+
+fn variable(name: &str) -> Result<String, Box<dyn Error>> {
+    env::var(name).map_err(|error| format!("{name}: {error}").into())
+}

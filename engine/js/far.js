@@ -1,0 +1,29 @@
+// Far(name, object): an object that is passed by reference. Nat(n): a natural number, or an exception.
+() => {
+  'use strict';
+  const { defineProperty, freeze, isFrozen } = Object;
+  const { isSafeInteger } = Number;
+  const { toStringTag } = Symbol;
+
+  const Far = (name, object) => {
+    if (typeof name !== 'string') throw new TypeError('Far: the name must be a string');
+    if ((typeof object !== 'object' || object === null) && typeof object !== 'function') {
+      throw new TypeError(`Far: '${name}' must be an object or a function`);
+    }
+    if (isFrozen(object)) throw new TypeError(`Far: '${name}' is frozen already`);
+    const tag = { __proto__: null, value: `Alleged: ${name}`, enumerable: false };
+    defineProperty(object, toStringTag, tag);
+    return freeze(object);
+  };
+
+  const Nat = (n) => {
+    const natural = typeof n === 'bigint' ? n >= 0n : isSafeInteger(n) && n >= 0;
+    if (natural) return n;
+    const type = typeof n;
+    throw new RangeError(
+      type === 'number' || type === 'bigint' ? `not a natural number: ${n}` : `not a number: ${type}`,
+    );
+  };
+
+  return { Far: freeze(Far), Nat: freeze(Nat) };
+}

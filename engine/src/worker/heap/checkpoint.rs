@@ -1,0 +1,367 @@
+//! What changed since the last hand-over, and the way back to it (H1, H2, H3).
+//!
+//! Let D(p) be the newest delta handed over that names page p. Until the host says D(p) is applied,
+//! p's whole content as handed over is kept here as its *copy*, and p is compared with that; without
+//! a copy it is compared with the base, which then holds what was handed over. Dropping a copy
+//! earlier would compare with a base that is behind, and a word that went up in one delta and back in
+//! the next would look unchanged.
+//!
+//! Promises: a delta names exactly the words that differ from the state last handed over; `undo` puts
+//! that state back exactly. Does not know what the pages hold, nor how written ones are found.
+
+use std::collections::BTreeMap;
+use std::io;
+
+use super::delta;
+use super::layout::Page;
+use super::region::Region;
+use super::tracker::Tracker;
+
+/// A page as it was last handed over, and by which hand-over.
+struct Copy {
+    number: u64,
+    page: Box<Page>,
+}
+
+/// Copies, tracker and region of one heap.
+pub struct Checkpoint {
+    region: Region,
+    tracker: Box<dyn Tracker>,
+    /// Pages the tracker watches, from the heap's start.
+    watched: u32,
+    copies: BTreeMap<u32, Copy>,
+}
+
+/// How far the heap reaches at a hand-over.
+#[derive(Clone, Copy, Debug)]
+pub struct Extent {
+    /// Pages mapped writable.
+    pub mapped: u32,
+    /// One past the highest page that may have been written, at most `mapped`.
+    pub touched: u32,
+}
+
+impl Checkpoint {
+    /// Begins on a heap that equals its base, `mapped` pages of it mapped and none of them written.
+    pub fn start(region: Region, mut tracker: Box<dyn Tracker>, mapped: u32) -> io::Result<Self> {
+        if mapped > 0 {
+            tracker.watch(0..mapped)?;
+        }
+        Ok(Checkpoint {
+            region,
+            tracker,
+            watched: mapped,
+            copies: BTreeMap::new(),
+        })
+    }
+
+    pub fn tracker(&self) -> &dyn Tracker {
+        &*self.tracker
+    }
+
+    /// The delta against the last hand-over; the state it leads to is handed over as `number`.
+    pub fn hand_over(&mut self, number: u64, extent: Extent) -> io::Result<Vec<u8>> {
+        let written = self.take_written(extent)?;
+        let mut out = Vec::new();
+        let (mut now, mut before) = (Box::new(Page::ZERO), Page::ZERO);
+        for page in written {
+            self.region.read_heap(page, &mut now);
+            match self.copies.get_mut(&page) {
+                Some(copy) => {
+                    if delta::append_page(&mut out, page, &copy.page, &now) {
+                        copy.number = number;
+                        std::mem::swap(&mut copy.page, &mut now);
+                    }
+                }
+                None => {
+                    self.region.read_base(page, &mut before);
+                    if delta::append_page(&mut out, page, &before, &now) {
+                        let kept = std::mem::replace(&mut now, Box::new(Page::ZERO));
+                        self.copies.insert(page, Copy { number, page: kept });
+                    } else {
+                        self.tracker.settled(page)?;
+                    }
+                }
+            }
+        }
+        self.watch_all(extent)?;
+        Ok(out)
+    }
+
+    /// The hand-overs up to `number` are in the base: their pages need no copy any more.
+    pub fn applied(&mut self, number: u64) {
+        self.copies.retain(|_, copy| copy.number > number);
+    }
+
+    /// Puts the heap back to what was last handed over (H3): drops every private page that was
+    /// written or has a copy, then writes the copies back.
+    pub fn undo(&mut self, extent: Extent) -> io::Result<()> {
+        let mut drop = self.take_written(extent)?;
+        drop.extend(self.copies.keys());
+        for page in drop {
+            self.region.drop_private(page)?;
+        }
+        for (page, copy) in &self.copies {
+            self.region.write_heap(*page, &copy.page);
+        }
+        self.watch_all(extent)?;
+        // The writes above are no change; and what was dropped is to be watched again.
+        self.tracker.take_written(&mut Vec::new())
+    }
+
+    /// Pages with a copy, for the tests of H1.
+    pub fn copies(&self) -> usize {
+        self.copies.len()
+    }
+
+    /// The pages that may have been written, in order: those the tracker names, and those mapped
+    /// since it last looked, which it does not watch yet.
+    fn take_written(&mut self, extent: Extent) -> io::Result<Vec<u32>> {
+        let mut written = Vec::new();
+        self.tracker.take_written(&mut written)?;
+        written.extend(self.watched..extent.touched);
+        Ok(written)
+    }
+
+    fn watch_all(&mut self, extent: Extent) -> io::Result<()> {
+        if extent.mapped > self.watched {
+            self.tracker.watch(self.watched..extent.mapped)?;
+            self.watched = extent.mapped;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+    use std::os::unix::fs::FileExt;
+    use std::sync::Mutex;
+
+    use super::*;
+    use crate::protocol::TrackerKind;
+    use crate::worker::heap::delta::RUN_HEADER_BYTES;
+    use crate::worker::heap::layout::{PAGE_BYTES, PAGE_WORDS};
+    use crate::worker::heap::testing::{Chance, region};
+    use crate::worker::heap::tracker;
+
+    const PAGES: u32 = 64;
+    /// Where the first test maps; the rest is grown into.
+    const FIRST_MAPPED: u32 = 16;
+
+    /// The signal handler serves one tracker at a time.
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+
+    /// What the host does with deltas: applies them in order, late, and tells late.
+    struct Host {
+        file: File,
+        /// What the image is once everything handed over is applied.
+        expected: Vec<u64>,
+        waiting: Vec<(u64, Vec<u8>)>,
+        applied: u64,
+    }
+
+    impl Host {
+        fn receive(&mut self, number: u64, delta: Vec<u8>) {
+            for (at, words) in runs(&delta) {
+                self.expected[at..at + words.len()].copy_from_slice(&words);
+            }
+            self.waiting.push((number, delta));
+        }
+
+        fn apply_one(&mut self) {
+            if self.waiting.is_empty() {
+                return;
+            }
+            let (number, delta) = self.waiting.remove(0);
+            for (at, words) in runs(&delta) {
+                let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_ne_bytes()).collect();
+                self.file
+                    .write_all_at(&bytes, at as u64 * 8)
+                    .expect("pwrite");
+            }
+            self.applied = number;
+        }
+    }
+
+    /// The runs of a delta: index of the first word in the heap, and the words; sorted and disjoint.
+    fn runs(delta: &[u8]) -> Vec<(usize, Vec<u64>)> {
+        let (mut rest, mut out, mut end) = (delta, Vec::new(), 0);
+        while let Some((header, tail)) = rest.split_at_checked(RUN_HEADER_BYTES) {
+            let page = u32::from_le_bytes(header[..4].try_into().unwrap()) as usize;
+            let first = u16::from_le_bytes(header[4..6].try_into().unwrap()) as usize;
+            let count = u16::from_le_bytes(header[6..].try_into().unwrap()) as usize;
+            let at = page * PAGE_WORDS + first;
+            assert!(
+                count > 0 && first + count <= PAGE_WORDS && at >= end,
+                "a delta out of order"
+            );
+            let (words, after) = tail.split_at(count * 8);
+            let words = words.chunks_exact(8);
+            out.push((
+                at,
+                words
+                    .map(|w| u64::from_le_bytes(w.try_into().unwrap()))
+                    .collect(),
+            ));
+            (rest, end) = (after, at + count);
+        }
+        assert!(rest.is_empty());
+        out
+    }
+
+    struct Model {
+        region: Region,
+        checkpoint: Checkpoint,
+        host: Host,
+        /// What the heap is, written in parallel.
+        heap: Vec<u64>,
+        mapped: u32,
+        touched: u32,
+        number: u64,
+        chance: Chance,
+    }
+
+    impl Model {
+        fn new(kind: TrackerKind, seed: u64) -> Model {
+            let (file, region) = region(PAGES);
+            let mut chance = Chance(seed);
+            let mut expected = vec![0; PAGES as usize * PAGE_WORDS];
+            for word in expected.iter_mut().take(FIRST_MAPPED as usize * PAGE_WORDS) {
+                *word = chance.below(3);
+            }
+            let bytes: Vec<u8> = expected
+                .iter()
+                .flat_map(|word| word.to_ne_bytes())
+                .collect();
+            file.write_all_at(&bytes, 0).expect("pwrite");
+            let tracker = tracker::start(region, Some(kind)).expect("this tracker works here");
+            assert_eq!(tracker.kind(), kind);
+            let checkpoint = Checkpoint::start(region, tracker, FIRST_MAPPED).expect("watch");
+            let heap = expected.clone();
+            let host = Host {
+                file,
+                expected,
+                waiting: Vec::new(),
+                applied: 0,
+            };
+            let (mapped, touched, number) = (FIRST_MAPPED, FIRST_MAPPED, 0);
+            Model {
+                region,
+                checkpoint,
+                host,
+                heap,
+                mapped,
+                touched,
+                number,
+                chance,
+            }
+        }
+
+        fn extent(&self) -> Extent {
+            Extent {
+                mapped: self.mapped,
+                touched: self.touched,
+            }
+        }
+
+        /// Few values, so that words often return to what they were: what H1 is about.
+        fn write(&mut self) {
+            let page = self.chance.below(u64::from(self.touched)) as usize;
+            let at = page * PAGE_WORDS + self.chance.below(12) as usize;
+            let value = self.chance.below(3);
+            let word = self.region.address(0).cast::<u64>().wrapping_add(at);
+            // SAFETY: inside the mapped heap of this test.
+            unsafe { word.write_volatile(value) };
+            self.heap[at] = value;
+        }
+
+        fn grow(&mut self) {
+            self.touched = (self.touched + self.chance.below(3) as u32).min(PAGES);
+            if self.touched > self.mapped {
+                self.mapped = (self.touched + 4).min(PAGES);
+            }
+        }
+
+        fn hand_over(&mut self) {
+            self.number += 1;
+            let delta = self
+                .checkpoint
+                .hand_over(self.number, self.extent())
+                .expect("hand over");
+            self.host.receive(self.number, delta);
+            assert!(self.host.expected == self.heap, "hand-over {}", self.number);
+        }
+
+        fn undo(&mut self) {
+            self.checkpoint.undo(self.extent()).expect("undo");
+            self.heap.clone_from(&self.host.expected);
+            self.check_heap();
+        }
+
+        fn check_heap(&self) {
+            let mut page = Page::ZERO;
+            for at in 0..self.touched {
+                self.region.read_heap(at, &mut page);
+                let from = at as usize * PAGE_WORDS;
+                assert!(page.0 == self.heap[from..from + PAGE_WORDS], "page {at}");
+            }
+        }
+
+        fn step(&mut self) {
+            match self.chance.below(20) {
+                0..12 => self.write(),
+                12..16 => self.hand_over(),
+                16 => self.host.apply_one(),
+                17 => {
+                    self.host.apply_one();
+                    self.checkpoint.applied(self.host.applied);
+                }
+                18 => self.grow(),
+                _ if self.chance.below(4) == 0 => self.undo(),
+                _ => self.checkpoint.applied(self.host.applied),
+            }
+        }
+    }
+
+    fn model(kind: TrackerKind) {
+        let _guard = ONE_AT_A_TIME
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner());
+        for seed in 0..6 {
+            let mut model = Model::new(kind, seed);
+            (0..4_000).for_each(|_| model.step());
+            model.hand_over();
+            while !model.host.waiting.is_empty() {
+                model.host.apply_one();
+            }
+            model.checkpoint.applied(model.host.applied);
+            assert_eq!(model.checkpoint.copies(), 0);
+            let mut bytes = vec![0; PAGES as usize * PAGE_BYTES];
+            model.host.file.read_exact_at(&mut bytes, 0).expect("read");
+            let words = bytes
+                .chunks_exact(8)
+                .map(|w| u64::from_ne_bytes(w.try_into().unwrap()));
+            assert!(
+                words.eq(model.heap.iter().copied()),
+                "seed {seed}: the image is the heap"
+            );
+            model.check_heap();
+        }
+    }
+
+    #[test]
+    fn deltas_lead_to_the_heap_whenever_they_are_applied_userfaultfd() {
+        model(TrackerKind::Userfaultfd);
+    }
+
+    #[test]
+    fn deltas_lead_to_the_heap_whenever_they_are_applied_private_pages() {
+        model(TrackerKind::PrivatePages);
+    }
+
+    #[test]
+    fn deltas_lead_to_the_heap_whenever_they_are_applied_mprotect() {
+        model(TrackerKind::Mprotect);
+    }
+}

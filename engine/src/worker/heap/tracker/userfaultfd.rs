@@ -1,0 +1,232 @@
+//! Written pages through userfaultfd's asynchronous write protection and PAGEMAP_SCAN (Linux 6.7).
+//!
+//! In asynchronous mode the kernel answers a write to a protected page by itself: it lifts the
+//! protection and goes on, and the missing protection is the mark. One PAGEMAP_SCAN finds the pages
+//! without it and protects them again, in one walk under the lock of each page table, so no write
+//! falls between. UFFD_USER_MODE_ONLY lets an unprivileged process have it; we never hand a heap address
+//! to a system call, so faults from the kernel do not occur.
+//!
+//! A scan that fails may have armed pages it could not report (EFAULT on the result vector does), so
+//! after an error every watched page counts as written (H4).
+
+use std::ffi::c_void;
+use std::fs::File;
+use std::io;
+use std::ops::Range;
+use std::os::fd::OwnedFd;
+
+use rustix::ioctl::{Ioctl, IoctlOutput, Opcode, ioctl, opcode};
+use rustix::mm::UserfaultfdFlags;
+
+use super::Tracker;
+use crate::protocol::TrackerKind;
+use crate::worker::heap::layout::PAGE_BYTES;
+use crate::worker::heap::region::Region;
+
+// From linux/userfaultfd.h.
+const UFFD_USER_MODE_ONLY: u32 = 1;
+const UFFD_API: u64 = 0xAA;
+const UFFD_FEATURE_WP_HUGETLBFS_SHMEM: u64 = 1 << 12;
+const UFFD_FEATURE_WP_UNPOPULATED: u64 = 1 << 13;
+const UFFD_FEATURE_WP_ASYNC: u64 = 1 << 15;
+const UFFDIO_REGISTER_MODE_WP: u64 = 1 << 1;
+
+// From linux/fs.h.
+const PAGE_IS_WRITTEN: u64 = 1 << 1;
+const PM_SCAN_WP_MATCHING: u64 = 1 << 0;
+const PM_SCAN_CHECK_WPASYNC: u64 = 1 << 1;
+
+/// Runs of pages a scan reports at once.
+const RUNS_AT_ONCE: usize = 256;
+
+#[repr(C)]
+struct UffdioApi {
+    api: u64,
+    features: u64,
+    ioctls: u64,
+}
+
+#[repr(C)]
+struct UffdioRegister {
+    start: u64,
+    len: u64,
+    mode: u64,
+    ioctls: u64,
+}
+
+#[repr(C)]
+#[derive(Default)]
+struct ScanArg {
+    size: u64,
+    flags: u64,
+    start: u64,
+    end: u64,
+    walk_end: u64,
+    vec: u64,
+    vec_len: u64,
+    max_pages: u64,
+    category_inverted: u64,
+    category_mask: u64,
+    category_anyof_mask: u64,
+    return_mask: u64,
+}
+
+#[repr(C)]
+#[derive(Clone, Copy, Default)]
+struct PageRegion {
+    start: u64,
+    end: u64,
+    categories: u64,
+}
+
+/// An ioctl that reads and writes the structure it is given and returns a number.
+struct Exchange<'a, T> {
+    opcode: Opcode,
+    argument: &'a mut T,
+}
+
+// SAFETY: `as_ptr` points at a live, exclusively borrowed structure of the size the opcode names
+// (both are made together in this file), and the kernel writes nothing beyond it but the vector a
+// scan's argument names, which its maker keeps alive.
+unsafe impl<T> Ioctl for Exchange<'_, T> {
+    type Output = usize;
+    const IS_MUTATING: bool = true;
+
+    fn opcode(&self) -> Opcode {
+        self.opcode
+    }
+
+    fn as_ptr(&mut self) -> *mut c_void {
+        std::ptr::from_mut(self.argument).cast()
+    }
+
+    unsafe fn output_from_ptr(out: IoctlOutput, _: *mut c_void) -> rustix::io::Result<usize> {
+        Ok(out as usize)
+    }
+}
+
+pub struct Userfaultfd {
+    region: Region,
+    uffd: OwnedFd,
+    pagemap: File,
+    watched: u32,
+    runs: Vec<PageRegion>,
+}
+
+impl Userfaultfd {
+    pub fn start(region: Region) -> io::Result<Userfaultfd> {
+        let flags = UserfaultfdFlags::CLOEXEC
+            | UserfaultfdFlags::NONBLOCK
+            | UserfaultfdFlags::from_bits_retain(UFFD_USER_MODE_ONLY);
+        // SAFETY: a userfaultfd does nothing to memory until a range is registered with it.
+        let uffd = unsafe { rustix::mm::userfaultfd(flags) }?;
+        let mut api = UffdioApi {
+            api: UFFD_API,
+            features: UFFD_FEATURE_WP_ASYNC
+                | UFFD_FEATURE_WP_UNPOPULATED
+                | UFFD_FEATURE_WP_HUGETLBFS_SHMEM,
+            ioctls: 0,
+        };
+        let opcode = opcode::read_write::<UffdioApi>(UFFD_API as u8, 0x3F);
+        let exchange = Exchange {
+            opcode,
+            argument: &mut api,
+        };
+        // SAFETY: UFFDIO_API reads and writes exactly a `uffdio_api`.
+        unsafe { ioctl(&uffd, exchange) }?;
+        let pagemap = File::open("/proc/self/pagemap")?;
+        let runs = vec![PageRegion::default(); RUNS_AT_ONCE];
+        let mut this = Userfaultfd {
+            region,
+            uffd,
+            pagemap,
+            watched: 0,
+            runs,
+        };
+        // An older kernel has userfaultfd and not this scan: find out now, not at a hand-over.
+        this.scan(0..0, &mut Vec::new())?;
+        Ok(this)
+    }
+
+    fn address(&self, page: u32) -> u64 {
+        self.region.address(page).addr() as u64
+    }
+
+    /// One or more PAGEMAP_SCANs over `pages`: appends those without protection, protects them.
+    fn scan(&mut self, pages: Range<u32>, written: &mut Vec<u32>) -> io::Result<()> {
+        let heap = self.address(0);
+        let (mut start, end) = (self.address(pages.start), self.address(pages.end));
+        loop {
+            let mut argument = ScanArg {
+                size: size_of::<ScanArg>() as u64,
+                flags: PM_SCAN_WP_MATCHING | PM_SCAN_CHECK_WPASYNC,
+                start,
+                end,
+                vec: self.runs.as_mut_ptr().addr() as u64,
+                vec_len: self.runs.len() as u64,
+                category_mask: PAGE_IS_WRITTEN,
+                return_mask: PAGE_IS_WRITTEN,
+                ..ScanArg::default()
+            };
+            let opcode = opcode::read_write::<ScanArg>(b'f', 16);
+            let exchange = Exchange {
+                opcode,
+                argument: &mut argument,
+            };
+            // SAFETY: PAGEMAP_SCAN reads and writes a `pm_scan_arg` and the vector it names, which
+            // lies in `self.runs`, outside the heap, and is as long as it says.
+            let found = unsafe { ioctl(&self.pagemap, exchange) }?;
+            for run in self.runs.iter().take(found) {
+                let page = |address: u64| ((address - heap) / PAGE_BYTES as u64) as u32;
+                written.extend(page(run.start)..page(run.end));
+            }
+            if argument.walk_end >= end {
+                return Ok(());
+            }
+            if argument.walk_end <= start {
+                return Err(io::Error::other("a page scan that does not move on"));
+            }
+            start = argument.walk_end;
+        }
+    }
+}
+
+impl Tracker for Userfaultfd {
+    fn kind(&self) -> TrackerKind {
+        TrackerKind::Userfaultfd
+    }
+
+    fn watch(&mut self, pages: Range<u32>) -> io::Result<()> {
+        let mut register = UffdioRegister {
+            start: self.address(pages.start),
+            len: u64::from(pages.end - pages.start) * PAGE_BYTES as u64,
+            mode: UFFDIO_REGISTER_MODE_WP,
+            ioctls: 0,
+        };
+        let opcode = opcode::read_write::<UffdioRegister>(UFFD_API as u8, 0x00);
+        let exchange = Exchange {
+            opcode,
+            argument: &mut register,
+        };
+        // SAFETY: UFFDIO_REGISTER reads and writes exactly a `uffdio_register`; in asynchronous mode
+        // a registered range needs nobody to answer its faults.
+        unsafe { ioctl(&self.uffd, exchange) }?;
+        self.watched = pages.end;
+        // The first scan of fresh pages reports them all; it only arms them.
+        self.scan(pages, &mut Vec::new())
+    }
+
+    fn take_written(&mut self, written: &mut Vec<u32>) -> io::Result<()> {
+        let before = written.len();
+        if self.scan(0..self.watched, written).is_err() {
+            written.truncate(before);
+            written.extend(0..self.watched);
+        }
+        Ok(())
+    }
+
+    fn settled(&mut self, _page: u32) -> io::Result<()> {
+        // Keeping the page costs memory only, and giving it back a fault at its next use.
+        Ok(())
+    }
+}

@@ -1,0 +1,82 @@
+//! Exceptions as their authors may see them.
+//!
+//! Reading an error's properties may run a program's getters; that is code of the turn like any other, and
+//! what it throws is ignored.
+
+use super::realm::Realm;
+use super::registry::Slot;
+use super::value::{Kind, Value};
+use crate::protocol::Thrown;
+
+/// Frames of the library in the genesis image are named so; they are nobody's own code.
+pub const LIBRARY_PREFIX: &str = "kenvat:";
+
+/// What a caller is told of a thrown value.
+pub fn describe(realm: &Realm, error: &Value) -> Thrown {
+    let text = |key: &str| match error.get_str(key) {
+        Ok(value) => value.text().ok().flatten(),
+        Err(_) => None,
+    };
+    if !error.is_object() {
+        let message = format_value(realm, error);
+        return thrown("Error", message);
+    }
+    let name = text("name").filter(|name| !name.is_empty());
+    let message = text("message").unwrap_or_else(|| match error.is_error() {
+        true => String::new(),
+        false => format_value(realm, error),
+    });
+    let stack = text("stack")
+        .map(|stack| without_library(&stack))
+        .unwrap_or_default();
+    Thrown {
+        stack,
+        ..thrown(name.as_deref().unwrap_or("Error"), message)
+    }
+}
+
+/// A value as `console.log` shows it.
+pub fn format_value(realm: &Realm, value: &Value) -> String {
+    let format = || {
+        let function = realm.registry.get(Slot::Format)?;
+        if !function.is_function() {
+            return value.display();
+        }
+        function
+            .call(&realm.cx.undefined(), &[value.clone()])?
+            .display()
+    };
+    format().unwrap_or_else(|_| match value.kind() {
+        Kind::Object => "[unprintable object]".to_owned(),
+        _ => "[unprintable]".to_owned(),
+    })
+}
+
+/// One line, for the log.
+pub fn summary(thrown: &Thrown) -> String {
+    let Thrown {
+        name,
+        message,
+        stack,
+        ..
+    } = thrown;
+    match stack.trim_end() {
+        "" => format!("{name}: {message}"),
+        stack => format!("{name}: {message}\n{stack}"),
+    }
+}
+
+pub fn thrown(name: &str, message: String) -> Thrown {
+    Thrown {
+        name: name.to_owned(),
+        message,
+        stack: String::new(),
+        nearest: Vec::new(),
+    }
+}
+
+fn without_library(stack: &str) -> String {
+    let own = |line: &&str| !line.contains(&format!("({LIBRARY_PREFIX}"));
+    let lines: Vec<&str> = stack.lines().filter(own).collect();
+    lines.join("\n")
+}

@@ -1,0 +1,180 @@
+//! What turns said since the last hand-over: answers and log lines, kept in this process only.
+//!
+//! They leave with the delta of the turns that made them, or not at all. Callbacks from C reach this
+//! without an argument, hence one thread-local; the worker has one thread.
+
+use std::cell::RefCell;
+
+use super::value::Value;
+use crate::protocol::{LogLine, Outcome, Reply, Thrown};
+
+/// Bytes of one log line; what is longer is cut.
+const LINE_BYTES_MAX: usize = 64 << 10;
+/// Bytes of log lines of one turn; what comes after is dropped and said so.
+const LOG_BYTES_MAX: usize = 1 << 20;
+/// Bytes of answers of one turn; a turn that settles many calls with large values answers the rest with an
+/// error, since a hand-over has a limit.
+const REPLY_BYTES_MAX: usize = 32 << 20;
+/// Bytes of an exception's message or stack; what is longer is cut.
+const THROWN_BYTES_MAX: usize = 64 << 10;
+
+#[derive(Default)]
+struct Turn {
+    number: u64,
+    log_bytes: usize,
+    reply_bytes: usize,
+    /// Promises rejected in this turn and not handled so far, with their reasons.
+    unhandled: Vec<(Value, Value)>,
+}
+
+#[derive(Default)]
+struct State {
+    replies: Vec<Reply>,
+    log: Vec<LogLine>,
+    bytes: usize,
+    turn: Turn,
+}
+
+/// What a hand-over carries beside the delta.
+#[derive(Debug, Default)]
+pub struct Output {
+    pub replies: Vec<Reply>,
+    pub log: Vec<LogLine>,
+}
+
+thread_local! {
+    static STATE: RefCell<State> = RefCell::default();
+}
+
+fn with<T>(change: impl FnOnce(&mut State) -> T) -> T {
+    STATE.with_borrow_mut(change)
+}
+
+pub fn begin_turn(number: u64) {
+    with(|state| {
+        state.turn = Turn {
+            number,
+            ..Turn::default()
+        }
+    });
+}
+
+/// Takes everything said since it was last taken.
+pub fn take() -> Output {
+    with(|state| {
+        state.bytes = 0;
+        Output {
+            replies: std::mem::take(&mut state.replies),
+            log: std::mem::take(&mut state.log),
+        }
+    })
+}
+
+/// Bytes that wait to be handed over.
+pub fn waiting_bytes() -> usize {
+    with(|state| state.bytes)
+}
+
+/// Answers a request.
+pub fn reply(request: u64, outcome: Outcome) {
+    let outcome = bounded(outcome);
+    with(|state| {
+        let outcome = if state.turn.reply_bytes + outcome_bytes(&outcome) > REPLY_BYTES_MAX {
+            let message = format!("the answers of one turn exceed {REPLY_BYTES_MAX} bytes");
+            thrown("RangeError", message)
+        } else {
+            outcome
+        };
+        let bytes = outcome_bytes(&outcome);
+        state.turn.reply_bytes += bytes;
+        state.bytes += bytes;
+        state.replies.push(Reply { request, outcome });
+    });
+}
+
+/// Writes a line to the vat's log.
+pub fn log(level: &str, text: &str) {
+    with(|state| {
+        let turn = &mut state.turn;
+        if turn.log_bytes > LOG_BYTES_MAX {
+            return;
+        }
+        let mut text = cut(text, LINE_BYTES_MAX);
+        turn.log_bytes += text.len();
+        let mut level = level;
+        if turn.log_bytes > LOG_BYTES_MAX {
+            level = "warn";
+            text = format!("the rest of this turn's output is dropped: over {LOG_BYTES_MAX} bytes");
+        }
+        state.bytes += text.len();
+        state.log.push(LogLine {
+            turn: turn.number,
+            level: level.to_owned(),
+            text,
+        });
+    });
+}
+
+pub fn rejected(promise: Value, reason: Value) {
+    with(|state| state.turn.unhandled.push((promise, reason)));
+}
+
+pub fn handled(promise: &Value) {
+    let found = with(|state| {
+        let unhandled = &mut state.turn.unhandled;
+        let at = unhandled
+            .iter()
+            .position(|(other, _)| other.is_same_object(promise))?;
+        Some(unhandled.remove(at))
+    });
+    // Dropped here, outside the borrow: freeing a value can run a finaliser.
+    drop(found);
+}
+
+/// The rejections nobody handled.
+pub fn take_unhandled() -> Vec<(Value, Value)> {
+    with(|state| std::mem::take(&mut state.turn.unhandled))
+}
+
+pub fn thrown(name: &str, message: String) -> Outcome {
+    let (stack, nearest) = (String::new(), Vec::new());
+    Outcome::Thrown(Thrown {
+        name: name.to_owned(),
+        message,
+        stack,
+        nearest,
+    })
+}
+
+fn bounded(outcome: Outcome) -> Outcome {
+    match outcome {
+        Outcome::Value(_) => outcome,
+        Outcome::Thrown(thrown) => Outcome::Thrown(Thrown {
+            name: cut(&thrown.name, THROWN_BYTES_MAX),
+            message: cut(&thrown.message, THROWN_BYTES_MAX),
+            stack: cut(&thrown.stack, THROWN_BYTES_MAX),
+            nearest: thrown.nearest,
+        }),
+    }
+}
+
+fn outcome_bytes(outcome: &Outcome) -> usize {
+    match outcome {
+        Outcome::Value(json) => json.len(),
+        Outcome::Thrown(thrown) => {
+            let names = thrown.nearest.iter().map(String::len).sum::<usize>();
+            thrown.name.len() + thrown.message.len() + thrown.stack.len() + names
+        }
+    }
+}
+
+fn cut(text: &str, limit: usize) -> String {
+    if text.len() <= limit {
+        return text.to_owned();
+    }
+    let mut end = limit;
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    format!("{}…", &text[..end])
+}

@@ -1,0 +1,72 @@
+//! The values the worker must find again after a restart: one array in the heap, by slot.
+//!
+//! The header page names the array; the array holds one reference to each value. It cannot be reached
+//! from JavaScript.
+
+use std::ffi::c_void;
+
+use rquickjs::qjs;
+
+use super::value::{Cx, JsResult, Value};
+
+/// What stands in which slot. New ones go at the end; a slot is never used for another thing, as
+/// heaps outlive executables only through the executable they were born with.
+#[derive(Clone, Copy, Debug)]
+#[repr(u32)]
+pub enum Slot {
+    /// The vat's root object; undefined until the program has started.
+    Root = 0,
+    /// The intrinsic `BigInt`, which C code cannot call otherwise.
+    BigInt = 1,
+    /// The library's formatter of values for people.
+    Format = 2,
+    /// `Symbol.toStringTag`.
+    ToStringTag = 3,
+    /// Intrinsic `Object.prototype`.
+    ObjectPrototype = 4,
+    /// Intrinsic `Function.prototype`.
+    FunctionPrototype = 5,
+}
+
+/// How many slots there are.
+pub const SLOTS: u32 = 6;
+
+/// The array.
+#[derive(Clone, Copy)]
+pub struct Registry {
+    cx: Cx,
+    raw: qjs::JSValue,
+}
+
+impl Registry {
+    /// Makes the array; the reference to it is kept by the header and never given back.
+    pub fn create(cx: Cx) -> JsResult<Registry> {
+        let slots = (0..SLOTS).map(|_| cx.undefined()).collect();
+        let raw = cx.array(slots)?.into_raw();
+        Ok(Registry { cx, raw })
+    }
+
+    /// The array at an address the header named.
+    pub fn at(cx: Cx, address: *mut c_void) -> Registry {
+        Registry {
+            cx,
+            raw: qjs::JS_MKPTR(qjs::JS_TAG_OBJECT, address),
+        }
+    }
+
+    pub fn address(&self) -> usize {
+        self.array().address()
+    }
+
+    pub fn get(&self, slot: Slot) -> JsResult<Value> {
+        self.array().get_index(slot as u32)
+    }
+
+    pub fn set(&self, slot: Slot, value: Value) -> JsResult<()> {
+        self.array().define_index(slot as u32, value)
+    }
+
+    fn array(&self) -> Value {
+        self.cx.borrow(self.raw)
+    }
+}

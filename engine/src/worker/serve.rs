@@ -1,0 +1,381 @@
+//! The loop over the socket: turns in, hand-overs out.
+//!
+//! Promises: turns run in the order they came; a request to hand over, or news of what was applied,
+//! is answered between two turns at the latest; each hand-over is written in one piece. Does not
+//! decide when to hand over, except when so much waits to be said that it would not fit.
+
+use std::collections::VecDeque;
+use std::os::fd::OwnedFd;
+
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, SendFlags};
+
+use super::heap::checkpoint::Checkpoint;
+use super::heap::layout::{HEAP_PAGES_MAX, Page, STATE_PAGE};
+use super::heap::mapping::{self, MapError};
+use super::heap::region::Region;
+use super::heap::{Tables, descriptor, stack, tracker};
+use super::js::vat::{self, GenesisError, HeaderError, Vat};
+use crate::protocol::{
+    CodecError, Delivery, EXIT_HEAP_LIMIT, EXIT_PROTOCOL, FromWorker, HandOver, IMAGE_FD,
+    PROTOCOL_VERSION, SOCKET_FD, Start, TO_WORKER_BYTES_MAX, ToWorker, decode, encode,
+    frame_length,
+};
+
+/// Bytes of a hand-over's delta (J7); a turn that changes more is treated as one that ran out of
+/// memory.
+const DELTA_BYTES_MAX: usize = 64 << 20;
+/// Bytes of answers and log lines at which they are handed over unasked: a hand-over may have 64 MiB
+/// of them, and one turn may add 33.
+const OUTPUT_BYTES_HELD: usize = 16 << 20;
+/// Bytes read from the socket at once.
+const READ_BYTES: usize = 64 << 10;
+
+/// Why the worker ends.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum End {
+    /// The host closed the socket or is gone: the ordinary end.
+    #[error("the host closed the connection")]
+    Closed,
+    #[error("the host broke the protocol: {0}")]
+    Protocol(String),
+    #[error("the heap needs more than its limit of {limit} pages")]
+    HeapLimit { limit: u32 },
+    #[error("the turn changed {found} bytes of the heap; at most {DELTA_BYTES_MAX} can be kept")]
+    DeltaLimit { found: usize },
+    #[error("this is the process of one Kenvat vat; `kenvat` starts it, not a person")]
+    ByHand,
+    /// A heap holds code addresses: one made by a movable executable could never be resumed.
+    #[error("this worker was not built by the engine's build script, so it cannot keep a heap")]
+    NotStatic,
+    #[error("{0}")]
+    Map(#[from] MapError),
+    #[error("{0}")]
+    Header(#[from] HeaderError),
+    #[error("{0}")]
+    Genesis(#[from] GenesisError),
+    #[error("{what}: {source}")]
+    Io {
+        what: &'static str,
+        source: std::io::Error,
+    },
+}
+
+impl End {
+    /// The process's exit status.
+    pub fn status(&self) -> i32 {
+        match self {
+            End::Closed => 0,
+            End::HeapLimit { .. } | End::DeltaLimit { .. } => EXIT_HEAP_LIMIT,
+            End::Protocol(_) => EXIT_PROTOCOL,
+            End::ByHand | End::NotStatic => 2,
+            _ => 1,
+        }
+    }
+}
+
+impl From<CodecError> for End {
+    fn from(error: CodecError) -> End {
+        End::Protocol(error.to_string())
+    }
+}
+
+fn io<E: Into<std::io::Error>>(what: &'static str) -> impl FnOnce(E) -> End {
+    move |source| End::Io {
+        what,
+        source: source.into(),
+    }
+}
+
+/// Serves the host until one of us ends.
+pub fn serve() -> End {
+    match run() {
+        Ok(never) => match never {},
+        Err(end) => end,
+    }
+}
+
+enum Never {}
+
+fn run() -> Result<Never, End> {
+    mapping::reserve()?;
+    if !cfg!(kenvat_static_worker) {
+        return Err(End::NotStatic);
+    }
+    let by_hand = std::env::args_os().len() > 1;
+    let (Some(socket), Some(image)) = (
+        descriptor::inherit(SOCKET_FD),
+        descriptor::inherit(IMAGE_FD),
+    ) else {
+        return Err(End::ByHand);
+    };
+    if by_hand {
+        return Err(End::ByHand);
+    }
+    let kill = Some(rustix::process::Signal::KILL);
+    rustix::process::set_parent_process_death_signal(kill).map_err(io("follow the host"))?;
+    let mut link = Link {
+        socket,
+        input: Vec::new(),
+    };
+    let start = match link.wait()? {
+        ToWorker::Start(start) => start,
+        _ => return Err(End::Protocol("the first message is not `Start`".to_owned())),
+    };
+    if start.protocol != PROTOCOL_VERSION {
+        let found = start.protocol;
+        let what = format!("the host speaks version {found}, this worker {PROTOCOL_VERSION}");
+        return Err(End::Protocol(what));
+    }
+    let region = mapping::map_image(&image, start.page_limit)?;
+    // Growth needs no descriptor; nothing else may have it either.
+    drop(image);
+    stack::map()?;
+    if start.genesis {
+        genesis(link, &start, region)
+    } else {
+        resume(link, &start, region)
+    }
+}
+
+/// Makes a heap, hands it over, waits for the host to close.
+fn genesis(mut link: Link, start: &Start, region: Region) -> Result<Never, End> {
+    let tracker = tracker::start(region, start.tracker).map_err(io("track written pages"))?;
+    let checkpoint = Checkpoint::start(region, tracker, 0).map_err(io("track written pages"))?;
+    let vat = Vat::genesis(&region)?;
+    let mut worker = Worker::new(start, vat, checkpoint);
+    worker.hand_over(&mut link)?;
+    loop {
+        if !matches!(link.wait()?, ToWorker::Applied { .. }) {
+            return Err(End::Protocol("a genesis heap takes no turns".to_owned()));
+        }
+    }
+}
+
+/// Goes on with a heap.
+fn resume(mut link: Link, start: &Start, region: Region) -> Result<Never, End> {
+    let used = used_in_image(&region, start.page_limit)?;
+    if !mapping::grow(used) {
+        return Err(End::HeapLimit {
+            limit: start.page_limit,
+        });
+    }
+    let tracker = tracker::start(region, start.tracker).map_err(io("track written pages"))?;
+    let mapped = mapping::extent().mapped;
+    let checkpoint =
+        Checkpoint::start(region, tracker, mapped).map_err(io("track written pages"))?;
+    let vat = Vat::resume(&region, start.page_limit)?;
+    let worker = Worker::new(start, vat, checkpoint);
+    link.send(&FromWorker::Ready {
+        generation: start.generation,
+        protocol: PROTOCOL_VERSION,
+        tracker: worker.checkpoint.tracker().kind(),
+    })?;
+    worker.turns(link)
+}
+
+/// Pages the image's allocator says are in use: a claim, checked before anything is mapped by it.
+fn used_in_image(region: &Region, limit: u32) -> Result<u32, End> {
+    let mut page = Page::ZERO;
+    if limit <= STATE_PAGE {
+        return Err(MapError::Limit { found: limit }.into());
+    }
+    region.read_base(STATE_PAGE, &mut page);
+    let used = Tables::frontier_of(&page);
+    if used > limit.min(HEAP_PAGES_MAX) {
+        return Err(MapError::Used { used, limit }.into());
+    }
+    Ok(used)
+}
+
+/// What is to be done, in order.
+enum Task {
+    Turn(Box<Delivery>),
+    HandOver,
+}
+
+struct Worker {
+    generation: u64,
+    page_limit: u32,
+    vat: Vat,
+    checkpoint: Checkpoint,
+    tasks: VecDeque<Task>,
+    /// Number of the last hand-over.
+    number: u64,
+    /// The last turn run, if one was, and whether anything was run since the last hand-over.
+    last_turn: Option<u64>,
+    dirty: bool,
+}
+
+impl Worker {
+    fn new(start: &Start, vat: Vat, checkpoint: Checkpoint) -> Worker {
+        Worker {
+            generation: start.generation,
+            page_limit: start.page_limit,
+            vat,
+            checkpoint,
+            tasks: VecDeque::new(),
+            number: 0,
+            last_turn: None,
+            // A genesis heap is handed over without a turn; a resumed one has nothing to hand over.
+            dirty: start.genesis,
+        }
+    }
+
+    fn turns(mut self, mut link: Link) -> Result<Never, End> {
+        loop {
+            while let Some(message) = link.poll()? {
+                self.take(message, &mut link)?;
+            }
+            match self.tasks.pop_front() {
+                Some(Task::Turn(delivery)) => self.turn(&delivery, &mut link)?,
+                Some(Task::HandOver) => self.hand_over(&mut link)?,
+                None => {
+                    let message = link.wait()?;
+                    self.take(message, &mut link)?;
+                }
+            }
+        }
+    }
+
+    fn take(&mut self, message: ToWorker, link: &mut Link) -> Result<(), End> {
+        match message {
+            ToWorker::Start(_) => Err(End::Protocol("a second `Start`".to_owned())),
+            ToWorker::Deliver { turns, hand_over } => {
+                self.tasks
+                    .extend(turns.into_iter().map(|turn| Task::Turn(Box::new(turn))));
+                self.tasks.extend(hand_over.then_some(Task::HandOver));
+                Ok(())
+            }
+            ToWorker::HandOver => self.hand_over(link),
+            ToWorker::Applied { number } if number <= self.number => {
+                self.checkpoint.applied(number);
+                Ok(())
+            }
+            ToWorker::Applied { number } => Err(End::Protocol(format!(
+                "hand-over {number} applied before it was made"
+            ))),
+        }
+    }
+
+    fn turn(&mut self, delivery: &Delivery, link: &mut Link) -> Result<(), End> {
+        if let Some(last) = self.last_turn.filter(|last| last + 1 != delivery.turn) {
+            return Err(End::Protocol(format!(
+                "turn {} after turn {last}",
+                delivery.turn
+            )));
+        }
+        self.vat.run(delivery);
+        if mapping::exhausted() {
+            return Err(End::HeapLimit {
+                limit: self.page_limit,
+            });
+        }
+        self.last_turn = Some(delivery.turn);
+        self.dirty = true;
+        if vat::waiting_bytes() > OUTPUT_BYTES_HELD {
+            self.hand_over(link)?;
+        }
+        Ok(())
+    }
+
+    fn hand_over(&mut self, link: &mut Link) -> Result<(), End> {
+        if !self.dirty {
+            return Ok(());
+        }
+        let number = self.number + 1;
+        let delta = self
+            .checkpoint
+            .hand_over(number, mapping::extent())
+            .map_err(io("find what changed in the heap"))?;
+        if delta.len() > DELTA_BYTES_MAX {
+            return Err(End::DeltaLimit { found: delta.len() });
+        }
+        let vat::Output { replies, log } = vat::take_output();
+        link.send(&FromWorker::HandOver(HandOver {
+            generation: self.generation,
+            number,
+            last_turn: self.last_turn.unwrap_or(0),
+            replies,
+            log,
+            used_pages: vat::used_pages(),
+            delta,
+        }))?;
+        self.number = number;
+        self.dirty = false;
+        Ok(())
+    }
+}
+
+/// The socket, with what was read from it and not used yet.
+struct Link {
+    socket: OwnedFd,
+    input: Vec<u8>,
+}
+
+impl Link {
+    /// The next message, waiting for it.
+    fn wait(&mut self) -> Result<ToWorker, End> {
+        loop {
+            if let Some(message) = self.buffered()? {
+                return Ok(message);
+            }
+            self.read(RecvFlags::empty())?;
+        }
+    }
+
+    /// The next message if one is there.
+    fn poll(&mut self) -> Result<Option<ToWorker>, End> {
+        loop {
+            if let Some(message) = self.buffered()? {
+                return Ok(Some(message));
+            }
+            if !self.read(RecvFlags::DONTWAIT)? {
+                return Ok(None);
+            }
+        }
+    }
+
+    fn buffered(&mut self) -> Result<Option<ToWorker>, End> {
+        let Some(length) = frame_length(&self.input, TO_WORKER_BYTES_MAX)? else {
+            return Ok(None);
+        };
+        let Some(frame) = self.input.get(4..length) else {
+            return Ok(None);
+        };
+        let message = decode(frame)?;
+        self.input.drain(..length);
+        Ok(Some(message))
+    }
+
+    /// Reads once; false when nothing was there.
+    fn read(&mut self, flags: RecvFlags) -> Result<bool, End> {
+        let mut piece = [0; READ_BYTES];
+        match rustix::net::recv(&self.socket, &mut piece[..], flags) {
+            Ok((0, _)) | Err(Errno::CONNRESET) => Err(End::Closed),
+            Ok((read, _)) => {
+                self.input.extend_from_slice(&piece[..read]);
+                Ok(true)
+            }
+            Err(Errno::INTR) => Ok(true),
+            Err(Errno::AGAIN) => Ok(false),
+            Err(errno) => Err(io("read from the host")(errno)),
+        }
+    }
+
+    fn send(&mut self, message: &FromWorker) -> Result<(), End> {
+        let mut bytes = Vec::new();
+        encode(message, &mut bytes);
+        let mut rest = bytes.as_slice();
+        while !rest.is_empty() {
+            match rustix::net::send(&self.socket, rest, SendFlags::NOSIGNAL) {
+                Ok(sent) => rest = &rest[sent..],
+                Err(Errno::INTR) => {}
+                Err(Errno::PIPE | Errno::CONNRESET) => return Err(End::Closed),
+                Err(errno) => return Err(io("write to the host")(errno)),
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,398 @@
+//! A host for the worker's tests: one vat, its image in a temporary file, everything in order.
+//!
+//! It does what the real one does to a worker and no more: starts it with socket and image, delivers
+//! turns, applies deltas with pwrite, tells what it applied, and kills.
+#![allow(dead_code, reason = "each test file uses a part of it")]
+
+use std::collections::{BTreeSet, HashMap};
+use std::fs::{self, File, OpenOptions};
+use std::io::{ErrorKind, Read, Write};
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus};
+use std::sync::OnceLock;
+
+use command_fds::{CommandFdExt, FdMapping};
+use kenvat_engine::WORKER;
+use kenvat_engine::protocol::{
+    Delivery, FROM_WORKER_BYTES_MAX, FromWorker, HandOver, IMAGE_FD, LogLine, Message, Outcome,
+    PROTOCOL_VERSION, Program, SOCKET_FD, Start, Thrown, ToWorker, TrackerKind, decode, encode,
+    frame_length,
+};
+
+pub const PAGE_BYTES: usize = 4096;
+pub const PAGE_LIMIT: u32 = 16_384;
+/// The time the harness gives turns unless a test says otherwise.
+pub const TIME_MS: i64 = 1_700_000_000_000;
+
+/// The worker executable in a file of its own.
+pub fn worker_file() -> &'static Path {
+    static FILE: OnceLock<PathBuf> = OnceLock::new();
+    FILE.get_or_init(|| {
+        let folder = tempfile::tempdir().expect("a temporary folder").keep();
+        let path = folder.join("kenvat-worker");
+        let mut options = OpenOptions::new();
+        let mut file = options
+            .create_new(true)
+            .write(true)
+            .mode(0o755)
+            .open(&path)
+            .expect("open");
+        file.write_all(WORKER).expect("write");
+        path
+    })
+}
+
+/// A process of the worker and the host's end of its socket.
+pub struct Process {
+    pub child: Child,
+    socket: UnixStream,
+    input: Vec<u8>,
+}
+
+impl Process {
+    pub fn spawn(mut command: Command, image: &File) -> Process {
+        let (ours, theirs) = UnixStream::pair().expect("a socket pair");
+        // Opened again for reading only, as the worker must get it (I1).
+        let read_only = format!("/proc/self/fd/{}", image.as_raw_fd());
+        let read_only = File::open(read_only).expect("open the image for reading");
+        let fds = vec![
+            FdMapping {
+                parent_fd: OwnedFd::from(theirs),
+                child_fd: SOCKET_FD,
+            },
+            FdMapping {
+                parent_fd: OwnedFd::from(read_only),
+                child_fd: IMAGE_FD,
+            },
+        ];
+        command.fd_mappings(fds).expect("map the descriptors");
+        let child = command.spawn().expect("start the worker");
+        // The command holds its copies of the descriptors; the socket must close with the worker.
+        drop(command);
+        Process {
+            child,
+            socket: ours,
+            input: Vec::new(),
+        }
+    }
+
+    pub fn send(&mut self, message: &ToWorker) {
+        let mut bytes = Vec::new();
+        encode(message, &mut bytes);
+        self.send_bytes(&bytes);
+    }
+
+    /// A worker that has ended takes nothing more; the next `receive` tells.
+    pub fn send_bytes(&mut self, bytes: &[u8]) {
+        match self.socket.write_all(bytes) {
+            Ok(()) => {}
+            Err(error) if error.kind() == ErrorKind::BrokenPipe => {}
+            Err(error) => panic!("write to the worker: {error}"),
+        }
+    }
+
+    /// The next message; `None` when the worker has ended.
+    pub fn receive(&mut self) -> Option<FromWorker> {
+        loop {
+            let length = frame_length(&self.input, FROM_WORKER_BYTES_MAX).expect("a frame");
+            if let Some(length) = length.filter(|length| *length <= self.input.len()) {
+                let message = decode(&self.input[4..length]).expect("a message");
+                self.input.drain(..length);
+                return Some(message);
+            }
+            let mut piece = [0; 65_536];
+            match self.socket.read(&mut piece) {
+                Ok(0) => return None,
+                Ok(read) => self.input.extend_from_slice(&piece[..read]),
+                Err(error) if error.kind() == ErrorKind::ConnectionReset => return None,
+                Err(error) => panic!("read from the worker: {error}"),
+            }
+        }
+    }
+
+    pub fn kill(mut self) {
+        self.child.kill().expect("kill the worker");
+        self.child.wait().expect("reap the worker");
+    }
+
+    /// Closes the socket and waits for the worker to end by itself.
+    pub fn close(mut self) -> ExitStatus {
+        drop(self.socket);
+        self.child.wait().expect("reap the worker")
+    }
+
+    pub fn wait(mut self) -> ExitStatus {
+        self.child.wait().expect("reap the worker")
+    }
+}
+
+pub fn start(generation: u64, genesis: bool, tracker: Option<TrackerKind>) -> ToWorker {
+    let (protocol, page_limit) = (PROTOCOL_VERSION, PAGE_LIMIT);
+    ToWorker::Start(Start {
+        protocol,
+        generation,
+        page_limit,
+        genesis,
+        tracker,
+    })
+}
+
+/// An image of zeros.
+pub fn blank_image() -> File {
+    let image = tempfile::tempfile().expect("a temporary file");
+    image
+        .set_len(u64::from(PAGE_LIMIT) * PAGE_BYTES as u64)
+        .expect("set the length");
+    image
+}
+
+/// Makes a genesis heap with a worker started by `command`; gives the hand-over.
+pub fn genesis_by(command: Command, tracker: Option<TrackerKind>) -> HandOver {
+    let mut process = Process::spawn(command, &blank_image());
+    process.send(&start(1, true, tracker));
+    let Some(FromWorker::HandOver(hand_over)) = process.receive() else {
+        panic!("no genesis heap came");
+    };
+    assert_eq!((hand_over.number, hand_over.last_turn), (1, 0));
+    assert!(process.close().success());
+    hand_over
+}
+
+/// The genesis heap, made once a test program.
+pub fn genesis() -> &'static HandOver {
+    static GENESIS: OnceLock<HandOver> = OnceLock::new();
+    GENESIS.get_or_init(|| genesis_by(Command::new(worker_file()), None))
+}
+
+/// Writes a delta's words; gives the pages it names.
+pub fn apply(image: &File, delta: &[u8]) -> BTreeSet<u32> {
+    let (mut rest, mut end, mut pages) = (delta, 0, BTreeSet::new());
+    while let Some((header, tail)) = rest.split_at_checked(8) {
+        let page = u32::from_le_bytes(header[..4].try_into().unwrap());
+        let first = u64::from(u16::from_le_bytes(header[4..6].try_into().unwrap()));
+        let words = usize::from(u16::from_le_bytes(header[6..].try_into().unwrap()));
+        assert!(words > 0 && first as usize + words <= 512 && page < PAGE_LIMIT);
+        let at = u64::from(page) * 512 + first;
+        assert!(at >= end, "runs are sorted and disjoint");
+        let (content, after) = tail.split_at(words * 8);
+        image.write_all_at(content, at * 8).expect("pwrite");
+        pages.insert(page);
+        (rest, end) = (after, at + words as u64);
+    }
+    assert!(rest.is_empty(), "bytes after the last run");
+    pages
+}
+
+/// A vat, awake or not.
+pub struct TestVat {
+    pub image: File,
+    pub process: Option<Process>,
+    pub tracker: Option<TrackerKind>,
+    pub generation: u64,
+    pub turn: u64,
+    pub number: u64,
+    next_request: u64,
+    pub time_ms: i64,
+    pub replies: HashMap<u64, Outcome>,
+    pub log: Vec<LogLine>,
+    /// Of the last hand-over.
+    pub delta_bytes: usize,
+    pub delta_pages: BTreeSet<u32>,
+    pub used_pages: u32,
+}
+
+impl TestVat {
+    /// A vat with a genesis heap, asleep.
+    pub fn new() -> TestVat {
+        let image = blank_image();
+        apply(&image, &genesis().delta);
+        TestVat {
+            image,
+            process: None,
+            tracker: None,
+            generation: 1,
+            turn: 0,
+            number: 0,
+            next_request: 1,
+            time_ms: TIME_MS,
+            replies: HashMap::new(),
+            log: Vec::new(),
+            delta_bytes: 0,
+            delta_pages: BTreeSet::new(),
+            used_pages: genesis().used_pages,
+        }
+    }
+
+    /// A vat with this program, awake; the deployment must go well.
+    pub fn deployed(source: &str) -> TestVat {
+        let mut vat = TestVat::new();
+        let outcome = vat.deploy(&[("main.js", source)], &[]);
+        assert_eq!(outcome, undefined(), "the program starts");
+        vat
+    }
+
+    pub fn wake(&mut self) -> &mut Process {
+        if self.process.is_none() {
+            self.generation += 1;
+            self.number = 0;
+            let mut process = Process::spawn(Command::new(worker_file()), &self.image);
+            process.send(&start(self.generation, false, self.tracker));
+            let Some(FromWorker::Ready {
+                generation,
+                tracker,
+                ..
+            }) = process.receive()
+            else {
+                panic!("the worker does not resume");
+            };
+            assert_eq!(generation, self.generation);
+            assert!(self.tracker.is_none_or(|wish| wish == tracker));
+            self.process = Some(process);
+        }
+        self.process.as_mut().expect("just started")
+    }
+
+    /// Kills the worker: what it had not handed over is gone.
+    pub fn kill(&mut self) {
+        if let Some(process) = self.process.take() {
+            process.kill();
+        }
+    }
+
+    pub fn delivery(&mut self, message: Message) -> Delivery {
+        self.turn += 1;
+        Delivery {
+            turn: self.turn,
+            time_ms: self.time_ms,
+            message,
+        }
+    }
+
+    pub fn request(&mut self) -> u64 {
+        self.next_request += 1;
+        self.next_request - 1
+    }
+
+    /// Delivers turns as one group and takes the hand-over they end with.
+    pub fn run(&mut self, messages: Vec<Message>) {
+        let turns = messages
+            .into_iter()
+            .map(|message| self.delivery(message))
+            .collect();
+        self.wake().send(&ToWorker::Deliver {
+            turns,
+            hand_over: true,
+        });
+        assert!(self.take_hand_over(), "the worker ended in a turn");
+    }
+
+    /// Takes one hand-over, applies it and says so; false when the worker has ended.
+    pub fn take_hand_over(&mut self) -> bool {
+        let process = self.process.as_mut().expect("awake");
+        let Some(FromWorker::HandOver(hand_over)) = process.receive() else {
+            return false;
+        };
+        assert_eq!(hand_over.generation, self.generation);
+        assert_eq!(hand_over.number, self.number + 1);
+        assert_eq!(hand_over.last_turn, self.turn);
+        self.number = hand_over.number;
+        self.delta_bytes = hand_over.delta.len();
+        self.delta_pages = apply(&self.image, &hand_over.delta);
+        self.used_pages = hand_over.used_pages;
+        for reply in hand_over.replies {
+            let twice = self.replies.insert(reply.request, reply.outcome);
+            assert!(twice.is_none(), "request {} answered twice", reply.request);
+        }
+        self.log.extend(hand_over.log);
+        let applied = ToWorker::Applied {
+            number: self.number,
+        };
+        self.process.as_mut().expect("awake").send(&applied);
+        true
+    }
+
+    pub fn deploy(&mut self, files: &[(&str, &str)], give: &[(&str, &str)]) -> Outcome {
+        let pairs = |of: &[(&str, &str)]| {
+            of.iter()
+                .map(|(a, b)| ((*a).to_owned(), (*b).to_owned()))
+                .collect::<Vec<_>>()
+        };
+        let program = Program {
+            entry: files[0].0.to_owned(),
+            files: pairs(files),
+            give: pairs(give),
+        };
+        let request = self.request();
+        self.run(vec![Message::Deploy { request, program }]);
+        self.replies
+            .remove(&request)
+            .expect("the deployment is answered")
+    }
+
+    pub fn call_message(&mut self, method: &str, args: &str) -> (u64, Message) {
+        let request = self.request();
+        let (method, args) = (method.to_owned(), args.to_owned());
+        (
+            request,
+            Message::Call {
+                request,
+                method,
+                args,
+            },
+        )
+    }
+
+    /// Sends a call as a turn of its own; the answer may come with a later turn.
+    pub fn send(&mut self, method: &str, args: &str) -> u64 {
+        let (request, message) = self.call_message(method, args);
+        self.run(vec![message]);
+        request
+    }
+
+    /// Calls and gives the answer, which must come with the turn.
+    pub fn call(&mut self, method: &str, args: &str) -> Outcome {
+        let request = self.send(method, args);
+        self.replies
+            .remove(&request)
+            .unwrap_or_else(|| panic!("{method} is not answered yet"))
+    }
+
+    /// The value of a call that must not throw.
+    pub fn value(&mut self, method: &str, args: &str) -> String {
+        match self.call(method, args) {
+            Outcome::Value(json) => json,
+            Outcome::Thrown(thrown) => panic!("{method} threw {thrown:?}"),
+        }
+    }
+
+    pub fn thrown(&mut self, method: &str, args: &str) -> Thrown {
+        match self.call(method, args) {
+            Outcome::Thrown(thrown) => thrown,
+            Outcome::Value(json) => panic!("{method} gave {json}"),
+        }
+    }
+}
+
+impl Drop for TestVat {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+pub fn undefined() -> Outcome {
+    Outcome::Value(r#"{"$undefined":true}"#.to_owned())
+}
+
+pub fn thrown(outcome: Outcome) -> Thrown {
+    match outcome {
+        Outcome::Thrown(thrown) => thrown,
+        Outcome::Value(json) => panic!("gave {json}"),
+    }
+}
+
+pub fn maps(pid: u32) -> String {
+    fs::read_to_string(format!("/proc/{pid}/maps")).expect("read the worker's mappings")
+}
