@@ -197,7 +197,7 @@ impl<B: Backend> Store<B> {
     }
 
     /// The genesis image, read and checked the first time.
-    pub(crate) fn genesis(&mut self, hash: EngineHash) -> Result<Arc<Genesis>, OpenError> {
+    pub fn genesis(&mut self, hash: EngineHash) -> Result<Arc<Genesis>, OpenError> {
         let engine = self
             .engines
             .get_mut(&hash)

@@ -100,6 +100,11 @@ impl Genesis {
         self.pages.get(&page).map(|(_, content)| &**content)
     }
 
+    /// Number and content of each page that is not zero, in order.
+    pub fn contents(&self) -> impl Iterator<Item = (u32, &[u8])> {
+        self.pages.iter().map(|(&page, (_, content))| (page, content.as_slice()))
+    }
+
     /// Page, checksum and content of each page, in order.
     pub(crate) fn pages(&self) -> impl Iterator<Item = (u32, u32, &Page)> {
         self.pages

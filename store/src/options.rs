@@ -1,7 +1,8 @@
 //! The store's limits, each with its reason, in one place.
 
-/// Bytes the body of one frame may have: a delta of 64 MiB and what goes with it.
-pub const FRAME_BYTES_MAX: usize = 80 << 20;
+/// Bytes the body of one frame may have: a delta of 64 MiB, as much again of answers and log lines,
+/// and what goes with them.
+pub const FRAME_BYTES_MAX: usize = 160 << 20;
 /// Pages one heap may have: 64 GiB, what a worker reserves (H6).
 pub const PAGE_LIMIT_MAX: u32 = 16 << 20;
 /// Bytes of a row's key.

@@ -7,7 +7,7 @@ use std::fs::File;
 use kenvat_store::{EngineHash, VatId};
 use rustix::event::{Timespec, epoll};
 
-use super::open::{genesis_bytes, now_ms};
+use super::open::now_ms;
 use super::process::{Executable, Heard, Worker, image_in_memory};
 use super::run::{Fatal, Run, WAKER_MARK};
 use crate::protocol::{PROTOCOL_VERSION, Start, ToWorker};
@@ -176,12 +176,11 @@ impl Run {
             .store
             .image(vat)
             .map_err(|error| error.to_string())?;
-        let image: File = image.into();
         self.spawn(
             vat,
             generation,
             EngineHash(row.engine),
-            image,
+            image.file,
             row.page_limit,
         )
     }
@@ -199,9 +198,9 @@ impl Run {
 
     fn try_birth(&mut self, vat: VatId, generation: u64, page_limit: u32) -> Result<(), String> {
         let engine = self.core.engine();
-        let genesis = genesis_bytes(&self.disk.store, engine)?;
+        let genesis = self.disk.store.genesis(engine).map_err(|error| error.to_string())?;
         let length = u64::from(page_limit) * kenvat_store::PAGE_BYTES as u64;
-        let image = image_in_memory(&genesis, length).map_err(|error| error.to_string())?;
+        let image = image_in_memory(genesis.contents(), length).map_err(|error| error.to_string())?;
         self.spawn(vat, generation, engine, image, page_limit)
     }
 

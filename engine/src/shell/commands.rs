@@ -120,7 +120,7 @@ impl Run {
                 .store
                 .genesis_sha256(engine)
                 .map(hex)
-                .unwrap_or_else(|error| format!("unreadable: {error}")),
+                .unwrap_or_default(),
             source_sha256: view.row.source_sha256.clone(),
             heap_limit: u64::from(view.row.page_limit) * PAGE_BYTES,
             worker_pid: pid,

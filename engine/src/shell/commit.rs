@@ -19,8 +19,8 @@ const INLINE_SYNC_MAX: Duration = Duration::from_millis(2);
 
 /// What another thread finished for the engine's.
 enum Finished {
-    Synced(Result<Durable<FileBackend>, StoreError>, Duration),
-    Folded(Folded<FileBackend>),
+    Synced(Result<Durable, StoreError>, Duration),
+    Folded(Result<Folded<FileBackend>, StoreError>),
 }
 
 /// The threads beside the engine's own.
@@ -64,29 +64,24 @@ impl Background {
 }
 
 impl Run {
-    /// Closes the staged frame: what is staged from now on belongs to the next one.
+    /// Closes the staged frame: what is staged from now on belongs to the next one. Where the journal
+    /// is at its bound, commits wait here for the fold (J7).
     pub(super) fn seal(&mut self) -> Result<(), Fatal> {
-        assert!(
-            self.sealed.is_none(),
-            "the core asks for one commit at a time"
-        );
+        assert!(self.sealed.is_none(), "the core asks for one commit at a time");
+        while self.disk.store.journal_full() {
+            self.fold()?;
+            // No frame is being written now, so a fold is all that can be finished.
+            let finished = self.background.finished.recv();
+            self.on_finished(finished.expect("this end keeps a sender"))?;
+        }
         self.sealed = self.disk.store.seal()?;
+        assert!(self.sealed.is_some(), "the core commits frames that hold something");
         Ok(())
     }
 
     /// Writes the sealed frame, here or on a thread. True when events came of it.
     pub(super) fn commit(&mut self) -> Result<bool, Fatal> {
-        if self.sealed.is_none() {
-            return Ok(false);
-        }
-        if self.disk.store.journal_is_full() {
-            // The fold under way makes room and brings us back here.
-            self.fold()?;
-            return Ok(false);
-        }
-        let Some(sealed) = self.sealed.take() else {
-            return Ok(false);
-        };
+        let Some(sealed) = self.sealed.take() else { return Ok(false) };
         if !self.core.has_turns_out() && self.last_sync < INLINE_SYNC_MAX {
             let begun = Instant::now();
             let durable = sealed.write()?;
@@ -100,7 +95,7 @@ impl Run {
     }
 
     /// The frame is durable: outputs first, then the images (I1).
-    fn release(&mut self, durable: Durable<FileBackend>) -> Result<(), Fatal> {
+    fn release(&mut self, durable: Durable) -> Result<(), Fatal> {
         let (now, core) = (now_ms(), &mut self.core);
         core.handle(now, Event::Committed, &mut self.disk, &mut self.effects)?;
         self.perform()?;
@@ -133,17 +128,21 @@ impl Run {
 
     pub(super) fn take_finished(&mut self) -> Result<(), Fatal> {
         while let Ok(finished) = self.background.finished.try_recv() {
-            match finished {
-                Finished::Synced(durable, took) => {
-                    self.last_sync = took;
-                    self.release(durable?)?;
-                }
-                Finished::Folded(folded) => {
-                    self.background.folding = false;
-                    self.disk.store.finish_fold(folded)?;
-                }
-            }
+            self.on_finished(finished)?;
         }
         Ok(())
+    }
+
+    fn on_finished(&mut self, finished: Finished) -> Result<(), Fatal> {
+        match finished {
+            Finished::Synced(durable, took) => {
+                self.last_sync = took;
+                self.release(durable?)
+            }
+            Finished::Folded(folded) => {
+                self.background.folding = false;
+                Ok(self.disk.store.finish_fold(folded?)?)
+            }
+        }
     }
 }

@@ -3,6 +3,7 @@
 //! Promises: no method blocks; an `Answer` arrives once, after the output gate; when the engine has
 //! stopped, questions are answered with an error that says so. Does not know how answers are made.
 
+use std::borrow::Cow;
 use std::future::Future;
 use std::path::PathBuf;
 use std::pin::Pin;
@@ -18,7 +19,7 @@ use crate::api::{
 use crate::shell::wake::Waker;
 
 /// How an engine is run.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct EngineOptions {
     /// The store's folder; made if it is not there.
     pub dir: PathBuf,
@@ -28,6 +29,9 @@ pub struct EngineOptions {
     pub heap_limit: u64,
     /// How workers find written pages; `None` takes the best there is.
     pub tracker: Option<crate::protocol::TrackerKind>,
+    /// The worker executable new vats are born with: this build's own unless told otherwise. Vats
+    /// that exist go on with theirs, whatever stands here.
+    pub worker: Cow<'static, [u8]>,
 }
 
 impl EngineOptions {
@@ -38,6 +42,7 @@ impl EngineOptions {
             sleep_after_ms: Some(SLEEP_AFTER_MS),
             heap_limit: HEAP_BYTES_MAX,
             tracker: None,
+            worker: Cow::Borrowed(crate::worker_bytes::WORKER),
         }
     }
 }

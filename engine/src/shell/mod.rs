@@ -18,4 +18,4 @@ mod run;
 mod wake;
 
 pub use self::engine::{Answer, Engine, EngineOptions, HEAP_BYTES_MAX, SLEEP_AFTER_MS, Stopped};
-pub use self::open::start;
+pub use self::open::{load, start};

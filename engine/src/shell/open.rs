@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::mpsc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use kenvat_store::{Delta, EngineHash, FileBackend, OpenError, PAGE_BYTES, Store};
+use kenvat_store::{Backend, Delta, EngineHash, FileBackend, Genesis, OpenError, PAGE_BYTES, Store};
 use sha2::{Digest, Sha256};
 
 use super::disk::Disk;
@@ -16,7 +16,6 @@ use crate::api::StartError;
 use crate::protocol::{FromWorker, PROTOCOL_VERSION, Start, ToWorker, TrackerKind};
 use crate::turn::rows::{self, CountersRow, OpenRow, VatRow};
 use crate::turn::{Core, Loaded, LoadedVat, Settings};
-use crate::worker_bytes::WORKER;
 
 /// Pages a genesis heap may take: far more than any library needs, far less than would hurt.
 const GENESIS_PAGES_MAX: u32 = 16 << 10;
@@ -25,9 +24,9 @@ const GENESIS_PAGES_MAX: u32 = 16 << 10;
 pub fn start(options: EngineOptions) -> Result<Engine, StartError> {
     let dir = options.dir.display().to_string();
     let (mut store, recovery) = open_store(&options.dir, &dir)?;
-    let engine = EngineHash(Sha256::digest(WORKER).into());
+    let engine = EngineHash(Sha256::digest(&options.worker).into());
     if !store.engine_known(engine) {
-        install(&mut store, options.tracker)?;
+        install(&mut store, &options)?;
     }
     let loaded = load(&store).map_err(StartError::Store)?;
     let settings = Settings {
@@ -43,7 +42,7 @@ pub fn start(options: EngineOptions) -> Result<Engine, StartError> {
     };
     let waker = Waker::new().map_err(io("make an eventfd"))?;
     let (commands, inbox) = mpsc::channel();
-    let mut run = Run::new(core, Disk { store }, options, inbox, waker.clone())
+    let run = Run::new(core, Disk { store }, options, inbox, waker.clone())
         .map_err(io("make an epoll descriptor"))?;
     std::thread::Builder::new()
         .name("kenvat-engine".to_owned())
@@ -64,10 +63,9 @@ fn open_store(
     path: &Path,
     dir: &str,
 ) -> Result<(Store<FileBackend>, kenvat_store::Recovery), StartError> {
-    let backend =
-        FileBackend::new(path).map_err(|error| StartError::Store(format!("{dir}: {error}")))?;
-    Store::open(backend, kenvat_store::Options::default()).map_err(|error| match error {
-        OpenError::InUse { pid } => StartError::InUse {
+    let options = kenvat_store::Options::default();
+    Store::open(FileBackend::new(path), options).map_err(|error| match error {
+        OpenError::InUse { pid, .. } => StartError::InUse {
             dir: dir.to_owned(),
             pid,
         },
@@ -75,22 +73,22 @@ fn open_store(
     })
 }
 
-/// Makes this build's genesis image by running its worker once, and puts both into the store.
+/// Makes the worker's genesis image by running it once, and puts both into the store.
 fn install(
     store: &mut Store<FileBackend>,
-    tracker: Option<TrackerKind>,
+    options: &EngineOptions,
 ) -> Result<EngineHash, StartError> {
-    let delta = make_genesis(tracker).map_err(StartError::Worker)?;
+    let genesis = make_genesis(&options.worker, options.tracker).map_err(StartError::Worker)?;
     store
-        .put_engine(WORKER, &delta)
+        .put_engine(&options.worker, &genesis)
         .map_err(|error| StartError::Store(error.to_string()))
 }
 
-/// A genesis heap, as a delta against an empty image.
-pub(crate) fn make_genesis(tracker: Option<TrackerKind>) -> Result<Delta, String> {
-    let executable = Executable::seal(WORKER).map_err(|error| error.to_string())?;
+/// A genesis heap, made by running the worker on an empty image.
+fn make_genesis(worker: &[u8], tracker: Option<TrackerKind>) -> Result<Genesis, String> {
+    let executable = Executable::seal(worker).map_err(|error| error.to_string())?;
     let length = u64::from(GENESIS_PAGES_MAX) * PAGE_BYTES as u64;
-    let image = image_in_memory(&[], length).map_err(|error| error.to_string())?;
+    let image = image_in_memory(std::iter::empty(), length).map_err(|error| error.to_string())?;
     let mut worker = Worker::spawn(&executable, image).map_err(|error| error.to_string())?;
     worker.queue(&ToWorker::Start(Start {
         protocol: PROTOCOL_VERSION,
@@ -107,7 +105,10 @@ pub(crate) fn make_genesis(tracker: Option<TrackerKind>) -> Result<Delta, String
         {
             Some(FromWorker::HandOver(hand_over)) => {
                 return Delta::parse(hand_over.delta, GENESIS_PAGES_MAX)
-                    .map_err(|error| error.to_string());
+                    .map_err(|error| error.to_string())
+                    .and_then(|delta| {
+                        Genesis::from_delta(&delta).map_err(|error| error.to_string())
+                    });
             }
             Some(FromWorker::Ready { .. }) => {}
             None => {
@@ -120,16 +121,8 @@ pub(crate) fn make_genesis(tracker: Option<TrackerKind>) -> Result<Delta, String
     }
 }
 
-/// The genesis image of an engine in the store.
-pub(super) fn genesis_bytes(
-    store: &Store<FileBackend>,
-    engine: EngineHash,
-) -> Result<Vec<u8>, String> {
-    store.genesis(engine).map_err(|error| error.to_string())
-}
-
 /// What the catalog knows of vats and their open requests.
-fn load(store: &Store<FileBackend>) -> Result<Loaded, String> {
+pub fn load<B: Backend>(store: &Store<B>) -> Result<Loaded, String> {
     let text = |error: &dyn std::fmt::Display| error.to_string();
     let mut loaded = Loaded::default();
     let metas = store.vats();
@@ -141,7 +134,7 @@ fn load(store: &Store<FileBackend>) -> Result<Loaded, String> {
             None => CountersRow::default(),
         };
         let damage = match metas.iter().find(|meta| meta.id == id) {
-            Some(meta) => meta.damage.clone(),
+            Some(meta) => meta.damaged.clone(),
             None => Some("the store has no image for it".to_owned()),
         };
         loaded.vats.push(LoadedVat {

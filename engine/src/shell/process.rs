@@ -50,19 +50,18 @@ fn sealed_memfd(name: &str, bytes: &[u8]) -> io::Result<File> {
     Ok(file)
 }
 
-/// An image that exists in memory only, `bytes` followed by zeros up to `length`: for genesis and
-/// for first turns. Returned as a descriptor for reading only (I1).
-pub(crate) fn image_in_memory(bytes: &[u8], length: u64) -> io::Result<File> {
-    let mut file = File::from(memfd_create("kenvat-image", MemfdFlags::CLOEXEC)?);
-    // Zero pages are left out, so that the copy costs what the image holds.
-    for (index, page) in bytes.chunks(kenvat_store::PAGE_BYTES).enumerate() {
-        if page.iter().any(|byte| *byte != 0) {
-            let at = (index * kenvat_store::PAGE_BYTES) as u64;
-            std::os::unix::fs::FileExt::write_all_at(&file, page, at)?;
-        }
+/// An image that exists in memory only, these pages and zeros up to `length`: for genesis and for
+/// first turns. Returned as a descriptor for reading only (I1).
+pub(crate) fn image_in_memory<'a>(
+    pages: impl Iterator<Item = (u32, &'a [u8])>,
+    length: u64,
+) -> io::Result<File> {
+    let file = File::from(memfd_create("kenvat-image", MemfdFlags::CLOEXEC)?);
+    for (page, content) in pages {
+        let at = u64::from(page) * kenvat_store::PAGE_BYTES as u64;
+        std::os::unix::fs::FileExt::write_all_at(&file, content, at)?;
     }
     file.set_len(length)?;
-    file.flush()?;
     File::open(format!("/proc/self/fd/{}", file.as_raw_fd()))
 }
 

@@ -4,7 +4,7 @@
 //! throws, or never settles leaves nothing behind. The worker of the first turn is ended afterwards:
 //! it stands on a copy, and the next one on the vat's own image.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use kenvat_store::{Part, VatId};
 
@@ -101,11 +101,8 @@ impl<W> Core<W> {
         if born || self.names.contains_key(&deploy.name) {
             return Err(DeployError::NameTaken(deploy.name.clone()));
         }
-        let bytes: usize = deploy
-            .files
-            .iter()
-            .map(|(path, text)| path.len() + text.len())
-            .sum();
+        let texts = deploy.files.iter().chain(&deploy.give);
+        let bytes: usize = texts.map(|(name, text)| name.len() + text.len()).sum();
         if bytes > SOURCE_BYTES_MAX {
             return Err(DeployError::BadRequest(format!(
                 "the sources have {bytes} bytes together; the limit is {SOURCE_BYTES_MAX}"
@@ -307,7 +304,7 @@ pub(super) fn describe(death: Death) -> String {
 }
 
 fn checked<W>(hand_over: HandOver, birth: &Birth<W>) -> Result<(Checked, Option<Outcome>), String> {
-    let open = HashMap::new();
+    let open = BTreeMap::new();
     if hand_over.generation != birth.generation {
         return Err(format!(
             "the worker hands over as generation {}",

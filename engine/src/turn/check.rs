@@ -4,11 +4,11 @@
 //! only requests that are open or consumed in it, each once, stays within every limit, and its delta
 //! is well formed. Does not know where any of it goes.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 
 use kenvat_store::{Delta, DeltaError};
 
-use super::limits::{DELTA_BYTES_MAX, SENT_BYTES_MAX};
+use super::limits::{DELTA_BYTES_MAX, REPLY_BYTES_MAX, SENT_BYTES_MAX};
 use crate::protocol::{HandOver, LogLine, Outcome, Reply};
 
 /// What the host knows of the vat whose worker hands over.
@@ -19,7 +19,7 @@ pub struct Expected<'a> {
     /// Last turn delivered.
     pub last_turn: u64,
     /// Requests consumed in earlier turns and not answered.
-    pub open: &'a HashMap<u64, u64>,
+    pub open: &'a BTreeMap<u64, u64>,
     pub page_limit: u32,
 }
 
@@ -126,6 +126,7 @@ fn check_replies(replies: &[Reply], last: u64, expected: &Expected<'_>) -> Resul
         if !seen.insert(request) {
             return Err(Violation::AnsweredTwice(request));
         }
+        within("an answer", reply.bytes(), REPLY_BYTES_MAX)?;
         if let Outcome::Value(json) = &reply.outcome {
             serde_json::from_str::<serde::de::IgnoredAny>(json).map_err(|error| {
                 Violation::NotJson {
@@ -214,7 +215,7 @@ mod tests {
     }
 
     fn run(change: impl FnOnce(&mut HandOver)) -> Result<Checked, Violation> {
-        let open = HashMap::from([(2, 0)]);
+        let open = BTreeMap::from([(2, 0)]);
         let expected = Expected {
             number: 0,
             handed_turn: 5,
@@ -267,6 +268,11 @@ mod tests {
         assert!(matches!(
             run(|h| h.delta = vec![0; DELTA_BYTES_MAX + 1]),
             Err(V::TooMuch { what: "delta", .. })
+        ));
+        let long = format!("\"{}\"", "x".repeat(REPLY_BYTES_MAX));
+        assert!(matches!(
+            run(|h| h.replies[0].outcome = Outcome::Value(long)),
+            Err(V::TooMuch { what: "an answer", .. })
         ));
         let long = "x".repeat(SENT_BYTES_MAX);
         assert!(matches!(

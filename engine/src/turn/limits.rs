@@ -18,6 +18,8 @@ pub const OPEN_REQUESTS_MAX: usize = 100_000;
 pub const GROUP_TURNS_MAX: usize = 1_024;
 /// Bytes of the messages of those turns, unless one message alone is larger.
 pub const GROUP_BYTES_MAX: usize = 24 << 20;
+/// Bytes of one answer: it must fit into a row of the catalog, and into one message.
+pub const REPLY_BYTES_MAX: usize = 16 << 20;
 /// Bytes a turn may send: replies and log lines together (J7).
 pub const SENT_BYTES_MAX: usize = 64 << 20;
 /// Bytes of a hand-over's heap delta (J7).

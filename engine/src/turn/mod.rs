@@ -74,9 +74,10 @@ pub struct LoadedVat {
 pub struct Core<W> {
     settings: Settings,
     now_ms: i64,
-    vats: HashMap<VatId, Vat<W>>,
+    /// In order of ids, like all the core walks over: the same events must give the same effects.
+    vats: BTreeMap<VatId, Vat<W>>,
     names: BTreeMap<String, VatId>,
-    births: HashMap<VatId, Birth<W>>,
+    births: BTreeMap<VatId, Birth<W>>,
     requests: HashMap<RequestNo, Request<W>>,
     keys: HashMap<RequestKey, RequestNo>,
     next_request: RequestNo,
@@ -99,9 +100,9 @@ impl<W> Core<W> {
         let mut core = Core {
             settings,
             now_ms,
-            vats: HashMap::new(),
+            vats: BTreeMap::new(),
             names: BTreeMap::new(),
-            births: HashMap::new(),
+            births: BTreeMap::new(),
             requests: HashMap::new(),
             keys: HashMap::new(),
             next_request: 1,

@@ -6,7 +6,7 @@
 //!   back to the head of `queue` in its order, and gets the same turn numbers and times again.
 //! - a new worker starts only when `unapplied` is zero: its image holds every accepted hand-over.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 
 use kenvat_store::VatId;
 
@@ -60,7 +60,7 @@ pub struct Vat<W> {
     pub applied_untold: Option<u64>,
     /// Frames that hold something of this vat and are not applied yet.
     pub unapplied: u32,
-    pub open: HashMap<u64, RequestNo>,
+    pub open: BTreeMap<u64, RequestNo>,
     pub committed: CountersRow,
     /// One turn a hand-over until this turn is past: a worker died with it outstanding.
     pub single_until: u64,
@@ -90,7 +90,7 @@ impl<W> Vat<W> {
             asked: false,
             applied_untold: None,
             unapplied: 0,
-            open: HashMap::new(),
+            open: BTreeMap::new(),
             committed,
             single_until: 0,
             deaths: 0,
