@@ -7,10 +7,13 @@ use std::path::Path;
 use std::time::Duration;
 
 use indicatif::ProgressBar;
+use tokio::time::Instant;
 
 use crate::cli::ask;
 use crate::cli::vats::align;
 use crate::cli::voice::Voice;
+use crate::control::inspect::{Inspected, inspect};
+use crate::control::place::{self, WAIT_MAX};
 use crate::control::protocol::Ask;
 use crate::control::report::{LimitLine, VerifySheet};
 use crate::people::{Trouble, bytes};
@@ -21,7 +24,7 @@ const TICK: Duration = Duration::from_millis(100);
 /// Reads every byte of the store.
 pub async fn verify(dir: &Path, voice: &Voice) -> Result<(), Trouble> {
     let sign_of_life = sign_of_life();
-    let sheet: Result<VerifySheet, Trouble> = ask::once(dir, Ask::Verify, voice).await;
+    let sheet = read(dir).await;
     sign_of_life.finish_and_clear();
     let sheet = sheet?;
     voice.result(&sheet, || report(&sheet));
@@ -34,6 +37,16 @@ pub async fn verify(dir: &Path, voice: &Voice) -> Result<(), Trouble> {
             ),
             "copy the store before anything else; vats not named above are unharmed",
         )),
+    }
+}
+
+async fn read(dir: &Path) -> Result<VerifySheet, Trouble> {
+    if !place::store_is_there(dir) {
+        return Err(ask::no_store(dir));
+    }
+    match inspect(dir, Instant::now() + WAIT_MAX).await? {
+        Inspected::Served(host) => ask::once_in(host, Ask::Verify).await,
+        Inspected::Read(sheet) => Ok(sheet),
     }
 }
 

@@ -138,7 +138,8 @@ async fn open(dir: &Path) -> Result<Opened, Trouble> {
     }
 }
 
-async fn wait_or_name(dir: &Path, pid: u32, deadline: Instant) -> Result<(), Trouble> {
+/// Waits a little for the process that has the store; past `deadline`, names it.
+pub async fn wait_or_name(dir: &Path, pid: u32, deadline: Instant) -> Result<(), Trouble> {
     if Instant::now() < deadline {
         sleep(LOOK_AGAIN).await;
         return Ok(());
