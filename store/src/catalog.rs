@@ -80,7 +80,7 @@ impl Catalog {
         let database = guarded(&latch, || {
             redb::Builder::new()
                 .set_cache_size(CACHE_BYTES)
-                .create_with_backend(storage::Storage::new(file))
+                .create_with_backend(storage::Storage::new(file, latch.clone()))
                 .map_err(redb::Error::from)
         })?;
         Ok(Catalog { database, latch })
@@ -132,12 +132,13 @@ impl Catalog {
         }
     }
 
-    /// Walks a copy of the file the way redb itself does; `false` when it is not what it should be.
+    /// Walks a copy of the file the way redb itself does; what is wrong is the error. redb brings
+    /// what it walks up to date, so it is never given the file itself.
     pub(crate) fn check_copy<F: File>(file: F) -> Result<(), String> {
         let walk = || -> Result<bool, redb::Error> {
             let mut copy = redb::Builder::new()
                 .set_cache_size(CACHE_BYTES)
-                .create_with_backend(storage::Storage::new(file))?;
+                .create_with_backend(storage::Storage::new(file, Arc::default()))?;
             Ok(copy.check_integrity()?)
         };
         match catch_unwind(AssertUnwindSafe(walk)) {

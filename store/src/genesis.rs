@@ -102,7 +102,9 @@ impl Genesis {
 
     /// Number and content of each page that is not zero, in order.
     pub fn contents(&self) -> impl Iterator<Item = (u32, &[u8])> {
-        self.pages.iter().map(|(&page, (_, content))| (page, content.as_slice()))
+        self.pages
+            .iter()
+            .map(|(&page, (_, content))| (page, content.as_slice()))
     }
 
     /// Page, checksum and content of each page, in order.

@@ -25,6 +25,7 @@ mod pages;
 mod recover;
 mod stage;
 mod store;
+mod verify;
 
 pub use backend::file::FileBackend;
 pub use backend::{Backend, File};
@@ -40,3 +41,4 @@ pub use options::Options;
 pub use recover::{Dropped, Recovery};
 pub use stage::{Part, Row};
 pub use store::{Image, KeyValue, Store, VatMeta};
+pub use verify::{VerifyReport, verify};

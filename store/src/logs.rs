@@ -136,10 +136,10 @@ impl<B: Backend> Logs<B> {
         half: Half,
         within_file: u64,
     ) -> Result<(Arc<B::File>, bool), StoreError> {
-        if within_file > 0 {
-            if let Some(file) = self.open.get(&(vat, half)) {
-                return Ok((file.clone(), false));
-            }
+        if within_file > 0
+            && let Some(file) = self.open.get(&(vat, half))
+        {
+            return Ok((file.clone(), false));
         }
         let path = path(vat, half);
         let (file, made) = if within_file == 0 {

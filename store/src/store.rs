@@ -365,13 +365,19 @@ impl<B: Backend> Store<B> {
     /// Closes images past the bound that hold nothing a fold must sync (I4).
     pub(crate) fn trim_images(&mut self) {
         let (active, folding) = (&self.active, &self.folding);
-        self.images.trim(self.options.open_images_max, |vat| {
-            active.images.contains(&vat)
-                || folding
-                    .as_ref()
-                    .is_some_and(|layer| layer.images.contains(&vat))
-        });
+        let is_written = |vat| is_written(active, folding.as_deref(), vat);
+        self.images.trim(self.options.open_images_max, is_written);
     }
+
+    /// Whether an image was written to since the last fold.
+    pub(crate) fn is_written(&self, vat: VatId) -> bool {
+        is_written(&self.active, self.folding.as_deref(), vat)
+    }
+}
+
+fn is_written(active: &Layer, folding: Option<&Layer>, vat: VatId) -> bool {
+    let mut layers = [Some(active), folding].into_iter().flatten();
+    layers.any(|layer| layer.images.contains(&vat))
 }
 
 fn meta_of(id: VatId, vat: &Vat) -> VatMeta {

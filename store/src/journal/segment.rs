@@ -28,6 +28,7 @@ pub(crate) const FIRST_FRAME: u64 = SECTOR_BYTES as u64;
 const MAGIC: &[u8; 8] = b"KVJOURNL";
 /// Zeros are written in pieces of this size.
 const PIECE_BYTES: usize = 1 << 20;
+const FOREIGN: &str = "a segment of another store";
 
 /// An open segment.
 #[derive(Debug)]
@@ -118,6 +119,23 @@ pub(crate) fn open<B: Backend>(
     })
 }
 
+/// Refuses a file that is a segment of another store; anything else is fine.
+pub(crate) fn refuse_foreign<B: Backend>(
+    backend: &B,
+    store_id: &[u8; 16],
+    name: &str,
+) -> Result<(), OpenError> {
+    let path = format!("{JOURNAL_DIR}/{name}");
+    let mut sector = [0; SECTOR_BYTES];
+    let read = backend
+        .open(&path)
+        .and_then(|file| file.read_at(0, &mut sector));
+    if read.is_ok() && has_right_crc(&sector) && sector.get(24..40) != Some(store_id) {
+        return Err(Damage::new(path, 24, FOREIGN).into());
+    }
+    Ok(())
+}
+
 /// The segment size that holds frames of `sectors` sectors and an end after them.
 pub(crate) fn bytes_for(sectors: usize, usual: u64) -> u64 {
     let needed = (sectors as u64 + 2) * SECTOR_BYTES as u64;
@@ -136,6 +154,13 @@ fn header(store_id: &[u8; 16], number: u32, bytes: u64) -> [u8; SECTOR_BYTES] {
     sector
 }
 
+fn has_right_crc(sector: &[u8; SECTOR_BYTES]) -> bool {
+    sector.starts_with(MAGIC)
+        && sector
+            .split_last_chunk::<4>()
+            .is_some_and(|(rest, crc)| crc32fast::hash(rest) == u32::from_le_bytes(*crc))
+}
+
 /// Names what is wrong with a header; a version is looked at before the checksum, because a later
 /// version may have another checksum.
 pub(crate) fn check_header(
@@ -152,9 +177,7 @@ pub(crate) fn check_header(
     if !sector.starts_with(MAGIC) {
         return Err(Damage::new(path, 0, "not a journal segment").into());
     }
-    let crc_is_right = sector
-        .split_last_chunk::<4>()
-        .is_some_and(|(rest, crc)| crc32fast::hash(rest) == u32::from_le_bytes(*crc));
+    let crc_is_right = has_right_crc(sector);
     let version = sector
         .get(8..12)
         .and_then(|bytes| bytes.try_into().ok())
@@ -167,7 +190,7 @@ pub(crate) fn check_header(
         ));
     }
     if crc_is_right && sector.get(24..40) != Some(store_id) {
-        return Err(Damage::new(path, 24, "a segment of another store").into());
+        return Err(Damage::new(path, 24, FOREIGN).into());
     }
     let at = sector
         .iter()

@@ -27,7 +27,7 @@ use std::sync::{Arc, Mutex};
 
 /// Tells at a glance which program may open the folder; the last file made of a new store but one
 /// row of the catalog.
-const VERSION_FILE: &str = "VERSION";
+pub(crate) const VERSION_FILE: &str = "VERSION";
 const VERSION_BYTES_MAX: usize = 64;
 const VERSION_PREFIX: &str = "kenvat store ";
 /// The format of the whole folder.
@@ -64,6 +64,10 @@ pub(crate) fn open<B: Backend>(
     let (segments, unregistered) = open_segments(&backend, &rows)?;
     let key = StampKey::new(&rows.store.stamp_key);
     let found = scan::scan(&segments, &key, &rows.fold)?;
+    if rows.open.opens == 0 {
+        // Never opened to the end: a version file that is there may be so in memory only (J6).
+        write_version(&backend)?;
+    }
     let open_record = settle(&catalog, &segments, &rows, &found)?;
     remove(&backend, JOURNAL_DIR, unregistered, &mut recovery)?;
     recovery.last_sequence = found.sequence;
@@ -88,7 +92,10 @@ pub(crate) fn open<B: Backend>(
 }
 
 /// The catalog of an existing store; `None` if there is no store yet.
-fn open_catalog<B: Backend>(backend: &B, latch: &Arc<Latch>) -> Result<Option<Catalog>, OpenError> {
+pub(crate) fn open_catalog<B: Backend>(
+    backend: &B,
+    latch: &Arc<Latch>,
+) -> Result<Option<Catalog>, OpenError> {
     let has_version = check_version(backend)?;
     let file = match backend.open(CATALOG_FILE) {
         Ok(file) => Some(file),
@@ -112,7 +119,7 @@ fn open_catalog<B: Backend>(backend: &B, latch: &Arc<Latch>) -> Result<Option<Ca
 }
 
 /// Whether there is a version file, and ours.
-fn check_version<B: Backend>(backend: &B) -> Result<bool, OpenError> {
+pub(crate) fn check_version<B: Backend>(backend: &B) -> Result<bool, OpenError> {
     let file = match backend.open(VERSION_FILE) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
@@ -126,6 +133,10 @@ fn check_version<B: Backend>(backend: &B) -> Result<bool, OpenError> {
         }
         Err(error) => return Err(io_error("read", VERSION_FILE, error).into()),
     };
+    // What a creation leaves when the power fails between the entry and the content.
+    if bytes.iter().all(|&byte| byte == 0) {
+        return Ok(false);
+    }
     let text = std::str::from_utf8(&bytes)
         .ok()
         .and_then(|text| text.strip_prefix(VERSION_PREFIX));
@@ -150,12 +161,7 @@ fn unfinished<B: Backend>(backend: &B, catalog: Option<B::File>) -> Result<(), O
             )));
         }
     }
-    let strange = list(backend, "")?
-        .into_iter()
-        .find(|name| name != "lock" && name != CATALOG_FILE);
-    if let Some(name) = strange {
-        return Err(refuse(format!("it holds {name}, and no {VERSION_FILE}")));
-    }
+    // Other files in the folder itself are the host's business.
     if catalog.is_none() && !list(backend, JOURNAL_DIR)?.is_empty() {
         return Err(refuse(format!(
             "{VERSION_FILE} and {CATALOG_FILE} are missing"
@@ -183,7 +189,7 @@ fn unfinished<B: Backend>(backend: &B, catalog: Option<B::File>) -> Result<(), O
     Ok(())
 }
 
-/// Makes a new store. The version file is the last but the row `settle` writes, so a crash in
+/// Makes a new store, but for its version file and the row `settle` writes after that: a crash in
 /// between leaves what `unfinished` knows.
 fn create<B: Backend>(
     backend: &B,
@@ -230,14 +236,17 @@ fn create<B: Backend>(
             &SegmentRecord { bytes },
         )
     })?;
-    let version = backend.create(VERSION_FILE).map_err(told(VERSION_FILE))?;
-    let text = format!("{VERSION_PREFIX}{STORE_VERSION}\n");
-    version
-        .write_at(0, text.as_bytes())
-        .map_err(told(VERSION_FILE))?;
-    version.sync_data().map_err(told(VERSION_FILE))?;
-    backend.sync_dir("").map_err(told("folder"))?;
     Ok(catalog)
+}
+
+fn write_version<B: Backend>(backend: &B) -> Result<(), OpenError> {
+    let write = || {
+        let file = backend.create(VERSION_FILE)?;
+        file.write_at(0, format!("{VERSION_PREFIX}{STORE_VERSION}\n").as_bytes())?;
+        file.sync_data()?;
+        backend.sync_dir("")
+    };
+    write().map_err(|error| io_error("write", VERSION_FILE, error).into())
 }
 
 fn halves(random: &[u8; 32]) -> ([u8; 16], [u8; 16]) {
@@ -248,19 +257,22 @@ fn halves(random: &[u8; 32]) -> ([u8; 16], [u8; 16]) {
 }
 
 /// The store's own rows.
-struct Rows {
-    reader: Reader,
-    store: StoreRecord,
-    fold: FoldRecord,
-    open: OpenRecord,
-    segments: BTreeMap<u32, SegmentRecord>,
-    vats: BTreeMap<VatId, Vat>,
-    engines: BTreeMap<EngineHash, Engine>,
+pub(crate) struct Rows {
+    pub reader: Reader,
+    pub store: StoreRecord,
+    pub fold: FoldRecord,
+    pub open: OpenRecord,
+    pub segments: BTreeMap<u32, SegmentRecord>,
+    pub vats: BTreeMap<VatId, Vat>,
+    pub engines: BTreeMap<EngineHash, Engine>,
 }
 
 impl Rows {
-    fn read(catalog: &Catalog) -> Result<Rows, OpenError> {
-        let reader = catalog.reader()?;
+    pub(crate) fn read(catalog: &Catalog) -> Result<Rows, OpenError> {
+        Rows::of(catalog.reader()?)
+    }
+
+    pub(crate) fn of(reader: Reader) -> Result<Rows, OpenError> {
         let store: StoreRecord = required(&reader, meta::STORE)?;
         if store.log_file_bytes == 0 || !store.log_file_bytes.is_multiple_of(LOG_BLOCK_BYTES) {
             return Err(row_damage(b"store", "a log file is not a number of blocks").into());
@@ -331,7 +343,7 @@ fn each<T: bincode::Decode<()>, K: Ord>(
 }
 
 /// Opens what the catalog registers; names what it does not.
-fn open_segments<B: Backend>(
+pub(crate) fn open_segments<B: Backend>(
     backend: &B,
     rows: &Rows,
 ) -> Result<(Segments<B::File>, Vec<String>), OpenError> {
@@ -341,7 +353,11 @@ fn open_segments<B: Backend>(
         segments.insert(number, segment);
     }
     let mut names = list(backend, JOURNAL_DIR)?;
-    names.retain(|name| segment::number_of(name).is_none_or(|n| !segments.contains_key(&n)));
+    names.retain(|name| segment::number_of(name).is_some_and(|n| !segments.contains_key(&n)));
+    for name in &names {
+        // What an interrupted creation left is ours to remove; another store's segment is not.
+        segment::refuse_foreign(backend, &rows.store.store_id, name)?;
+    }
     Ok((segments, names))
 }
 
@@ -486,17 +502,18 @@ fn apply_frames<B: Backend>(
 /// between making a file and the row that names it.
 fn remove_unnamed<B: Backend>(store: &Store<B>, recovery: &mut Recovery) -> Result<(), OpenError> {
     let backend = &store.shared.backend;
-    let is_vat = |vat: Option<VatId>| vat.is_some_and(|vat| store.vats.contains_key(&vat));
+    // A name the store does not give is not the store's to remove; `verify` tells of it.
+    let is_gone = |vat: Option<VatId>| vat.is_some_and(|vat| !store.vats.contains_key(&vat));
     let mut heaps = list(backend, HEAP_DIR)?;
-    heaps.retain(|name| !is_vat(name.parse().ok()));
+    heaps.retain(|name| is_gone(name.parse().ok()));
     remove(backend, HEAP_DIR, heaps, recovery)?;
     let mut logs = list(backend, LOGS_DIR)?;
-    logs.retain(|name| !is_vat(logs::vat_of(name)));
+    logs.retain(|name| is_gone(logs::vat_of(name)));
     remove(backend, LOGS_DIR, logs, recovery)?;
     let mut engines = list(backend, ENGINES_DIR)?;
     engines.retain(|name| {
         let hash = name.strip_suffix(".genesis").unwrap_or(name).parse();
-        hash.map_or(true, |hash| !store.engines.contains_key(&hash))
+        hash.is_ok_and(|hash| !store.engines.contains_key(&hash))
     });
     remove(backend, ENGINES_DIR, engines, recovery)
 }
@@ -518,7 +535,7 @@ fn remove<B: Backend>(
 }
 
 /// Names in a folder; one that is not there has none.
-fn list<B: Backend>(backend: &B, dir: &str) -> Result<Vec<String>, OpenError> {
+pub(crate) fn list<B: Backend>(backend: &B, dir: &str) -> Result<Vec<String>, OpenError> {
     match backend.list(dir) {
         Ok(names) => Ok(names),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),

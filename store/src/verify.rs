@@ -1,0 +1,296 @@
+//! Reading every byte of a store against its checksums.
+//!
+//! Promises: nothing on disk is changed; each damage comes with file, offset and vat. A closed store
+//! is opened through an overlay, so that recovery happens in memory and images are judged as they
+//! would be after it. An open one is read between two frames, as it is.
+
+use crate::backend::overlay::{Overlay, OverlayFile};
+use crate::backend::{Backend, File};
+use crate::catalog::{CATALOG_FILE, Catalog};
+use crate::engines::{self, ENGINES_DIR};
+use crate::error::{Damage, OpenError, StoreError};
+use crate::genesis::{GENESIS_FILE_BYTES_MAX, Genesis};
+use crate::ids::{EngineHash, VatId};
+use crate::images::HEAP_DIR;
+use crate::journal::sector::{self, SECTOR_BYTES, Sector, StampKey};
+use crate::journal::segment::{self, FIRST_FRAME, JOURNAL_DIR, Segment};
+use crate::logs::{self, LOGS_DIR};
+use crate::options::Options;
+use crate::recover::open::{Rows, VERSION_FILE, check_version, list, open_catalog, open_segments};
+use crate::recover::scan::{self, Segments};
+use crate::store::Store;
+use std::io;
+use std::sync::Arc;
+
+/// What was read, and what of it is not what was written.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct VerifyReport {
+    pub read_bytes: u64,
+    pub damages: Vec<Damage>,
+}
+
+impl VerifyReport {
+    /// Keeps damage and passes every other error on.
+    fn take<T>(&mut self, result: Result<T, OpenError>) -> Result<Option<T>, OpenError> {
+        match result {
+            Ok(value) => Ok(Some(value)),
+            Err(OpenError::Damaged(damage)) => {
+                self.add(damage);
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Two ways of looking may find the same thing.
+    fn add(&mut self, damage: Damage) {
+        let is_known = self
+            .damages
+            .iter()
+            .any(|d| (&d.file, d.offset) == (&damage.file, damage.offset));
+        if !is_known {
+            self.damages.push(damage);
+        }
+    }
+}
+
+/// Verifies a store no process has open. Where damage keeps it from being opened, what can be
+/// judged without is still read.
+pub fn verify<B: Backend>(backend: B) -> Result<VerifyReport, OpenError> {
+    let names = match backend.list("") {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+        names => names.map_err(|source| StoreError::Io {
+            what: "list",
+            file: String::new(),
+            source,
+        })?,
+    };
+    if names.iter().all(|name| name == "lock") {
+        let (dir, why) = (backend.name(), "it is empty".to_owned());
+        return Err(OpenError::NotAStore { dir, why });
+    }
+    match Store::open(Overlay::new(backend.clone()), Options::default()) {
+        Ok((mut store, _)) => store.verify(),
+        Err(OpenError::Damaged(damage)) => {
+            let mut report = VerifyReport {
+                read_bytes: 0,
+                damages: vec![damage],
+            };
+            verify_unopened(&Overlay::new(backend), &mut report)?;
+            Ok(report)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// What can be judged of a store that does not open: segments by their sectors, catalog, engines.
+fn verify_unopened<B: Backend>(backend: &B, report: &mut VerifyReport) -> Result<(), OpenError> {
+    let catalog = report
+        .take(open_catalog(backend, &Arc::default()))?
+        .flatten();
+    let Some(catalog) = catalog else {
+        return Ok(());
+    };
+    verify_catalog(backend, &catalog, report)?;
+    let Some(rows) = report.take(Rows::read(&catalog))? else {
+        return Ok(());
+    };
+    for (&number, record) in &rows.segments {
+        let opened = segment::open(backend, &rows.store.store_id, number, record.bytes);
+        if let Some(segment) = report.take(opened)? {
+            verify_segment(&segment, &StampKey::new(&rows.store.stamp_key), report)?;
+        }
+    }
+    for (&hash, engine) in &rows.engines {
+        verify_genesis(backend, hash, &engine.record.genesis_sha256, report)?;
+    }
+    Ok(())
+}
+
+impl<B: Backend> Store<B> {
+    /// Verifies an open store, between two frames: none may be sealed and not applied, and no fold
+    /// under way.
+    pub fn verify(&mut self) -> Result<VerifyReport, OpenError> {
+        self.shared.latch.check()?;
+        if !self.in_flight.is_empty() || self.folding.is_some() {
+            let why = "verified while a frame or fold was under way";
+            return Err(StoreError::Misuse(why).into());
+        }
+        let mut report = VerifyReport::default();
+        let backend = self.shared.backend.clone();
+        match report.take(check_version(&backend))? {
+            Some(true) => {}
+            Some(false) => report.add(Damage::new(VERSION_FILE, 0, "the file is missing")),
+            None => {}
+        }
+        verify_catalog(&backend, &self.shared.catalog, &mut report)?;
+        self.verify_journal(&mut report)?;
+        let hashes: Vec<(EngineHash, [u8; 32])> = self
+            .engines
+            .iter()
+            .map(|(&hash, e)| (hash, e.record.genesis_sha256))
+            .collect();
+        for (hash, genesis) in hashes {
+            let executable = self.engine(hash).map_err(OpenError::from);
+            report.read_bytes += report
+                .take(executable)?
+                .map_or(0, |bytes| bytes.len() as u64);
+            verify_genesis(&backend, hash, &genesis, &mut report)?;
+        }
+        let vats: Vec<VatId> = self.vats.keys().copied().collect();
+        for vat in vats {
+            self.verify_vat(vat, &mut report)?;
+        }
+        self.verify_names(&mut report)?;
+        Ok(report)
+    }
+
+    /// All sectors of all segments; then the frames since the fold, as recovery would.
+    fn verify_journal(&self, report: &mut VerifyReport) -> Result<(), OpenError> {
+        let catalog = self.shared.catalog.reader()?;
+        let rows = report.take(Rows::of(catalog))?;
+        let Some(rows) = rows else { return Ok(()) };
+        let Some((segments, _)) = report.take(open_segments(&self.shared.backend, &rows))? else {
+            return Ok(());
+        };
+        for segment in segments.values() {
+            verify_segment(segment, &self.shared.key, report)?;
+        }
+        self.verify_frames(&segments, &rows, report)
+    }
+
+    fn verify_frames(
+        &self,
+        segments: &Segments<B::File>,
+        rows: &Rows,
+        report: &mut VerifyReport,
+    ) -> Result<(), OpenError> {
+        let scanned = scan::scan(segments, &self.shared.key, &rows.fold);
+        let Some(found) = report.take(scanned)? else {
+            return Ok(());
+        };
+        if found.sequence != self.applied.sequence {
+            let file = segment::path(self.applied.segment);
+            let (found, applied) = (found.sequence, self.applied.sequence);
+            let what = format!("the journal ends with frame {found}, not {applied}");
+            report.add(Damage::new(file, self.applied.offset, what));
+        }
+        Ok(())
+    }
+
+    fn verify_vat(&mut self, vat: VatId, report: &mut VerifyReport) -> Result<(), OpenError> {
+        let Some(found) = self.vats.get(&vat) else {
+            return Ok(());
+        };
+        let (page_limit, log) = (found.page_limit, found.log.clone());
+        let expected = self.expected_pages(vat)?;
+        // Not through a descriptor opened before, which would outlive the file's name.
+        if !self.is_written(vat) {
+            self.images.forget(vat);
+        }
+        let mut damages = Vec::new();
+        let checked = self
+            .images
+            .check(vat, page_limit, expected, |damage| damages.push(damage));
+        damages.into_iter().for_each(|damage| report.add(damage));
+        report.read_bytes += report.take(checked.map_err(OpenError::from))?.unwrap_or(0);
+        let mut damages = Vec::new();
+        report.read_bytes += self.logs.check(vat, &log, &mut damages)?;
+        damages.into_iter().for_each(|damage| report.add(damage));
+        self.trim_images();
+        Ok(())
+    }
+
+    /// Files that have no name the store gives.
+    fn verify_names(&self, report: &mut VerifyReport) -> Result<(), OpenError> {
+        for dir in [JOURNAL_DIR, HEAP_DIR, LOGS_DIR, ENGINES_DIR] {
+            let mut names = list(&self.shared.backend, dir)?;
+            names.retain(|name| !is_name_in(dir, name));
+            for name in names {
+                report.add(Damage::new(
+                    format!("{dir}/{name}"),
+                    0,
+                    "not a file of the store",
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether the store gives such names in that folder.
+fn is_name_in(dir: &str, name: &str) -> bool {
+    match dir {
+        JOURNAL_DIR => segment::number_of(name).is_some(),
+        HEAP_DIR => name.parse::<VatId>().is_ok(),
+        LOGS_DIR => logs::vat_of(name).is_some(),
+        _ => name
+            .strip_suffix(".genesis")
+            .unwrap_or(name)
+            .parse::<EngineHash>()
+            .is_ok(),
+    }
+}
+
+fn verify_catalog<B: Backend>(
+    backend: &B,
+    catalog: &Catalog,
+    report: &mut VerifyReport,
+) -> Result<(), OpenError> {
+    let mut damages = Vec::new();
+    let read = catalog
+        .reader()
+        .and_then(|reader| reader.check_rows(&mut damages));
+    report.read_bytes += report.take(read.map_err(OpenError::from))?.unwrap_or(0);
+    damages.into_iter().for_each(|damage| report.add(damage));
+    let told = |source| StoreError::Io {
+        what: "open",
+        file: CATALOG_FILE.to_owned(),
+        source,
+    };
+    let copy = OverlayFile::over(Some(backend.open(CATALOG_FILE).map_err(told)?)).map_err(told)?;
+    if let Err(what) = Catalog::check_copy(Arc::new(copy)) {
+        report.add(Damage::new(CATALOG_FILE, 0, what));
+    }
+    Ok(())
+}
+
+/// Every sector of a segment is zeros or rightly stamped, wherever the journal is.
+fn verify_segment<F: File>(
+    segment: &Segment<F>,
+    key: &StampKey,
+    report: &mut VerifyReport,
+) -> Result<(), OpenError> {
+    const PIECE_BYTES: u64 = 1 << 20;
+    let mut at = FIRST_FRAME;
+    while at < segment.bytes {
+        let len = (segment.bytes - at).min(PIECE_BYTES);
+        let bytes = scan::read_bytes(segment, at, len)?;
+        for (place, bytes) in (0u64..).zip(bytes.as_chunks::<SECTOR_BYTES>().0) {
+            if sector::classify(key, bytes) == Sector::Bad {
+                let offset = at + place * SECTOR_BYTES as u64;
+                let what = "a sector is neither a frame's nor empty";
+                report.add(Damage::new(segment::path(segment.number), offset, what));
+            }
+        }
+        at += len;
+    }
+    report.read_bytes += segment.bytes;
+    Ok(())
+}
+
+fn verify_genesis<B: Backend>(
+    backend: &B,
+    hash: EngineHash,
+    sha256: &[u8; 32],
+    report: &mut VerifyReport,
+) -> Result<(), OpenError> {
+    let path = engines::genesis_path(hash);
+    let bytes = engines::read_file(backend, &path, GENESIS_FILE_BYTES_MAX);
+    let Some(bytes) = report.take(bytes.map_err(OpenError::from))? else {
+        return Ok(());
+    };
+    report.read_bytes += bytes.len() as u64;
+    report.take(Genesis::parse(&bytes, &path, sha256))?;
+    Ok(())
+}
