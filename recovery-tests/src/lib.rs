@@ -1,1 +1,28 @@
-//! To be written.
+//! Kenvat's promises, tried: a whole world simulated on a seed, and what the real kills need.
+//!
+//! 1. What is simulated is what fails: disk, processes, clock, people. What is judged is real: the
+//!    engine's core and the store, as the host runs them.
+//! 2. A seed says everything that happens; a failure names its seed.
+//! 3. The invariants are named after the promises and see only states and answers.
+//!
+//! Code map: `world` chooses what happens and `crash` ends and revives the host; `host` is the core
+//! over the store; `worker` and `heap` stand for `kenvat-worker`; `client` asks, `program` is what
+//! vats run, `model` what ought to be durable; `invariants` judges; `rules` holds the canaries;
+//! `chance`, `trace` and `disk` are what their names say. `process` is for the tests with real
+//! processes. `DESIGN.md` says how to run more and how to replay a seed.
+
+#![forbid(unsafe_code)]
+
+pub mod chance;
+pub mod client;
+mod crash;
+pub mod disk;
+pub mod heap;
+pub mod host;
+pub mod invariants;
+pub mod model;
+pub mod program;
+pub mod rules;
+pub mod trace;
+pub mod worker;
+pub mod world;

@@ -1,0 +1,341 @@
+//! The program every simulated vat runs, twice: on words in pages, and on plain maps.
+//!
+//! The first is what the worker model executes, so that everything it knows goes through deltas,
+//! frames and images. The second is the reference the invariants replay. They share the layout's
+//! reader and nothing else, so that neither can hide a mistake of the other.
+//!
+//! ```text
+//! page 0       magic, executed, counter, pending, lines
+//! page 1       scratch: words that every turn flips, so that some go and come back (H1)
+//! page 2       values: one word a key, 0 for none
+//! page 3       (turn, token) of requests that wait for `release`
+//! page 4..     (turn, token) of every request ever executed, in order
+//! last page    magic, from genesis on; no turn touches it
+//! ```
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use kenvat_store::PAGE_BYTES;
+
+/// Words of one page.
+pub const PAGE_WORDS: usize = PAGE_BYTES / 8;
+/// Pages a simulated heap may grow to.
+pub const PAGE_LIMIT: u32 = 20;
+/// Pages a worker says that it uses.
+pub const USED_PAGES: u32 = 19;
+/// Keys `set` knows.
+pub const KEYS: u64 = 40;
+/// Requests that can wait at a time; past it `later` answers at once.
+pub const PENDING_MAX: u64 = PAGE_WORDS as u64 / 2;
+
+const MAGIC: u64 = 0x6b65_6e76_6174_0001;
+const EXECUTED_PAGE: u32 = 4;
+const PENDING_PAGE: u32 = 3;
+const VALUES_PAGE: u32 = 2;
+const SCRATCH_PAGE: u32 = 1;
+
+/// Words of the first page.
+mod header {
+    pub const EXECUTED: usize = 1;
+    pub const COUNTER: usize = 2;
+    pub const PENDING: usize = 3;
+    pub const LINES: usize = 4;
+}
+
+pub type Page = [u64; PAGE_WORDS];
+
+/// Which request of which client: what a turn leaves in the heap to be known by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Token {
+    pub client: u32,
+    pub number: u32,
+}
+
+impl Token {
+    pub fn word(self) -> u64 {
+        u64::from(self.client) << 32 | u64::from(self.number)
+    }
+
+    pub fn of_word(word: u64) -> Token {
+        Token { client: (word >> 32) as u32, number: word as u32 }
+    }
+}
+
+impl fmt::Display for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "c{}#{}", self.client, self.number)
+    }
+}
+
+/// What a request asks of the program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Method {
+    Incr,
+    Set { key: u64, value: u64 },
+    Later,
+    Release,
+    Throw,
+    Log,
+    /// Kills the worker, each time.
+    Poison,
+}
+
+impl Method {
+    pub fn name(self) -> &'static str {
+        match self {
+            Method::Incr => "incr",
+            Method::Set { .. } => "set",
+            Method::Later => "later",
+            Method::Release => "release",
+            Method::Throw => "throw",
+            Method::Log => "log",
+            Method::Poison => "poison",
+        }
+    }
+
+    /// The arguments, with the token among them.
+    pub fn args(self, token: Token) -> String {
+        let word = token.word();
+        match self {
+            Method::Set { key, value } => format!("[{word},{key},{value}]"),
+            _ => format!("[{word}]"),
+        }
+    }
+
+    /// What a call says; `None` if no client of ours made it.
+    pub fn parse(name: &str, args: &str) -> Option<(Token, Method)> {
+        let words = args.strip_prefix('[')?.strip_suffix(']')?.split(',').map(str::parse);
+        let words: Vec<u64> = words.collect::<Result<_, _>>().ok()?;
+        let method = match (name, words.as_slice()) {
+            ("incr", [_]) => Method::Incr,
+            ("set", [_, key, value]) => Method::Set { key: *key, value: *value },
+            ("later", [_]) => Method::Later,
+            ("release", [_]) => Method::Release,
+            ("throw", [_]) => Method::Throw,
+            ("log", [_]) => Method::Log,
+            ("poison", [_]) => Method::Poison,
+            _ => return None,
+        };
+        Some((Token::of_word(*words.first()?), method))
+    }
+}
+
+/// How a request was answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Said {
+    Value(String),
+    Thrown(String),
+}
+
+/// Words that outlive the turn.
+pub trait Memory {
+    type Error;
+    fn get(&mut self, page: u32, word: usize) -> Result<u64, Self::Error>;
+    fn set(&mut self, page: u32, word: usize, value: u64) -> Result<(), Self::Error>;
+}
+
+/// What a turn lets out, by the turn that asked for it.
+#[derive(Debug, Default)]
+pub struct Output {
+    pub replies: Vec<(u64, Said)>,
+    pub lines: Vec<String>,
+}
+
+/// The heap of a vat that has run nothing.
+pub fn genesis_page(page: u32) -> Page {
+    let mut words = [0; PAGE_WORDS];
+    if page == 0 || page == PAGE_LIMIT - 1 {
+        words[0] = MAGIC;
+    }
+    words
+}
+
+/// Runs one turn on words in pages. `Method::Poison` never gets here.
+pub fn run<M: Memory>(
+    heap: &mut M,
+    turn: u64,
+    token: Token,
+    method: Method,
+    out: &mut Output,
+) -> Result<(), M::Error> {
+    let executed = heap.get(0, header::EXECUTED)?;
+    push(heap, EXECUTED_PAGE, executed, turn, token)?;
+    heap.set(0, header::EXECUTED, executed + 1)?;
+    flip(heap, executed)?;
+    let said = match method {
+        Method::Incr => Said::Value(raise(heap, header::COUNTER)?.to_string()),
+        Method::Set { key, value } => {
+            let (page, word) = place_of_value(key);
+            let old = heap.get(page, word)?;
+            heap.set(page, word, value)?;
+            Said::Value(old.to_string())
+        }
+        Method::Later => {
+            let pending = heap.get(0, header::PENDING)?;
+            if pending < PENDING_MAX {
+                push(heap, PENDING_PAGE, pending, turn, token)?;
+                heap.set(0, header::PENDING, pending + 1)?;
+                return Ok(());
+            }
+            Said::Value("\"full\"".to_owned())
+        }
+        Method::Release => Said::Value(release(heap, out)?.to_string()),
+        Method::Throw => {
+            raise(heap, header::COUNTER)?;
+            Said::Thrown(token.to_string())
+        }
+        Method::Log => {
+            out.lines.push(format!("line of {token}"));
+            Said::Value(raise(heap, header::LINES)?.to_string())
+        }
+        Method::Poison => unreachable!("the worker model dies of it instead"),
+    };
+    out.replies.push((turn, said));
+    Ok(())
+}
+
+/// Answers everything that waits; how much that was.
+fn release<M: Memory>(heap: &mut M, out: &mut Output) -> Result<u64, M::Error> {
+    let pending = heap.get(0, header::PENDING)?;
+    let counter = heap.get(0, header::COUNTER)?;
+    for at in 0..pending {
+        let turn = heap.get(PENDING_PAGE, at as usize * 2)?;
+        out.replies.push((turn, Said::Value(counter.to_string())));
+        push(heap, PENDING_PAGE, at, 0, Token::of_word(0))?;
+    }
+    heap.set(0, header::PENDING, 0)?;
+    Ok(pending)
+}
+
+fn raise<M: Memory>(heap: &mut M, word: usize) -> Result<u64, M::Error> {
+    let value = heap.get(0, word)? + 1;
+    heap.set(0, word, value)?;
+    Ok(value)
+}
+
+/// Words that change and change back within a few turns, as reference counts do.
+fn flip<M: Memory>(heap: &mut M, executed: u64) -> Result<(), M::Error> {
+    for word in [7, 8, executed as usize % 5 + 100] {
+        let value = heap.get(SCRATCH_PAGE, word)?;
+        heap.set(SCRATCH_PAGE, word, value ^ 1)?;
+    }
+    Ok(())
+}
+
+fn push<M: Memory>(
+    heap: &mut M,
+    first: u32,
+    at: u64,
+    turn: u64,
+    token: Token,
+) -> Result<(), M::Error> {
+    let (page, word) = place_of_pair(first, at);
+    heap.set(page, word, turn)?;
+    heap.set(page, word + 1, token.word())
+}
+
+fn place_of_pair(first: u32, at: u64) -> (u32, usize) {
+    let pairs = PAGE_WORDS as u64 / 2;
+    let page = first + (at / pairs) as u32;
+    assert!(page < PAGE_LIMIT - 1, "the run is too long for the simulated heap");
+    (page, (at % pairs) as usize * 2)
+}
+
+fn place_of_value(key: u64) -> (u32, usize) {
+    (VALUES_PAGE, (key * 11) as usize % PAGE_WORDS)
+}
+
+/// What a vat knows, read from its pages or kept in maps.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Knowledge {
+    pub counter: u64,
+    pub lines: u64,
+    pub values: BTreeMap<u64, u64>,
+    pub pending: Vec<(u64, Token)>,
+    /// Every request executed, with its turn, in order.
+    pub executed: Vec<(u64, Token)>,
+}
+
+impl Knowledge {
+    /// Reads a heap; says what is wrong where it cannot be one.
+    pub fn read(page: impl Fn(u32) -> Page) -> Result<Knowledge, String> {
+        let head = page(0);
+        if head[0] != MAGIC || page(PAGE_LIMIT - 1) != genesis_page(PAGE_LIMIT - 1) {
+            return Err("what genesis wrote is not there".to_owned());
+        }
+        let pairs = |first: u32, count: u64| -> Vec<(u64, Token)> {
+            let place = |at| place_of_pair(first, at);
+            let read = |(at, word): (u32, usize)| {
+                let words = page(at);
+                (words[word], Token::of_word(words[word + 1]))
+            };
+            (0..count).map(place).map(read).collect()
+        };
+        let capacity = u64::from(PAGE_LIMIT - 1 - EXECUTED_PAGE) * PAGE_WORDS as u64 / 2;
+        if head[header::EXECUTED] > capacity || head[header::PENDING] > PENDING_MAX {
+            return Err("it counts more than it can hold".to_owned());
+        }
+        let value = |key| {
+            let (at, word) = place_of_value(key);
+            (key, page(at)[word])
+        };
+        Ok(Knowledge {
+            counter: head[header::COUNTER],
+            lines: head[header::LINES],
+            values: (0..KEYS).map(value).filter(|(_, value)| *value != 0).collect(),
+            pending: pairs(PENDING_PAGE, head[header::PENDING]),
+            executed: pairs(EXECUTED_PAGE, head[header::EXECUTED]),
+        })
+    }
+}
+
+/// The same program on maps, with what it said and logged.
+#[derive(Debug, Default)]
+pub struct Reference {
+    pub knowledge: Knowledge,
+    pub said: BTreeMap<Token, Said>,
+    pub log: String,
+}
+
+impl Reference {
+    pub fn run(&mut self, turn: u64, token: Token, method: Method) {
+        let known = &mut self.knowledge;
+        known.executed.push((turn, token));
+        let said = match method {
+            Method::Incr => {
+                known.counter += 1;
+                Said::Value(known.counter.to_string())
+            }
+            Method::Set { key, value } => {
+                let old = known.values.insert(key, value).unwrap_or(0);
+                Said::Value(old.to_string())
+            }
+            Method::Later if known.pending.len() as u64 >= PENDING_MAX => {
+                Said::Value("\"full\"".to_owned())
+            }
+            Method::Later => {
+                known.pending.push((turn, token));
+                return;
+            }
+            Method::Release => {
+                let released = std::mem::take(&mut known.pending);
+                for (_, waiting) in &released {
+                    self.said.insert(*waiting, Said::Value(known.counter.to_string()));
+                }
+                Said::Value(released.len().to_string())
+            }
+            Method::Throw => {
+                known.counter += 1;
+                Said::Thrown(token.to_string())
+            }
+            Method::Log => {
+                known.lines += 1;
+                self.log.push_str(&format!("{turn} log line of {token}\n"));
+                Said::Value(known.lines.to_string())
+            }
+            Method::Poison => Said::Thrown("a poisoned message was executed".to_owned()),
+        };
+        self.said.insert(token, said);
+    }
+}

@@ -1,0 +1,46 @@
+//! What happened, line by line: for people after a failure, and to compare two runs of one seed.
+//!
+//! Promises: the hash covers every line; only the last lines are kept.
+
+use std::collections::VecDeque;
+
+/// Lines kept for people.
+const LINES_KEPT: usize = 200;
+
+/// The story of one run.
+#[derive(Clone, Debug)]
+pub struct Trace {
+    hash: u64,
+    lines: u64,
+    last: VecDeque<String>,
+}
+
+impl Trace {
+    pub fn new(seed: u64) -> Trace {
+        Trace { hash: seed ^ FNV_OFFSET, lines: 0, last: VecDeque::new() }
+    }
+
+    pub fn line(&mut self, line: String) {
+        for byte in line.bytes().chain([b'\n']) {
+            self.hash = (self.hash ^ u64::from(byte)).wrapping_mul(FNV_PRIME);
+        }
+        self.lines += 1;
+        if self.last.len() == LINES_KEPT {
+            self.last.pop_front();
+        }
+        self.last.push_back(line);
+    }
+
+    /// Equal for equal stories, as far as 64 bits tell.
+    pub fn digest(&self) -> (u64, u64) {
+        (self.hash, self.lines)
+    }
+
+    /// The last lines.
+    pub fn tail(&self) -> String {
+        self.last.iter().map(|line| format!("{line}\n")).collect()
+    }
+}
+
+const FNV_OFFSET: u64 = 0xcbf2_9ce4_8422_2325;
+const FNV_PRIME: u64 = 0x0000_0100_0000_01b3;

@@ -1,0 +1,185 @@
+//! The worker model: a process that speaks the real protocol and runs the simulated program.
+//!
+//! Promises what `kenvat-worker` promises: turns in order, one hand-over when asked for and never
+//! an empty one, deltas by H1. It can die between any two messages; what it had written into its
+//! socket by then is still heard, the rest is lost. Does not know frames.
+
+use std::collections::VecDeque;
+use std::io;
+
+use kenvat_engine::protocol::{
+    Delivery, FromWorker, HandOver, LogLine, Message, Outcome, PROTOCOL_VERSION, Reply, Thrown,
+    ToWorker, TrackerKind,
+};
+use kenvat_engine::turn::event::Death;
+use kenvat_store::VatId;
+
+use crate::chance::Chance;
+use crate::heap::Heap;
+use crate::program::{self, Method, Output, Said, USED_PAGES};
+
+/// The signal a poisoned message ends its worker with.
+const SIGSEGV: i32 = 11;
+
+/// What a deployed program does in its start function, by the text of its source.
+pub mod start {
+    pub const WELL: &str = "well";
+    pub const THROWS: &str = "throws";
+    pub const NEVER_SETTLES: &str = "never settles";
+    pub const DIES: &str = "dies";
+}
+
+/// One process.
+pub struct Worker {
+    pub vat: VatId,
+    pub generation: u64,
+    /// Messages of the host it has not read.
+    pub inbox: VecDeque<ToWorker>,
+    /// Messages the host has not read.
+    pub outbox: VecDeque<FromWorker>,
+    /// How it ended, once it has.
+    pub dead: Option<Death>,
+    heap: Heap,
+    hand_overs: u64,
+    /// The last turn run, where it is not handed over yet.
+    ran: Option<u64>,
+    output: Output,
+    lines: Vec<LogLine>,
+}
+
+impl Worker {
+    pub fn new(vat: VatId, generation: u64, heap: Heap) -> Worker {
+        let ready = FromWorker::Ready {
+            generation,
+            protocol: PROTOCOL_VERSION,
+            tracker: TrackerKind::Userfaultfd,
+        };
+        Worker {
+            vat,
+            generation,
+            inbox: VecDeque::new(),
+            outbox: VecDeque::from([ready]),
+            dead: None,
+            heap,
+            hand_overs: 0,
+            ran: None,
+            output: Output::default(),
+            lines: Vec::new(),
+        }
+    }
+
+    /// Reads and does the next message. An error is the disk's: the mapping cannot be read.
+    pub fn hear(&mut self, chance: &mut Chance) -> io::Result<()> {
+        match self.inbox.pop_front() {
+            None | Some(ToWorker::Start(_)) => {}
+            Some(ToWorker::Applied { number }) => self.heap.applied(number),
+            Some(ToWorker::HandOver) => self.hand_over()?,
+            Some(ToWorker::Deliver { turns, hand_over }) => {
+                for turn in turns {
+                    if let Some(death) = self.run(turn)? {
+                        self.die(death, chance);
+                        return Ok(());
+                    }
+                }
+                if hand_over {
+                    self.hand_over()?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends the process. Of what it said, only a beginning had reached the socket.
+    pub fn die(&mut self, death: Death, chance: &mut Chance) {
+        let sent = chance.below(self.outbox.len() as u64 + 1) as usize;
+        self.outbox.truncate(sent);
+        self.inbox.clear();
+        self.dead = Some(death);
+    }
+
+    /// Makes the next hand-over one that breaks a rule; false if none waits.
+    pub fn lie(&mut self, chance: &mut Chance) -> bool {
+        let waiting = self.outbox.iter_mut().find_map(|message| match message {
+            FromWorker::HandOver(hand_over) => Some(hand_over),
+            FromWorker::Ready { .. } => None,
+        });
+        let Some(hand_over) = waiting else {
+            return false;
+        };
+        match chance.below(5) {
+            0 => hand_over.number += 1,
+            1 => hand_over.last_turn += 2_000,
+            2 => hand_over.delta.push(1),
+            3 => hand_over.used_pages = u32::MAX,
+            _ => hand_over.replies.push(Reply {
+                request: u64::MAX,
+                outcome: Outcome::Value("0".to_owned()),
+            }),
+        }
+        true
+    }
+
+    fn run(&mut self, Delivery { turn, message, .. }: Delivery) -> io::Result<Option<Death>> {
+        let (method, args) = match &message {
+            Message::Call { method, args, .. } => (method, args),
+            Message::Deploy { program, .. } => {
+                let source = program.files.first().map(|(_, text)| text.as_str());
+                return Ok(self.start(turn, source.unwrap_or_default()));
+            }
+        };
+        let (token, method) =
+            Method::parse(method, args).expect("the host delivers what clients sent");
+        if method == Method::Poison {
+            return Ok(Some(Death::Signal(SIGSEGV)));
+        }
+        program::run(&mut self.heap, turn, token, method, &mut self.output)?;
+        let lines = std::mem::take(&mut self.output.lines);
+        let level = || "log".to_owned();
+        self.lines.extend(lines.into_iter().map(|text| LogLine { turn, level: level(), text }));
+        self.ran = Some(turn);
+        Ok(None)
+    }
+
+    fn start(&mut self, turn: u64, source: &str) -> Option<Death> {
+        let said = match source {
+            start::DIES => return Some(Death::Signal(SIGSEGV)),
+            start::THROWS => Some(Said::Thrown("no such start".to_owned())),
+            start::NEVER_SETTLES => None,
+            _ => Some(Said::Value("{\"$undefined\":true}".to_owned())),
+        };
+        self.output.replies.extend(said.map(|said| (turn, said)));
+        self.ran = Some(turn);
+        None
+    }
+
+    fn hand_over(&mut self) -> io::Result<()> {
+        let Some(last_turn) = self.ran.take() else {
+            return Ok(());
+        };
+        self.hand_overs += 1;
+        let replies = std::mem::take(&mut self.output.replies).into_iter();
+        let replies = replies.map(|(request, said)| Reply { request, outcome: outcome(said) });
+        self.outbox.push_back(FromWorker::HandOver(HandOver {
+            generation: self.generation,
+            number: self.hand_overs,
+            last_turn,
+            replies: replies.collect(),
+            log: std::mem::take(&mut self.lines),
+            used_pages: USED_PAGES,
+            delta: self.heap.hand_over(self.hand_overs)?,
+        }));
+        Ok(())
+    }
+}
+
+fn outcome(said: Said) -> Outcome {
+    match said {
+        Said::Value(json) => Outcome::Value(json),
+        Said::Thrown(message) => Outcome::Thrown(Thrown {
+            name: "Error".to_owned(),
+            message,
+            stack: String::new(),
+            nearest: Vec::new(),
+        }),
+    }
+}
