@@ -201,7 +201,7 @@ fn after_a_failed_operation_the_store_refuses_everything_and_what_is_found_then_
         for crash in crashes(1) {
             let still = Known {
                 acknowledged: found.clone(),
-                in_flight: None,
+                ..Known::default()
             };
             let after = disk.crash(crash);
             check(&after, &still).unwrap_or_else(|e| panic!("{at}, then {crash:?}: {e}"));

@@ -254,7 +254,7 @@ pub fn check_goes_on(disk: &MemoryBackend, found: &Model) -> Result<(), String> 
     }
     let known = Known {
         acknowledged: found.clone(),
-        in_flight: None,
+        ..Known::default()
     };
     let mut driver = Driver {
         store,
