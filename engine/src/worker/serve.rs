@@ -206,6 +206,8 @@ struct Worker {
     /// The last turn run, if one was, and whether anything was run since the last hand-over.
     last_turn: Option<u64>,
     dirty: bool,
+    /// A hand-over was asked for before the turn it is to hand over was run.
+    wanted: bool,
 }
 
 impl Worker {
@@ -220,6 +222,7 @@ impl Worker {
             last_turn: None,
             // A genesis heap is handed over without a turn; a resumed one has nothing to hand over.
             dirty: start.genesis,
+            wanted: false,
         }
     }
 
@@ -248,6 +251,12 @@ impl Worker {
                 self.tasks.extend(hand_over.then_some(Task::HandOver));
                 Ok(())
             }
+            // Turns and the wish can arrive together: the wish then waits for the first turn, as the
+            // host asks once and waits.
+            ToWorker::HandOver if !self.dirty => {
+                self.wanted = !self.tasks.is_empty();
+                Ok(())
+            }
             ToWorker::HandOver => self.hand_over(link),
             ToWorker::Applied { number } if number <= self.number => {
                 self.checkpoint.applied(number);
@@ -274,7 +283,7 @@ impl Worker {
         }
         self.last_turn = Some(delivery.turn);
         self.dirty = true;
-        if vat::waiting_bytes() > OUTPUT_BYTES_HELD {
+        if self.wanted || vat::waiting_bytes() > OUTPUT_BYTES_HELD {
             self.hand_over(link)?;
         }
         Ok(())
@@ -304,6 +313,7 @@ impl Worker {
         }))?;
         self.number = number;
         self.dirty = false;
+        self.wanted = false;
         Ok(())
     }
 }

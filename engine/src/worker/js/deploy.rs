@@ -193,14 +193,15 @@ fn compile_common(realm: &Realm, file: &str, text: &str) -> JsResult<Option<Valu
     if !text.contains("exports") {
         return Ok(None);
     }
-    // The wrapper's head stands on a line of its own before line 1, so positions are the author's.
-    let wrapped = format!("(function (exports, require, module) {{ 'use strict';\n{text}\n}})");
+    // The wrapper's head takes lines -1 and 0, so that positions are the author's. (QuickJS takes a
+    // first line of 0 for 1.)
+    let wrapped = format!("(function (exports, require, module) {{\n'use strict';\n{text}\n}})");
     let flags = qjs::JS_EVAL_TYPE_GLOBAL | qjs::JS_EVAL_FLAG_STRICT;
     let only = flags | qjs::JS_EVAL_FLAG_COMPILE_ONLY;
-    if realm.cx.eval(&wrapped, file, 0, only).is_err() {
+    if realm.cx.eval(&wrapped, file, -1, only).is_err() {
         return Ok(None);
     }
-    realm.cx.eval(&wrapped, file, 0, flags).map(Some)
+    realm.cx.eval(&wrapped, file, -1, flags).map(Some)
 }
 
 /// Runs a CommonJS file; gives its `module.exports`.

@@ -8,7 +8,8 @@ use super::registry::Slot;
 use super::value::{Kind, Value};
 use crate::protocol::Thrown;
 
-/// Frames of the library in the genesis image are named so; they are nobody's own code.
+/// Files of the library in the genesis image are named so, and host functions that can stand in a
+/// stack; they are nobody's own code.
 pub const LIBRARY_PREFIX: &str = "kenvat:";
 
 /// What a caller is told of a thrown value.
@@ -76,7 +77,8 @@ pub fn thrown(name: &str, message: String) -> Thrown {
 }
 
 fn without_library(stack: &str) -> String {
-    let own = |line: &&str| !line.contains(&format!("({LIBRARY_PREFIX}"));
+    let (file, function) = (format!("({LIBRARY_PREFIX}"), format!("at {LIBRARY_PREFIX}"));
+    let own = |line: &&str| !line.contains(&file) && !line.contains(&function);
     let lines: Vec<&str> = stack.lines().filter(own).collect();
     lines.join("\n")
 }

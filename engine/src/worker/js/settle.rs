@@ -3,7 +3,7 @@
 //! What waits is a C function with the request's number in the heap; it is reachable from the promise
 //! alone, so no program can call it, and a promise settles once.
 
-use std::ffi::c_int;
+use std::ffi::{CStr, c_int};
 use std::ptr::NonNull;
 
 use rquickjs::qjs;
@@ -11,6 +11,9 @@ use rquickjs::qjs;
 use super::realm::Realm;
 use super::value::{Cx, JsResult, Kind, UNDEFINED, Value};
 use super::{call, deploy};
+
+/// How the waiting function is called in stacks, where it is left out.
+const NAME: &CStr = c"kenvat:settled";
 
 /// What to go on with. The numbers are in heaps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,8 +63,8 @@ fn wait(realm: &Realm, stage: Stage, pending: &Pending, value: Value) -> JsResul
     };
     let [high, low] = halves(pending.request);
     let data = [cx.int(high), cx.int(low), pending.kept.clone()];
-    let fulfilled = cx.function_with(c"", magic(stage, true), &data, Some(on_settled))?;
-    let rejected = cx.function_with(c"", magic(stage, false), &data, Some(on_settled))?;
+    let fulfilled = cx.function_with(NAME, magic(stage, true), &data, Some(on_settled))?;
+    let rejected = cx.function_with(NAME, magic(stage, false), &data, Some(on_settled))?;
     promise.then(&fulfilled, &rejected)
 }
 

@@ -76,7 +76,7 @@ impl Encoder<'_> {
                 "0"
             };
             self.out.push_str(text);
-        } else if (1e-7..1e21).contains(&number.abs()) {
+        } else if (1e-6..1e21).contains(&number.abs()) {
             self.write(format_args!("{number}"));
         } else {
             self.write(format_args!("{number:e}"));

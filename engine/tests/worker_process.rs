@@ -1,0 +1,227 @@
+//! The worker as an executable and a process: how it is built, what it refuses, how it ends.
+
+mod common;
+
+use std::process::Command;
+
+use common::{
+    PAGE_LIMIT, Process, TestVat, apply, blank_image, genesis, genesis_by, start, worker_file,
+};
+use kenvat_engine::WORKER;
+use kenvat_engine::protocol::{
+    Delivery, EXIT_HEAP_LIMIT, EXIT_PROTOCOL, FromWorker, Message, PROTOCOL_VERSION, Start,
+    ToWorker, TrackerKind,
+};
+
+#[test]
+fn the_worker_is_static_and_at_a_fixed_address() {
+    assert_eq!(WORKER[..4], *b"\x7fELF");
+    let half = |at: usize| u16::from_le_bytes(WORKER[at..at + 2].try_into().unwrap());
+    let word = |at: usize| u64::from_le_bytes(WORKER[at..at + 8].try_into().unwrap()) as usize;
+    assert_eq!(half(16), 2, "ET_EXEC: linked at a fixed address");
+    let (table, size, count) = (word(32), usize::from(half(54)), usize::from(half(56)));
+    for n in 0..count {
+        let kind = &WORKER[table + n * size..][..4];
+        assert_ne!(kind, 2u32.to_le_bytes(), "PT_DYNAMIC: it wants a loader");
+        assert_ne!(kind, 3u32.to_le_bytes(), "PT_INTERP: it wants a loader");
+    }
+    let text = String::from_utf8_lossy(WORKER);
+    for name in ["CARGO_MANIFEST_DIR", "HOME"] {
+        let Some(folder) = std::env::var_os(name) else {
+            continue;
+        };
+        let folder = folder.to_string_lossy().into_owned();
+        assert!(
+            !text.contains(&folder),
+            "the folder {folder} stands in the executable"
+        );
+    }
+}
+
+#[test]
+fn genesis_is_the_same_bytes_wherever_it_is_made() {
+    let first = &genesis().delta;
+    let mut other = Command::new(worker_file());
+    other
+        .env("TZ", "Asia/Kathmandu")
+        .env("LC_ALL", "tr_TR.UTF-8")
+        .env("X", "y".repeat(5000));
+    other.env("GLIBC_TUNABLES", "glibc.cpu.hwcaps=-AVX2,-FMA");
+    other.current_dir("/");
+    assert!(*first == genesis_by(other, Some(TrackerKind::PrivatePages)).delta);
+    assert!(*first == genesis_by(Command::new(worker_file()), Some(TrackerKind::Mprotect)).delta);
+    let mut fixed = Command::new("setarch");
+    fixed.arg("-R").arg(worker_file());
+    match Command::new("setarch").arg("-R").arg("true").status() {
+        Ok(status) if status.success() => assert!(*first == genesis_by(fixed, None).delta),
+        _ => eprintln!("setarch -R cannot be used here: not tried without ASLR"),
+    }
+    eprintln!(
+        "genesis: {} pages in use, {} bytes",
+        genesis().used_pages,
+        first.len()
+    );
+}
+
+#[test]
+fn the_worker_runs_where_there_is_nothing_but_itself() {
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::copy(worker_file(), folder.path().join("w")).expect("copy the worker");
+    let probe = Command::new("chroot").arg(folder.path()).arg("/w").status();
+    // Status 2 is the worker's own, so chroot went well.
+    if !probe.is_ok_and(|status| status.code() == Some(2)) {
+        eprintln!("chroot cannot be used here (it takes root): not tried");
+        return;
+    }
+    let mut command = Command::new("chroot");
+    command.arg(folder.path()).arg("/w");
+    // No /proc there: neither pagemap tracker can be had, the last one can.
+    assert!(genesis_by(command, None).delta == genesis().delta);
+}
+
+#[test]
+fn started_by_hand_it_says_what_it_is() {
+    for arguments in [&["--help"][..], &[]] {
+        let output = Command::new(worker_file())
+            .args(arguments)
+            .output()
+            .expect("run");
+        assert_eq!(output.status.code(), Some(2));
+        let text = String::from_utf8_lossy(&output.stderr);
+        assert!(text.contains("`kenvat` starts it, not a person"), "{text}");
+    }
+}
+
+fn refused(messages: &[ToWorker]) -> Option<i32> {
+    let image = blank_image();
+    apply(&image, &genesis().delta);
+    let mut command = Command::new(worker_file());
+    command.stderr(std::process::Stdio::null());
+    let mut process = Process::spawn(command, &image);
+    messages.iter().for_each(|message| process.send(message));
+    while process.receive().is_some() {}
+    process.wait().code()
+}
+
+#[test]
+fn a_host_that_breaks_the_protocol_is_left_with_a_status() {
+    let delivery = |turn| Delivery {
+        turn,
+        time_ms: 0,
+        message: Message::Call {
+            request: turn,
+            method: "m".into(),
+            args: "[]".into(),
+        },
+    };
+    let deliver = |turns: &[u64]| ToWorker::Deliver {
+        turns: turns.iter().map(|turn| delivery(*turn)).collect(),
+        hand_over: true,
+    };
+    let older = ToWorker::Start(Start {
+        protocol: PROTOCOL_VERSION + 1,
+        generation: 1,
+        page_limit: PAGE_LIMIT,
+        genesis: false,
+        tracker: None,
+    });
+    let start = || start(1, false, None);
+    assert_eq!(refused(&[older]), Some(EXIT_PROTOCOL));
+    assert_eq!(refused(&[ToWorker::HandOver]), Some(EXIT_PROTOCOL));
+    assert_eq!(refused(&[start(), start()]), Some(EXIT_PROTOCOL));
+    assert_eq!(refused(&[start(), deliver(&[1, 3])]), Some(EXIT_PROTOCOL));
+    assert_eq!(
+        refused(&[start(), ToWorker::Applied { number: 1 }]),
+        Some(EXIT_PROTOCOL)
+    );
+    let image = blank_image();
+    for bytes in [&[0xff; 64][..], &[1, 0, 0, 0, 99], &[3, 0, 0, 0, 2, 0, 0]] {
+        let mut command = Command::new(worker_file());
+        command.stderr(std::process::Stdio::null());
+        let mut process = Process::spawn(command, &image);
+        process.send_bytes(bytes);
+        while process.receive().is_some() {}
+        assert_eq!(process.wait().code(), Some(EXIT_PROTOCOL), "{bytes:?}");
+    }
+}
+
+#[test]
+fn an_image_that_is_no_heap_or_damaged_is_refused_without_a_crash() {
+    use std::os::unix::fs::FileExt;
+    let resume = |change: &dyn Fn(&std::fs::File)| {
+        let image = blank_image();
+        apply(&image, &genesis().delta);
+        change(&image);
+        let mut command = Command::new(worker_file());
+        command.stderr(std::process::Stdio::null());
+        let mut process = Process::spawn(command, &image);
+        process.send(&start(1, false, None));
+        assert!(process.receive().is_none());
+        process.wait().code()
+    };
+    let write = |at: u64, word: u64| {
+        move |image: &std::fs::File| image.write_all_at(&word.to_le_bytes(), at).expect("write")
+    };
+    assert_eq!(resume(&write(0, 0)), Some(1), "no magic");
+    assert_eq!(resume(&write(8, 9)), Some(1), "another format");
+    for at in [16, 24, 32] {
+        assert_eq!(
+            resume(&write(at, 0x1234_5678)),
+            Some(1),
+            "an address outside"
+        );
+        assert_eq!(resume(&write(at, 0)), Some(1), "no address");
+    }
+    assert_eq!(
+        resume(&write(4096, u64::MAX)),
+        Some(1),
+        "more pages than the limit"
+    );
+    assert_eq!(
+        resume(&|image| image.set_len(4096).expect("cut")),
+        Some(1),
+        "a short image"
+    );
+}
+
+#[test]
+fn a_worker_ends_with_its_host() {
+    let mut vat = TestVat::deployed("export default { m: () => 1 };");
+    let process = vat.process.take().expect("awake");
+    assert_eq!(process.close().code(), Some(0));
+    assert_eq!(vat.value("m", "[]"), "1");
+}
+
+#[test]
+fn a_heap_at_its_limit_ends_the_worker_with_its_own_status() {
+    let source = "const kept = [];\nexport default {\n\
+        grow() { for (;;) kept.push(new Uint8Array(100000)); },\n\
+        catches() { for (;;) { try { for (;;) kept.push({ a: [1, 2, 3] }); } catch {} } },\n\
+        one() { return new ArrayBuffer(1e9).byteLength; },\n\
+        fine() { return kept.length; } };";
+    for method in ["grow", "catches", "one"] {
+        let mut vat = TestVat::deployed(source);
+        vat.kill();
+        let mut command = Command::new(worker_file());
+        command.stderr(std::process::Stdio::piped());
+        let mut process = Process::spawn(command, &vat.image);
+        process.send(&start(9, false, None));
+        assert!(matches!(process.receive(), Some(FromWorker::Ready { .. })));
+        let (_, message) = vat.call_message(method, "[]");
+        let turns = vec![vat.delivery(message)];
+        process.send(&ToWorker::Deliver {
+            turns,
+            hand_over: true,
+        });
+        assert!(
+            process.receive().is_none(),
+            "{method}: nothing of the turn is handed over"
+        );
+        let output = process.child.wait_with_output().expect("reap the worker");
+        assert_eq!(output.status.code(), Some(EXIT_HEAP_LIMIT), "{method}");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(said.contains("limit of 16384 pages"), "{method}: {said}");
+        vat.turn -= 1;
+        assert_eq!(vat.value("fine", "[]"), "0", "the turn left no trace");
+    }
+}
