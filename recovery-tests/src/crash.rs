@@ -50,7 +50,7 @@ impl World {
             (3, None),
             (2, Some(Crash::Lost)),
             (1, Some(Crash::Kept)),
-            (2, Some(Crash::Torn { seed })),
+            (4, Some(Crash::Torn { seed })),
             (2, Some(Crash::Reordered { seed })),
         ];
         let kind = self.chance.weighted(&kinds);

@@ -216,7 +216,7 @@ fn knowledge(state: &State, vat: VatId) -> Result<Knowledge, Violation> {
 
 /// What the executed requests of a vat make, by the reference program.
 fn replay(known: &Knowledge, clients: &Clients) -> Result<Reference, Violation> {
-    let mut reference = Reference::default();
+    let mut reference = Reference::new();
     for (turn, token) in &known.executed {
         match clients.requests.get(token) {
             Some(request) => reference.run(*turn, *token, request.method),

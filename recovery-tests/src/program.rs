@@ -35,6 +35,9 @@ const PENDING_PAGE: u32 = 3;
 const VALUES_PAGE: u32 = 2;
 const SCRATCH_PAGE: u32 = 1;
 
+/// Scratch words that turns flip, far enough from each other to be runs of their own.
+const SCRATCH_WORDS: u64 = 64;
+
 /// Words of the first page.
 mod header {
     pub const EXECUTED: usize = 1;
@@ -186,7 +189,7 @@ pub fn run<M: Memory>(
             Said::Thrown(token.to_string())
         }
         Method::Log => {
-            out.lines.push(format!("line of {token}"));
+            out.lines.push(line_of(token));
             Said::Value(raise(heap, header::LINES)?.to_string())
         }
         Method::Poison => unreachable!("the worker model dies of it instead"),
@@ -208,6 +211,11 @@ fn release<M: Memory>(heap: &mut M, out: &mut Output) -> Result<u64, M::Error> {
     Ok(pending)
 }
 
+/// Some lines are long, so that frames have many sectors to tear.
+fn line_of(token: Token) -> String {
+    format!("line of {token}{}", "x".repeat(token.number as usize % 8 * 300))
+}
+
 fn raise<M: Memory>(heap: &mut M, word: usize) -> Result<u64, M::Error> {
     let value = heap.get(0, word)? + 1;
     heap.set(0, word, value)?;
@@ -216,11 +224,21 @@ fn raise<M: Memory>(heap: &mut M, word: usize) -> Result<u64, M::Error> {
 
 /// Words that change and change back within a few turns, as reference counts do.
 fn flip<M: Memory>(heap: &mut M, executed: u64) -> Result<(), M::Error> {
-    for word in [7, 8, executed as usize % 5 + 100] {
+    for at in 0..=flips(executed) {
+        let word = place_of_scratch(at);
         let value = heap.get(SCRATCH_PAGE, word)?;
         heap.set(SCRATCH_PAGE, word, value ^ 1)?;
     }
     Ok(())
+}
+
+/// The last scratch word the nth turn flips: the first is flipped by each turn, the last by few.
+fn flips(executed: u64) -> u64 {
+    executed * 7 % SCRATCH_WORDS
+}
+
+fn place_of_scratch(at: u64) -> usize {
+    100 + at as usize * 3
 }
 
 fn push<M: Memory>(
@@ -253,6 +271,8 @@ pub struct Knowledge {
     pub lines: u64,
     pub values: BTreeMap<u64, u64>,
     pub pending: Vec<(u64, Token)>,
+    /// The words that every turn flips.
+    pub scratch: Vec<u64>,
     /// Every request executed, with its turn, in order.
     pub executed: Vec<(u64, Token)>,
 }
@@ -285,22 +305,33 @@ impl Knowledge {
             lines: head[header::LINES],
             values: (0..KEYS).map(value).filter(|(_, value)| *value != 0).collect(),
             pending: pairs(PENDING_PAGE, head[header::PENDING]),
+            scratch: (0..SCRATCH_WORDS).map(|at| page(SCRATCH_PAGE)[place_of_scratch(at)]).collect(),
             executed: pairs(EXECUTED_PAGE, head[header::EXECUTED]),
         })
     }
 }
 
 /// The same program on maps, with what it said and logged.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Reference {
     pub knowledge: Knowledge,
     pub said: BTreeMap<Token, Said>,
     pub log: String,
 }
 
+
 impl Reference {
+    /// Nothing has run.
+    pub fn new() -> Reference {
+        let scratch = vec![0; SCRATCH_WORDS as usize];
+        let knowledge = Knowledge { scratch, ..Knowledge::default() };
+        Reference { knowledge, said: BTreeMap::new(), log: String::new() }
+    }
+
     pub fn run(&mut self, turn: u64, token: Token, method: Method) {
         let known = &mut self.knowledge;
+        let flips = flips(known.executed.len() as u64) as usize;
+        known.scratch[..=flips].iter_mut().for_each(|word| *word ^= 1);
         known.executed.push((turn, token));
         let said = match method {
             Method::Incr => {
@@ -331,7 +362,7 @@ impl Reference {
             }
             Method::Log => {
                 known.lines += 1;
-                self.log.push_str(&format!("{turn} log line of {token}\n"));
+                self.log.push_str(&format!("{turn} log {}\n", line_of(token)));
                 Said::Value(known.lines.to_string())
             }
             Method::Poison => Said::Thrown("a poisoned message was executed".to_owned()),

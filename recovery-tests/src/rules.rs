@@ -42,7 +42,7 @@ pub struct Rules {
 impl Default for Rules {
     fn default() -> Rules {
         Rules {
-            steps: 500,
+            steps: 700,
             outputs: Outputs::AtCommit,
             copies: Copies::UntilApplied,
             asking: Asking::SameKey,

@@ -29,6 +29,13 @@ const NAMES: [&str; 3] = ["alpha", "beta", "gamma"];
 /// Steps the world may take to come to rest.
 const REST_STEPS_MAX: u32 = 20_000;
 
+/// A fault set at any time comes within so many operations of the disk.
+const FAULT_OPERATIONS: u64 = 40;
+/// One of so many frames is written to a disk that fails within `WRITE_OPERATIONS`: its own write,
+/// its sync, and what follows them.
+const FAULT_WRITES: u64 = 8;
+const WRITE_OPERATIONS: u64 = 3;
+
 /// What came of a run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
@@ -115,6 +122,8 @@ pub struct World {
     pub(crate) life: u64,
     /// A fault was set and nobody has died of it yet.
     pub(crate) fault_set: bool,
+    /// No more faults: everything is let come to its end.
+    resting: bool,
     pub(crate) trace: Trace,
     pub(crate) tally: Tally,
 }
@@ -144,6 +153,7 @@ impl World {
             now_ms: 1_000_000,
             life: 0,
             fault_set: false,
+            resting: false,
             trace: Trace::new(seed),
             tally: Tally::default(),
         }
@@ -180,7 +190,7 @@ impl World {
     fn choose(&mut self) -> Action {
         let mut actions = self.progress();
         actions.extend([
-            (20, Action::Call),
+            (30, Action::Call),
             (4, Action::Repeat),
             (2, Action::AskKey),
             (1, Action::OtherContent),
@@ -188,12 +198,12 @@ impl World {
             (1, Action::WorkerLies),
             (2, Action::Sleep),
             (2, Action::Wake),
-            (3, Action::Deploy),
+            (5, Action::Deploy),
             (1, Action::Terminate),
             (2, Action::Tick),
             (1, Action::Fold),
-            (2, Action::Fault),
-            (2, Action::Crash),
+            (1, Action::Fault),
+            (1, Action::Crash),
         ]);
         self.chance.weighted(&actions)
     }
@@ -231,7 +241,7 @@ impl World {
             }
             Action::Fold => self.host_mut().begin_fold(),
             Action::Fault => {
-                self.set_fault();
+                self.set_fault(FAULT_OPERATIONS);
                 Ok(())
             }
             Action::Crash => Ok(self.crash()?),
@@ -249,6 +259,9 @@ impl World {
 
     fn host_moves(&mut self, step: Move) -> Result<(), Stop> {
         let now_ms = self.now_ms;
+        if step == Move::Write && self.chance.one_in(FAULT_WRITES) {
+            self.set_fault(WRITE_OPERATIONS);
+        }
         let host = self.host.as_mut().expect("recover leaves a host behind");
         let dead = match step {
             Move::HostHears(generation) => host.workers.get(&generation).filter(|worker| {
@@ -414,8 +427,12 @@ impl World {
         self.feed(Event::Terminate { vat, waiter })
     }
 
-    fn set_fault(&mut self) {
-        let at = Some(self.backend.operations() + 1 + self.chance.below(40));
+    /// Something goes wrong within so many operations of the disk.
+    fn set_fault(&mut self, operations: u64) {
+        if self.resting {
+            return;
+        }
+        let at = Some(self.backend.operations() + 1 + self.chance.below(operations));
         let faults = match self.chance.below(2) {
             0 => Faults { freeze_at: at, fail_at: None },
             _ => Faults { freeze_at: None, fail_at: at },
@@ -512,6 +529,7 @@ impl World {
         if self.fault_set {
             self.crash()?;
         }
+        self.resting = true;
         self.trace.line("coming to rest".to_owned());
         self.rest()?;
         for name in NAMES {
