@@ -112,7 +112,7 @@ async fn provide(
     }
     begin(engine, deploy::ask_for(name, sources, give), None)
         .await
-        .map_err(|trouble| deploy::point_out(trouble, sources))?;
+        .map_err(|trouble| sources.point_out(trouble))?;
     Ok(Found::New)
 }
 

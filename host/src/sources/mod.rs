@@ -6,6 +6,7 @@
 //! understand JavaScript beyond `scan`.
 
 pub mod names;
+mod point;
 mod scan;
 
 use std::collections::{BTreeMap, VecDeque};
