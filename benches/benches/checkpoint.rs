@@ -15,7 +15,10 @@ fn checkpoint(criterion: &mut Criterion) {
     group.bench_function("kv.update, message in to answer out", |bencher| {
         bencher.iter(|| {
             turn += 1;
-            update(&host.engine, 0, turn).wait().expect("answered").expect("an update")
+            update(&host.engine, 0, turn)
+                .wait()
+                .expect("answered")
+                .expect("an update")
         });
     });
     group.bench_function("raw pwrite + fdatasync, 2 KiB, after", |bencher| {

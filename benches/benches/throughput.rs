@@ -4,16 +4,15 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use kenvat_benches::{Host, RawDisk, folder, update};
+use kenvat_benches::{Host, RawDisk, Update, folder, update};
 
 /// Makes `turns` calls with at most `in_flight` unanswered, round robin over the vats.
 fn drive(host: &Host, vats: usize, in_flight: usize, turns: u64, from: u64) -> Duration {
     let begun = Instant::now();
-    let mut waiting = VecDeque::with_capacity(in_flight);
+    let mut waiting: VecDeque<Update> = VecDeque::with_capacity(in_flight);
     for turn in from..from + turns {
         if waiting.len() == in_flight {
-            let answer: kenvat_engine::shell::Answer<_> =
-                waiting.pop_front().expect("as many as in flight");
+            let answer = waiting.pop_front().expect("as many as in flight");
             answer.wait().expect("answered").expect("an update");
         }
         waiting.push_back(update(&host.engine, turn as usize % vats, turn));

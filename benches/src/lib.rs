@@ -8,7 +8,7 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use kenvat_engine::api::{Call, Deploy};
+use kenvat_engine::api::{Call, CallError, Deploy};
 use kenvat_engine::shell::{Answer, Engine, EngineOptions, start};
 
 /// Keys of the map that `kv.js` holds.
@@ -106,11 +106,10 @@ impl Drop for Host {
 }
 
 /// One `update(k, v)` on its way.
-pub fn update(
-    engine: &Engine,
-    vat: usize,
-    turn: u64,
-) -> Answer<Result<String, kenvat_engine::api::CallError>> {
+pub type Update = Answer<Result<String, CallError>>;
+
+/// Sends one `update(k, v)`.
+pub fn update(engine: &Engine, vat: usize, turn: u64) -> Update {
     engine.call(Call {
         vat: format!("kv{vat}"),
         method: "update".to_owned(),
