@@ -1,10 +1,10 @@
 //! Builds the worker executable and gives its bytes to the crate (E1).
 //!
-//! With feature `host` an inner cargo builds `kenvat-worker` of this same package: static, at a fixed
-//! address, for an explicit target, with the C functions that read the machine replaced by ours
-//! (`src/worker/c_symbols.rs`). It has a target folder of its own, one for all profiles of the outer
-//! build, so test, debug and release builds embed the same bytes and compile it once. Without the feature
-//! this does nothing: that is the inner build.
+//! With feature `host` an inner cargo builds `kenvat-worker` of this same package: static, at a
+//! fixed address, for an explicit target, with the C functions that read the machine replaced by
+//! ours (`src/worker/c_symbols.rs`). It has a target folder of its own, one for all profiles of the
+//! outer build, so test, debug and release builds embed the same bytes and compile it once. Without
+//! the feature this does nothing: that is the inner build.
 
 use std::env;
 use std::error::Error;
@@ -12,9 +12,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// C functions whose callers are sent to `__wrap_NAME`: the clock, the time zone, and what QuickJS's
-/// object files refer to of libm. All but scalbn, for which glibc has a `__wrap_scalbn` of its own:
-/// that function is exact and has one variant.
+/// C functions whose callers are sent to `__wrap_NAME`: the clock, the time zone, and what
+/// QuickJS's object files refer to of libm. All but scalbn, for which glibc has a `__wrap_scalbn`
+/// of its own: that function is exact and has one variant.
 const WRAPPED: [&str; 35] = [
     "acos",
     "acosh",
@@ -91,13 +91,15 @@ const OUTER_NAMES: [&str; 9] = [
     "LIB",
     "SOURCE_DATE_EPOCH",
 ];
-/// What stays although it begins like those: where cargo and rustup keep things, and the network.
-const KEPT: [&str; 5] = [
+/// What stays although it begins like those: where cargo and rustup keep things, and how they reach
+/// registries.
+const KEPT_PREFIXES: [&str; 6] = [
     "CARGO_HOME",
-    "CARGO_NET_OFFLINE",
-    "CARGO_HTTP_PROXY",
-    "CARGO_HTTP_CAINFO",
-    "RUSTUP_HOME",
+    "CARGO_HTTP_",
+    "CARGO_NET_",
+    "CARGO_REGISTR",
+    "CARGO_SOURCE_",
+    "RUSTUP_",
 ];
 
 fn main() {
@@ -182,7 +184,8 @@ fn build(
         let text = name.to_string_lossy();
         let outer = OUTER_PREFIXES.iter().any(|prefix| text.starts_with(prefix))
             || OUTER_NAMES.contains(&&*text);
-        if outer && !KEPT.contains(&&*text) {
+        let kept = KEPT_PREFIXES.iter().any(|prefix| text.starts_with(prefix));
+        if outer && !kept {
             cargo.env_remove(&name);
         }
     }

@@ -1,4 +1,5 @@
-// Far(name, object): an object that is passed by reference. Nat(n): a natural number, or an exception.
+// Far(name, object): an object that is passed by reference. Nat(n): a natural number, or an
+// exception.
 () => {
   'use strict';
   const { defineProperty, freeze, isFrozen } = Object;
@@ -20,9 +21,8 @@
     const natural = typeof n === 'bigint' ? n >= 0n : isSafeInteger(n) && n >= 0;
     if (natural) return n;
     const type = typeof n;
-    throw new RangeError(
-      type === 'number' || type === 'bigint' ? `not a natural number: ${n}` : `not a number: ${type}`,
-    );
+    const number = type === 'number' || type === 'bigint';
+    throw new RangeError(number ? `not a natural number: ${n}` : `not a number: ${type}`);
   };
 
   return { Far: freeze(Far), Nat: freeze(Nat) };

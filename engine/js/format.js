@@ -66,7 +66,8 @@
   const errorText = (error) => {
     const name = dataOf(error, 'name');
     const message = dataOf(error, 'message');
-    const head = `${typeof name === 'string' ? name : 'Error'}: ${typeof message === 'string' ? message : ''}`;
+    const text = (value, otherwise) => (typeof value === 'string' ? value : otherwise);
+    const head = `${text(name, 'Error')}: ${text(message, '')}`;
     const trace = attempt(() => stack(error));
     return typeof trace === 'string' && trace !== '' ? `${head}\n${trimEnd(trace)}` : head;
   };
@@ -75,8 +76,9 @@
   const primitive = (value, nested) => {
     switch (typeof value) {
       case 'string': {
-        const text = value.length > STRING_MAX ? `${slice(value, 0, STRING_MAX)}…` : value;
-        return nested ? stringify(text) : text;
+        // A line of its own is cut by the log, at its own limit.
+        if (!nested) return value;
+        return stringify(value.length > STRING_MAX ? `${slice(value, 0, STRING_MAX)}…` : value);
       }
       case 'number':
         return is(value, -0) ? '-0' : `${value}`;
@@ -160,7 +162,9 @@
       if (isError(value)) return errorText(value);
       const name = className(value);
       if (isArray(value)) return elements(value, depth);
-      if (isView(value) && 'length' in value) return `${name}(${value.length}) ${elements(value, depth)}`;
+      if (isView(value) && 'length' in value) {
+        return `${name}(${value.length}) ${elements(value, depth)}`;
+      }
       const time = attempt(() => dateTime(value));
       if (time !== undefined) return is(time, NaN) ? 'Invalid Date' : dateText(value);
       if (attempt(() => regexpSource(value)) !== undefined && name === 'RegExp') {

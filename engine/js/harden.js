@@ -1,9 +1,9 @@
 // harden(x): freezes x, everything its own properties hold and its prototypes, running no getter.
 // What private fields hold stays writable: that is how hardened objects keep state.
-(host) => {
+() => {
   'use strict';
-  const { freeze, getOwnPropertyDescriptor, getOwnPropertyNames, getPrototypeOf, preventExtensions } =
-    Object;
+  const { defineProperty, freeze, getOwnPropertyDescriptor, getOwnPropertyNames } = Object;
+  const { getPrototypeOf, preventExtensions } = Object;
   const { ownKeys, apply } = Reflect;
   const { isView } = ArrayBuffer;
   const { has: weakSetHas, add: weakSetAdd } = WeakSet.prototype;
@@ -68,7 +68,6 @@
     return root;
   };
 
-  const { defineProperty } = Object;
   const defineSlot = (array, index, value) => {
     defineProperty(array, index, { __proto__: null, value, writable: true, configurable: true });
   };

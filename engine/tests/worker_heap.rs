@@ -19,7 +19,10 @@ class Account {
   put(n) { this.#balance += BigInt(n); return this; }
   get balance() { return this.#balance; }
 }
-class Savings extends Account { rate = 0.5; interest() { return Number(this.balance) * this.rate; } }
+class Savings extends Account {
+  rate = 0.5;
+  interest() { return Number(this.balance) * this.rate; }
+}
 
 const key = Symbol('key');
 const weak = new WeakMap();
@@ -34,7 +37,10 @@ const proxied = new Proxy({ count: 0 }, {
   get: (target, name) => (name === 'twice' ? target.count * 2 : Reflect.get(target, name)),
   set: (target, name, value) => { target[name] = value; return true; },
 });
-function* counting() { let n = 0; for (;;) { try { n += (yield n) ?? 1; } finally { log.push(n % 10); } } }
+function* counting() {
+  let n = 0;
+  for (;;) { try { n += (yield n) ?? 1; } finally { log.push(n % 10); } }
+}
 const generator = counting();
 generator.next();
 const bound = function (a, b) { return [this.tag, a, b].join(); }.bind({ tag: 'bound' }, 1);
@@ -98,7 +104,8 @@ export default {
     for (let i = 0; i < 30000; i += 1) big.push({ i, s: 'x' + i, a: [i] });
     const tree = new Map(big.map((entry) => [entry.s, entry]));
     const wait = big.slice(0, 500).map(async (entry) => { await null; return entry.i; });
-    const cycles = big.map((entry) => ({ entry })); cycles.forEach((c, i) => { c.next = cycles[i + 1] ?? cycles[0]; });
+    const cycles = big.map((entry) => ({ entry }));
+    cycles.forEach((c, i) => { c.next = cycles[i + 1] ?? cycles[0]; });
     const sum = (await Promise.all(wait)).reduce((a, b) => a + b);
     const buffer = new ArrayBuffer(3_000_000);
     new Uint8Array(buffer).fill(7);

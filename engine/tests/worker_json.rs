@@ -16,7 +16,8 @@ export default {
   patch() {
     JSON.stringify = JSON.parse = () => { throw new Error('patched'); };
     Array.prototype.toJSON = Object.prototype.toJSON = () => 'patched';
-    Object.defineProperty(Object.prototype, 'a', { set() { throw new Error('set'); }, configurable: true });
+    const set = () => { throw new Error('set'); };
+    Object.defineProperty(Object.prototype, 'a', { set, configurable: true });
     Array.prototype[Symbol.iterator] = () => { throw new Error('iterated'); };
     Promise.prototype.then = () => { throw new Error('then'); };
     Promise.resolve = () => { throw new Error('resolve'); };

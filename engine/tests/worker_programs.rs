@@ -182,6 +182,13 @@ fn an_exception_in_the_start_function_shows_the_authors_stack() {
         error.stack.contains("main.js:2:"),
         "lines of CommonJS are the author's: {error:?}"
     );
+    let (vat, outcome) = deploy(&[("main.js", source)], &[]);
+    assert_eq!(thrown(outcome).message, "no luck");
+    assert!(
+        vat.log.is_empty(),
+        "an answered exception is not logged too: {:?}",
+        vat.log
+    );
     let late = "export default async () => {\n  await null;\n  throw new Error('late');\n};";
     assert!(refused(&[("main.js", late)]).stack.contains("main.js:3:"));
 }
@@ -423,7 +430,8 @@ fn thrown_values_of_every_kind_are_shown() {
 
 #[test]
 fn harden_far_and_nat_do_what_they_say() {
-    let source = "const outcome = (work) => { try { work(); return 'fine'; } catch (e) { return e.name; } };\n\
+    let source = "const outcome = (work) => {\n\
+        try { work(); return 'fine'; } catch (e) { return e.name; } };\n\
         export default {\n\
         harden() { const inner = { a: [1] }; let ran = false; const x = harden({ inner, \
             get g() { ran = true; return 1; }, f() {} });\n\
@@ -432,7 +440,8 @@ fn harden_far_and_nat_do_what_they_say() {
         state() { class C { #n = 0; up() { return ++this.#n; } } const c = harden(new C()); \
           c.up(); return [c.up(), Object.isFrozen(C.prototype)]; },\n\
         far() { const f = Far('tag', { m: () => 1 }); return [String(f), Object.isFrozen(f), \
-          outcome(() => Far('again', f)), outcome(() => Far(1, {})), outcome(() => Far('x', 1))]; },\n\
+          outcome(() => Far('again', f)), outcome(() => Far(1, {})), \
+          outcome(() => Far('x', 1))]; },\n\
         nat() { return [Nat(0), Nat(5), String(Nat(7n)), ...[-1, 1.5, NaN, 2 ** 53, '1', -1n].map(\
           (n) => outcome(() => Nat(n)))]; },\n\
         patched() { Array.prototype.push = () => { throw 1; }; Object.freeze = () => {}; \

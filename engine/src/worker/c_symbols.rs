@@ -1,8 +1,9 @@
 //! The C functions QuickJS's code finds instead of the machine's libc.
 //!
-//! The worker is linked with `--wrap=NAME` for each (`build.rs` has the list), so a call of `NAME` from C arrives at
-//! `__wrap_NAME` here. Time is the turn's and in UTC; floating point is crate libm's, since glibc
-//! picks its variants by processor and gives different last bits with and without FMA.
+//! The worker is linked with `--wrap=NAME` for each (`build.rs` has the list), so a call of `NAME`
+//! from C arrives at `__wrap_NAME` here. Time is the turn's and in UTC; floating point is crate
+//! libm's, since glibc picks its variants by processor and gives different last bits with and
+//! without FMA.
 #![allow(
     unsafe_code,
     reason = "answering for C functions takes their names and pointers"

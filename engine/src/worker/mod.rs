@@ -1,15 +1,17 @@
 //! The vat's process: one heap, one socket, one vat for its whole life.
 //!
-//! Promises: what it hands over is the exact difference to what it handed over before; between turns
-//! all of the vat is in the heap, nothing in Rust; a turn's outcome depends on heap and message alone.
-//! `heap` is the image, its allocator and its tracking; `js` the only code that speaks to QuickJS;
-//! `c_symbols` what QuickJS's C code finds in place of the machine's libc; `serve` the loop over the
-//! socket.
+//! Promises: what it hands over is the exact difference to what it handed over before; between
+//! turns all of the vat is in the heap, nothing in Rust; a turn's outcome depends on heap and
+//! message alone. `heap` is the image, its allocator and its tracking; `js` the only code that
+//! speaks to QuickJS; `c_symbols` what QuickJS's C code finds in place of the machine's libc;
+//! `serve` the loop over the socket (`link`).
 
 #[cfg(feature = "worker")]
 mod c_symbols;
 pub mod heap;
 #[cfg(feature = "worker")]
 pub mod js;
+#[cfg(feature = "worker")]
+mod link;
 #[cfg(feature = "worker")]
 pub mod serve;

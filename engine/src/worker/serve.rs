@@ -5,10 +5,6 @@
 //! decide when to hand over, except when so much waits to be said that it would not fit.
 
 use std::collections::VecDeque;
-use std::os::fd::OwnedFd;
-
-use rustix::io::Errno;
-use rustix::net::{RecvFlags, SendFlags};
 
 use super::heap::checkpoint::Checkpoint;
 use super::heap::layout::{HEAP_PAGES_MAX, Page, STATE_PAGE};
@@ -16,20 +12,18 @@ use super::heap::mapping::{self, MapError};
 use super::heap::region::Region;
 use super::heap::{Tables, descriptor, stack, tracker};
 use super::js::vat::{self, GenesisError, HeaderError, Vat};
+use super::link::Link;
 use crate::protocol::{
     CodecError, Delivery, EXIT_HEAP_LIMIT, EXIT_PROTOCOL, FromWorker, HandOver, IMAGE_FD,
-    PROTOCOL_VERSION, SOCKET_FD, Start, TO_WORKER_BYTES_MAX, ToWorker, decode, encode,
-    frame_length,
+    PROTOCOL_VERSION, SOCKET_FD, Start, ToWorker,
 };
 
 /// Bytes of a hand-over's delta (J7); a turn that changes more is treated as one that ran out of
 /// memory.
 const DELTA_BYTES_MAX: usize = 64 << 20;
-/// Bytes of answers and log lines at which they are handed over unasked: a hand-over may have 64 MiB
-/// of them, and one turn may add 33.
+/// Bytes of answers and log lines at which they are handed over unasked: a hand-over may have 64
+/// MiB of them, and one turn may add 33.
 const OUTPUT_BYTES_HELD: usize = 16 << 20;
-/// Bytes read from the socket at once.
-const READ_BYTES: usize = 64 << 10;
 
 /// Why the worker ends.
 #[derive(Debug, thiserror::Error)]
@@ -81,7 +75,7 @@ impl From<CodecError> for End {
     }
 }
 
-fn io<E: Into<std::io::Error>>(what: &'static str) -> impl FnOnce(E) -> End {
+pub(super) fn io<E: Into<std::io::Error>>(what: &'static str) -> impl FnOnce(E) -> End {
     move |source| End::Io {
         what,
         source: source.into(),
@@ -115,10 +109,7 @@ fn run() -> Result<Never, End> {
     }
     let kill = Some(rustix::process::Signal::KILL);
     rustix::process::set_parent_process_death_signal(kill).map_err(io("follow the host"))?;
-    let mut link = Link {
-        socket,
-        input: Vec::new(),
-    };
+    let mut link = Link::new(socket);
     let start = match link.wait()? {
         ToWorker::Start(start) => start,
         _ => return Err(End::Protocol("the first message is not `Start`".to_owned())),
@@ -251,8 +242,8 @@ impl Worker {
                 self.tasks.extend(hand_over.then_some(Task::HandOver));
                 Ok(())
             }
-            // Turns and the wish can arrive together: the wish then waits for the first turn, as the
-            // host asks once and waits.
+            // Turns and the wish can arrive together: the wish then waits for the first turn, as
+            // the host asks once and waits.
             ToWorker::HandOver if !self.dirty => {
                 self.wanted = !self.tasks.is_empty();
                 Ok(())
@@ -314,78 +305,6 @@ impl Worker {
         self.number = number;
         self.dirty = false;
         self.wanted = false;
-        Ok(())
-    }
-}
-
-/// The socket, with what was read from it and not used yet.
-struct Link {
-    socket: OwnedFd,
-    input: Vec<u8>,
-}
-
-impl Link {
-    /// The next message, waiting for it.
-    fn wait(&mut self) -> Result<ToWorker, End> {
-        loop {
-            if let Some(message) = self.buffered()? {
-                return Ok(message);
-            }
-            self.read(RecvFlags::empty())?;
-        }
-    }
-
-    /// The next message if one is there.
-    fn poll(&mut self) -> Result<Option<ToWorker>, End> {
-        loop {
-            if let Some(message) = self.buffered()? {
-                return Ok(Some(message));
-            }
-            if !self.read(RecvFlags::DONTWAIT)? {
-                return Ok(None);
-            }
-        }
-    }
-
-    fn buffered(&mut self) -> Result<Option<ToWorker>, End> {
-        let Some(length) = frame_length(&self.input, TO_WORKER_BYTES_MAX)? else {
-            return Ok(None);
-        };
-        let Some(frame) = self.input.get(4..length) else {
-            return Ok(None);
-        };
-        let message = decode(frame)?;
-        self.input.drain(..length);
-        Ok(Some(message))
-    }
-
-    /// Reads once; false when nothing was there.
-    fn read(&mut self, flags: RecvFlags) -> Result<bool, End> {
-        let mut piece = [0; READ_BYTES];
-        match rustix::net::recv(&self.socket, &mut piece[..], flags) {
-            Ok((0, _)) | Err(Errno::CONNRESET) => Err(End::Closed),
-            Ok((read, _)) => {
-                self.input.extend_from_slice(&piece[..read]);
-                Ok(true)
-            }
-            Err(Errno::INTR) => Ok(true),
-            Err(Errno::AGAIN) => Ok(false),
-            Err(errno) => Err(io("read from the host")(errno)),
-        }
-    }
-
-    fn send(&mut self, message: &FromWorker) -> Result<(), End> {
-        let mut bytes = Vec::new();
-        encode(message, &mut bytes);
-        let mut rest = bytes.as_slice();
-        while !rest.is_empty() {
-            match rustix::net::send(&self.socket, rest, SendFlags::NOSIGNAL) {
-                Ok(sent) => rest = &rest[sent..],
-                Err(Errno::INTR) => {}
-                Err(Errno::PIPE | Errno::CONNRESET) => return Err(End::Closed),
-                Err(errno) => return Err(io("write to the host")(errno)),
-            }
-        }
         Ok(())
     }
 }

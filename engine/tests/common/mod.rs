@@ -1,10 +1,10 @@
 //! A host for the worker's tests: one vat, its image in a temporary file, everything in order.
 //!
-//! It does what the real one does to a worker and no more: starts it with socket and image, delivers
-//! turns, applies deltas with pwrite, tells what it applied, and kills.
+//! It does what the real one does to a worker and no more: starts it with socket and image,
+//! delivers turns, applies deltas with pwrite, tells what it applied, and kills.
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, Read, Write};
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -167,9 +167,25 @@ pub fn genesis() -> &'static HandOver {
     GENESIS.get_or_init(|| genesis_by(Command::new(worker_file()), None))
 }
 
-/// Writes a delta's words; gives the pages it names.
-pub fn apply(image: &File, delta: &[u8]) -> BTreeSet<u32> {
-    let (mut rest, mut end, mut pages) = (delta, 0, BTreeSet::new());
+/// Writes a delta's words.
+pub fn apply(image: &File, delta: &[u8]) {
+    each_run(delta, |at, content| {
+        image.write_all_at(content, at * 8).expect("pwrite")
+    });
+}
+
+/// The pages a delta names.
+pub fn pages_of(delta: &[u8]) -> BTreeSet<u32> {
+    let mut pages = BTreeSet::new();
+    each_run(delta, |at, _| {
+        pages.insert((at / 512) as u32);
+    });
+    pages
+}
+
+/// Visits the runs of a well-formed delta: index of the first word in the heap, and the words.
+fn each_run(delta: &[u8], mut visit: impl FnMut(u64, &[u8])) {
+    let (mut rest, mut end) = (delta, 0);
     while let Some((header, tail)) = rest.split_at_checked(8) {
         let page = u32::from_le_bytes(header[..4].try_into().unwrap());
         let first = u64::from(u16::from_le_bytes(header[4..6].try_into().unwrap()));
@@ -178,12 +194,10 @@ pub fn apply(image: &File, delta: &[u8]) -> BTreeSet<u32> {
         let at = u64::from(page) * 512 + first;
         assert!(at >= end, "runs are sorted and disjoint");
         let (content, after) = tail.split_at(words * 8);
-        image.write_all_at(content, at * 8).expect("pwrite");
-        pages.insert(page);
+        visit(at, content);
         (rest, end) = (after, at + words as u64);
     }
     assert!(rest.is_empty(), "bytes after the last run");
-    pages
 }
 
 /// A vat, awake or not.
@@ -202,6 +216,10 @@ pub struct TestVat {
     pub delta_bytes: usize,
     pub delta_pages: BTreeSet<u32>,
     pub used_pages: u32,
+    /// How many hand-overs the host is behind with applying.
+    pub lag: usize,
+    /// Hand-overs not applied yet.
+    waiting: VecDeque<(u64, Vec<u8>)>,
 }
 
 impl TestVat {
@@ -223,6 +241,8 @@ impl TestVat {
             delta_bytes: 0,
             delta_pages: BTreeSet::new(),
             used_pages: genesis().used_pages,
+            lag: 0,
+            waiting: VecDeque::new(),
         }
     }
 
@@ -255,10 +275,14 @@ impl TestVat {
         self.process.as_mut().expect("just started")
     }
 
-    /// Kills the worker: what it had not handed over is gone.
+    /// Kills the worker: what it had not handed over is gone, and what it had is applied before the
+    /// next one starts (T1).
     pub fn kill(&mut self) {
         if let Some(process) = self.process.take() {
             process.kill();
+        }
+        for (_, delta) in self.waiting.drain(..) {
+            apply(&self.image, &delta);
         }
     }
 
@@ -300,17 +324,21 @@ impl TestVat {
         assert_eq!(hand_over.last_turn, self.turn);
         self.number = hand_over.number;
         self.delta_bytes = hand_over.delta.len();
-        self.delta_pages = apply(&self.image, &hand_over.delta);
+        self.delta_pages = pages_of(&hand_over.delta);
+        self.waiting.push_back((self.number, hand_over.delta));
         self.used_pages = hand_over.used_pages;
         for reply in hand_over.replies {
             let twice = self.replies.insert(reply.request, reply.outcome);
             assert!(twice.is_none(), "request {} answered twice", reply.request);
         }
         self.log.extend(hand_over.log);
-        let applied = ToWorker::Applied {
-            number: self.number,
-        };
-        self.process.as_mut().expect("awake").send(&applied);
+        while self.waiting.len() > self.lag
+            && let Some((number, delta)) = self.waiting.pop_front()
+        {
+            apply(&self.image, &delta);
+            let process = self.process.as_mut().expect("awake");
+            process.send(&ToWorker::Applied { number });
+        }
         true
     }
 

@@ -1,10 +1,10 @@
 //! The heap's allocator: what QuickJS calls instead of malloc.
 //!
-//! Promises: all state is in the heap, in pages beside what is handed out, never in front of it; the
-//! size a block can be used for depends on the size last asked for and nothing else (QuickJS counts
-//! it to decide when to collect garbage); blocks are aligned to 16 bytes; the same calls on the same
-//! heap give the same addresses. QuickJS asks for its arenas in blocks of 3.5 to 4 KiB: each is one
-//! page, aligned. Does not know who calls it.
+//! Promises: all state is in the heap, in pages beside what is handed out, never in front of it;
+//! the size a block can be used for depends on the size last asked for and nothing else (QuickJS
+//! counts it to decide when to collect garbage); blocks are aligned to 16 bytes; the same calls on
+//! the same heap give the same addresses. QuickJS asks for its arenas in blocks of 3.5 to 4 KiB:
+//! each is one page, aligned. Does not know who calls it.
 //!
 //! Requests above 4 KiB are spans of whole pages; the few between 512 bytes and 2 KiB share a page
 //! with their like (`Kind::Slab`). A block's place is found by its address alone.
@@ -37,8 +37,8 @@ impl Allocator {
         Allocator { tables }
     }
 
-    /// A block of at least `bytes` bytes with whatever they held before; `None` when the heap cannot
-    /// grow.
+    /// A block of at least `bytes` bytes with whatever they held before; `None` when the heap
+    /// cannot grow.
     pub fn allocate(&self, bytes: usize) -> Option<*mut u8> {
         match shape(bytes)? {
             Shape::Block(class) => self.take_block(class),
@@ -86,10 +86,10 @@ impl Allocator {
         match (note.kind, wanted) {
             (Kind::Slab, Shape::Block(class)) if class == note.class => return Some(block),
             (Kind::Span, Shape::Pages(pages)) if pages == note.pages => return Some(block),
-            (Kind::Span, Shape::Pages(pages)) => {
-                if spans::resize(&self.tables, page, note.pages, pages) {
-                    return Some(block);
-                }
+            (Kind::Span, Shape::Pages(pages))
+                if spans::resize(&self.tables, page, note.pages, pages) =>
+            {
+                return Some(block);
             }
             _ => {}
         }

@@ -1,13 +1,13 @@
 //! What changed since the last hand-over, and the way back to it (H1, H2, H3).
 //!
 //! Let D(p) be the newest delta handed over that names page p. Until the host says D(p) is applied,
-//! p's whole content as handed over is kept here as its *copy*, and p is compared with that; without
-//! a copy it is compared with the base, which then holds what was handed over. Dropping a copy
-//! earlier would compare with a base that is behind, and a word that went up in one delta and back in
-//! the next would look unchanged.
+//! p's whole content as handed over is kept here as its *copy*, and p is compared with that;
+//! without a copy it is compared with the base, which then holds what was handed over. Dropping a
+//! copy earlier would compare with a base that is behind, and a word that went up in one delta and
+//! back in the next would look unchanged.
 //!
-//! Promises: a delta names exactly the words that differ from the state last handed over; `undo` puts
-//! that state back exactly. Does not know what the pages hold, nor how written ones are found.
+//! Promises: a delta names exactly the words that differ from the state last handed over; `undo`
+//! puts that state back exactly. Does not know what the pages hold, nor how written ones are found.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -184,7 +184,8 @@ mod tests {
         }
     }
 
-    /// The runs of a delta: index of the first word in the heap, and the words; sorted and disjoint.
+    /// The runs of a delta: index of the first word in the heap, and the words; sorted and
+    /// disjoint.
     fn runs(delta: &[u8]) -> Vec<(usize, Vec<u64>)> {
         let (mut rest, mut out, mut end) = (delta, Vec::new(), 0);
         while let Some((header, tail)) = rest.split_at_checked(RUN_HEADER_BYTES) {

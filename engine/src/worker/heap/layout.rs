@@ -1,4 +1,5 @@
-//! Where things lie: the fixed addresses (H6, H7), the size of a page, the numbers of special pages.
+//! Where things lie: the fixed addresses (H6, H7), the size of a page, the numbers of special
+//! pages.
 //!
 //! Every address here is part of what a heap image means: the heap holds absolute addresses of
 //! itself and of JavaScript's stack, so a change here makes every older image unreadable to the new

@@ -1,9 +1,9 @@
 //! The heap's place in this process: reserved first, then mapped from the image (H6).
 //!
 //! Promises: nothing else ever lies in the reserved range; only what is in use and a growth step is
-//! writable; the heap never grows past the host's limit, and a refusal is remembered (`exhausted`) so
-//! that no program can catch it and go on. One heap a process: the state here is global because QuickJS's
-//! allocator callbacks reach it in the middle of C code.
+//! writable; the heap never grows past the host's limit, and a refusal is remembered (`exhausted`)
+//! so that no program can catch it and go on. One heap a process: the state here is global because
+//! QuickJS's allocator callbacks reach it in the middle of C code.
 
 use std::fs;
 use std::io;

@@ -5,9 +5,9 @@
 //! 2. The image file is never written from here; the base changes only by what the host applies.
 //! 3. No system call reads or fills heap memory; only mapping calls name heap addresses.
 //!
-//! `layout` says where things lie; `mapping` puts them there; `region` copies pages; `allocator` (over
-//! `spans` and `tables`) is QuickJS's malloc; `tracker` finds written pages; `checkpoint` makes
-//! deltas of them (`delta`) and undoes turns; `stack` is JavaScript's own.
+//! `layout` says where things lie; `mapping` puts them there; `region` copies pages; `allocator`
+//! (over `spans` and `tables`) is QuickJS's malloc; `tracker` finds written pages; `checkpoint`
+//! makes deltas of them (`delta`) and undoes turns; `stack` is JavaScript's own.
 #![allow(
     unsafe_code,
     reason = "memory mapped at fixed addresses is outside what Rust can check"

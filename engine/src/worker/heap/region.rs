@@ -1,8 +1,8 @@
 //! A heap in memory and its base: the only way the rest of the worker reads or writes heap pages.
 //!
-//! Promises: pages are copied whole into and out of buffers of our own, so no reference into the heap
-//! exists while JavaScript runs, and no system call is ever given a heap address to read or fill (H5);
-//! only mapping calls name heap addresses. Does not know what is in a page.
+//! Promises: pages are copied whole into and out of buffers of our own, so no reference into the
+//! heap exists while JavaScript runs, and no system call is ever given a heap address to read or
+//! fill (H5); only mapping calls name heap addresses. Does not know what is in a page.
 
 use std::io;
 
@@ -20,9 +20,9 @@ pub struct Region {
 impl Region {
     /// # Safety
     /// `heap` must begin a private, readable and writable mapping of a file and `base` a shared,
-    /// readable one of the same file, both aligned to pages, and both must stay as long as this value is used
-    /// for pages inside them. No reference into `heap` may live across a call of a method here, and
-    /// only one thread may use the region.
+    /// readable one of the same file, both aligned to pages, and both must stay as long as this
+    /// value is used for pages inside them. No reference into `heap` may live across a call of a
+    /// method here, and only one thread may use the region.
     pub unsafe fn new(heap: *mut u8, base: *const u8) -> Region {
         Region { heap, base }
     }
@@ -46,7 +46,8 @@ impl Region {
             .wrapping_add(page as usize * PAGE_BYTES)
             .cast::<Page>();
         // SAFETY: as in `read_heap`. The host writes the file with pwrite while we may be reading,
-        // but only words of pages we hold a copy of, and those are never compared with the base (H1).
+        // but only words of pages we hold a copy of, and those are never compared with the base
+        // (H1).
         unsafe { std::ptr::copy_nonoverlapping(from, into, 1) }
     }
 

@@ -1,8 +1,8 @@
 //! JavaScript's own stack, at a fixed address beside the heap (H7).
 //!
 //! Promises: every turn begins at the same depth of the same zeroed pages, so a stack address that
-//! QuickJS left in the heap is the same in every process, and how deep a program may recurse is the engine's
-//! property, not the machine's.
+//! QuickJS left in the heap is the same in every process, and how deep a program may recurse is the
+//! engine's property, not the machine's.
 
 use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous};
 

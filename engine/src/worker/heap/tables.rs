@@ -1,10 +1,10 @@
 //! The allocator's notes about pages: who holds what, out of line, in pages of their own.
 //!
 //! A page's *note* is 16 bytes: `kind: u8, class: u8, used: u16, pages: u32, prev: u32, next: u32`.
-//! 256 notes fill a table page; 1,024 numbers of table pages fill a directory page; 64 numbers of directory pages
-//! stand in the state page. Tables are made as the heap grows, so a small heap has one of each, and a
-//! span of pages stays whole: nothing is written in front of what QuickJS gets. Everything is
-//! reached by page number, so the notes do not care where the heap lies.
+//! 256 notes fill a table page; 1,024 numbers of table pages fill a directory page; 64 numbers of
+//! directory pages stand in the state page. Tables are made as the heap grows, so a small heap has
+//! one of each, and a span of pages stays whole: nothing is written in front of what QuickJS gets.
+//! Everything is reached by page number, so the notes do not care where the heap lies.
 
 use super::layout::{FIRST_PAGE, PAGE_BYTES, Page, STATE_PAGE};
 
@@ -92,8 +92,8 @@ pub struct Tables {
 
 impl Tables {
     /// # Safety
-    /// `heap` must be aligned to a page, and after `grow(n)` said true its first `n` pages must be readable and
-    /// writable and used by nothing but this allocator and those it gave blocks to.
+    /// `heap` must be aligned to a page, and after `grow(n)` said true its first `n` pages must be
+    /// readable and writable and used by nothing but this allocator and those it gave blocks to.
     pub unsafe fn new(heap: *mut u8, grow: fn(u32) -> bool) -> Tables {
         Tables { heap, grow }
     }
@@ -247,8 +247,8 @@ impl Tables {
 
     fn get(&self, page: u32, at: u64) -> u32 {
         let word = self.address(page).wrapping_add(at as usize).cast::<u32>();
-        // SAFETY: state and table pages are inside the mapped heap by the contract of `new`, `at` is
-        // a multiple of 4 below the page's size, and nobody else holds a reference to them.
+        // SAFETY: state and table pages are inside the mapped heap by the contract of `new`, `at`
+        // is a multiple of 4 below the page's size, and nobody else holds a reference to them.
         unsafe { word.read() }
     }
 

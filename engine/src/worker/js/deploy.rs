@@ -1,9 +1,9 @@
 //! Loading a vat's program and finding its root object.
 //!
 //! Shapes: a default export that is a function makes the root (it gets the powers, and may be
-//! async); one that is an object is the root; without one the named function exports are the root's methods, and
-//! likewise what a CommonJS file puts on `exports`. An exported `init(powers)` runs once, and the
-//! deployment is answered when it settles.
+//! async); one that is an object is the root; without one the named function exports are the root's
+//! methods, and likewise what a CommonJS file puts on `exports`. An exported `init(powers)` runs
+//! once, and the deployment is answered when it settles.
 
 use std::ffi::c_int;
 use std::ptr::NonNull;

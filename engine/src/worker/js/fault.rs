@@ -1,7 +1,7 @@
 //! Exceptions as their authors may see them.
 //!
-//! Reading an error's properties may run a program's getters; that is code of the turn like any other, and
-//! what it throws is ignored.
+//! Reading an error's properties may run a program's getters; that is code of the turn like any
+//! other, and what it throws is ignored.
 
 use super::realm::Realm;
 use super::registry::Slot;
@@ -44,7 +44,7 @@ pub fn format_value(realm: &Realm, value: &Value) -> String {
             return value.display();
         }
         function
-            .call(&realm.cx.undefined(), &[value.clone()])?
+            .call(&realm.cx.undefined(), std::slice::from_ref(value))?
             .display()
     };
     format().unwrap_or_else(|_| match value.kind() {

@@ -97,7 +97,7 @@ fn fill(realm: &Realm) -> JsResult<()> {
     for (file, source) in LIBRARY {
         let name = format!("{LIBRARY_PREFIX}{file}");
         let function = cx.eval(source, &name, 1, qjs::JS_EVAL_TYPE_GLOBAL)?;
-        let exports = function.call(&cx.undefined(), &[host.clone()])?;
+        let exports = function.call(&cx.undefined(), std::slice::from_ref(&host))?;
         install(&exports, &global, &host)?;
     }
     registry.set(Slot::Format, host.get_str("format")?)

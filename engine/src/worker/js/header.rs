@@ -1,8 +1,8 @@
 //! Page 0 of a heap: where its runtime, context and registry are (H8).
 //!
 //! Written at genesis only. It is a claim: an image with another magic or format is refused; beyond
-//! that the host vouches for the image (its catalog knows the engine, its checksums the pages), and a
-//! worker that maps a forged one can harm only itself.
+//! that the host vouches for the image (its catalog knows the engine, its checksums the pages), and
+//! a worker that maps a forged one can harm only itself.
 //!
 //! ```text
 //! 0   magic "KENVATHP"   8 bytes, first so that a file that is no heap is told at once

@@ -1,8 +1,8 @@
 //! A program's files, during the turn that deploys it.
 //!
-//! The sources lie outside the heap; modules are found in them while that turn lasts, and by nothing after it: a
-//! dynamic import in a later turn is rejected. What cannot be imported is refused with what to do
-//! instead.
+//! The sources lie outside the heap; modules are found in them while that turn lasts, and by
+//! nothing after it: a dynamic import in a later turn is rejected. What cannot be imported is
+//! refused with what to do instead.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;

@@ -1,7 +1,7 @@
 //! What turns said since the last hand-over: answers and log lines, kept in this process only.
 //!
-//! They leave with the delta of the turns that made them, or not at all. Callbacks from C reach this
-//! without an argument, hence one thread-local; the worker has one thread.
+//! They leave with the delta of the turns that made them, or not at all. Callbacks from C reach
+//! this without an argument, hence one thread-local; the worker has one thread.
 
 use std::cell::RefCell;
 
@@ -12,8 +12,8 @@ use crate::protocol::{LogLine, Outcome, Reply, Thrown};
 const LINE_BYTES_MAX: usize = 64 << 10;
 /// Bytes of log lines of one turn; what comes after is dropped and said so.
 const LOG_BYTES_MAX: usize = 1 << 20;
-/// Bytes of answers of one turn; a turn that settles many calls with large values answers the rest with an
-/// error, since a hand-over has a limit.
+/// Bytes of answers of one turn; a turn that settles many calls with large values answers the rest
+/// with an error, since a hand-over has a limit.
 const REPLY_BYTES_MAX: usize = 32 << 20;
 /// Bytes of an exception's message or stack; what is longer is cut.
 const THROWN_BYTES_MAX: usize = 64 << 10;

@@ -1,7 +1,7 @@
 //! The values the worker must find again after a restart: one array in the heap, by slot.
 //!
-//! The header page names the array; the array holds one reference to each value. It cannot be reached
-//! from JavaScript.
+//! The header page names the array; the array holds one reference to each value. It cannot be
+//! reached from JavaScript.
 
 use std::ffi::c_void;
 

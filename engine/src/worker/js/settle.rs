@@ -1,7 +1,7 @@
 //! Requests whose answer is a promise: answered when it settles, this turn or years later.
 //!
-//! What waits is a C function with the request's number in the heap; it is reachable from the promise
-//! alone, so no program can call it, and a promise settles once.
+//! What waits is a C function with the request's number in the heap; it is reachable from the
+//! promise alone, so no program can call it, and a promise settles once.
 
 use std::ffi::{CStr, c_int};
 use std::ptr::NonNull;

@@ -71,7 +71,11 @@ impl Vat {
         self.report_unhandled();
         // Describing a rejection may have run a getter that queued a job.
         self.drain_jobs();
-        drop(output::take_unhandled());
+        let late = output::take_unhandled();
+        if mapping::exhausted() {
+            // The process ends and the turn with it; a heap without memory is better not touched.
+            std::mem::forget(late);
+        }
     }
 
     fn drain_jobs(&self) {
@@ -92,6 +96,9 @@ impl Vat {
     }
 
     fn report_unhandled(&self) {
+        if mapping::exhausted() {
+            return;
+        }
         for (_promise, reason) in output::take_unhandled() {
             let thrown = describe(&self.realm, &reason);
             output::log(
@@ -107,8 +114,8 @@ pub fn used_pages() -> u32 {
     memory::used_pages()
 }
 
-/// Every turn enters through this one function, so that it begins at one depth and QuickJS notes one
-/// address as the top of its stack (H7).
+/// Every turn enters through this one function, so that it begins at one depth and QuickJS notes
+/// one address as the top of its stack (H7).
 #[inline(never)]
 fn on_stack(realm: &Realm, work: &mut dyn FnMut()) {
     let runtime = realm.cx.runtime();

@@ -1,10 +1,10 @@
 //! Written pages through write protection and SIGSEGV: slow, and works everywhere.
 //!
-//! Watched pages are readable only. The first write to one enters the handler, on a stack of its own,
-//! which marks the page and makes it writable. Every page made writable alone may split a mapping
-//! in two, and the kernel allows 65,530 of them; where it refuses, everything is made writable and counts
-//! as written. A fault that is none of ours goes on to whoever handled SIGSEGV before, so a wild
-//! pointer in C still ends the process.
+//! Watched pages are readable only. The first write to one enters the handler, on a stack of its
+//! own, which marks the page and makes it writable. Every page made writable alone may split a
+//! mapping in two, and the kernel allows 65,530 of them; where it refuses, everything is made
+//! writable and counts as written. A fault that is none of ours goes on to whoever handled SIGSEGV
+//! before, so a wild pointer in C still ends the process.
 //!
 //! The handler's state is global because a signal's is; one tracker of this kind lives at a time.
 

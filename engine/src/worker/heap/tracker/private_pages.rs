@@ -2,8 +2,8 @@
 //! written, and a page of the file before.
 //!
 //! Needs no privilege and no signals: reading one's own pagemap is allowed everywhere, only frame
-//! numbers are hidden. A page stays private until it is given back, so this tracker names a page at each
-//! call until `settled` returned it; the comparison makes nothing of it.
+//! numbers are hidden. A page stays private until it is given back, so this tracker names a page at
+//! each call until `settled` returned it; the comparison makes nothing of it.
 
 use std::fs::File;
 use std::io;

@@ -3,11 +3,11 @@
 //! In asynchronous mode the kernel answers a write to a protected page by itself: it lifts the
 //! protection and goes on, and the missing protection is the mark. One PAGEMAP_SCAN finds the pages
 //! without it and protects them again, in one walk under the lock of each page table, so no write
-//! falls between. UFFD_USER_MODE_ONLY lets an unprivileged process have it; we never hand a heap address
-//! to a system call, so faults from the kernel do not occur.
+//! falls between. UFFD_USER_MODE_ONLY lets an unprivileged process have it; we never hand a heap
+//! address to a system call, so faults from the kernel do not occur.
 //!
-//! A scan that fails may have armed pages it could not report (EFAULT on the result vector does), so
-//! after an error every watched page counts as written (H4).
+//! A scan that fails may have armed pages it could not report (EFAULT on the result vector does),
+//! so after an error every watched page counts as written (H4).
 
 use std::ffi::c_void;
 use std::fs::File;
@@ -208,8 +208,8 @@ impl Tracker for Userfaultfd {
             opcode,
             argument: &mut register,
         };
-        // SAFETY: UFFDIO_REGISTER reads and writes exactly a `uffdio_register`; in asynchronous mode
-        // a registered range needs nobody to answer its faults.
+        // SAFETY: UFFDIO_REGISTER reads and writes exactly a `uffdio_register`; in asynchronous
+        // mode a registered range needs nobody to answer its faults.
         unsafe { ioctl(&self.uffd, exchange) }?;
         self.watched = pages.end;
         // The first scan of fresh pages reports them all; it only arms them.

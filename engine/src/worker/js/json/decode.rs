@@ -1,7 +1,7 @@
 //! JSON text as a value.
 //!
-//! A reader of our own, straight into QuickJS's values: the mapping's escapes are seen while reading, and no
-//! property of any prototype is ever consulted.
+//! A reader of our own, straight into QuickJS's values: the mapping's escapes are seen while
+//! reading, and no property of any prototype is ever consulted.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;

@@ -1,12 +1,13 @@
 //! Values as JSON text and back, in the mapping of the gateway.
 //!
 //! What JSON cannot say is an object with one key that begins with `$`: `{"$bigint":"12"}`,
-//! `{"$undefined":true}`, `{"$bytes":"base64"}`, `{"$number":"NaN"}`. Data is never mistaken for these: an
-//! own key that begins with `$` gets one more `$` on the way out and loses one on the way in.
+//! `{"$undefined":true}`, `{"$bytes":"base64"}`, `{"$number":"NaN"}`. Data is never mistaken for
+//! these: an own key that begins with `$` gets one more `$` on the way out and loses one on the way
+//! in.
 //!
-//! Promises: neither way runs a program's code (no getter, no `toJSON`, no trap, no patched method) or
-//! looks at a prototype's properties; `__proto__` is an ordinary own key; every refusal names the
-//! place.
+//! Promises: neither way runs a program's code (no getter, no `toJSON`, no trap, no patched method)
+//! or looks at a prototype's properties; `__proto__` is an ordinary own key; every refusal names
+//! the place.
 
 mod decode;
 mod encode;

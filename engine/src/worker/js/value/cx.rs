@@ -1,0 +1,230 @@
+//! The context: making values, evaluating source text, exceptions.
+
+use std::ffi::{CStr, CString, c_int};
+use std::ptr::NonNull;
+
+use rquickjs::qjs;
+
+use super::{Atom, JsResult, PROPERTY_HIDDEN, UNDEFINED, Value};
+
+/// A context: realm and heap. Copied freely, as it is a name for one thing.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Cx(NonNull<qjs::JSContext>);
+
+impl Cx {
+    pub fn new(raw: NonNull<qjs::JSContext>) -> Cx {
+        Cx(raw)
+    }
+
+    pub fn raw(self) -> *mut qjs::JSContext {
+        self.0.as_ptr()
+    }
+
+    pub fn runtime(self) -> *mut qjs::JSRuntime {
+        // SAFETY: the context is live as long as the heap is mapped.
+        unsafe { qjs::JS_GetRuntime(self.raw()) }
+    }
+
+    /// Takes over a reference that C code gave us.
+    pub fn own(self, raw: qjs::JSValue) -> Value {
+        Value { cx: self, raw }
+    }
+
+    /// Makes a reference of our own to a value C code lent us.
+    pub fn borrow(self, raw: qjs::JSValue) -> Value {
+        // SAFETY: a value lent to us is live.
+        self.own(unsafe { qjs::JS_DupValue(self.raw(), raw) })
+    }
+
+    /// The value, or what was thrown instead.
+    pub fn result(self, raw: qjs::JSValue) -> JsResult<Value> {
+        if raw.tag == i64::from(qjs::JS_TAG_EXCEPTION) {
+            return Err(self.take_exception());
+        }
+        Ok(self.own(raw))
+    }
+
+    /// Whether a call that answers with a negative number for an exception went well.
+    pub(super) fn status(self, status: c_int) -> JsResult<bool> {
+        if status < 0 {
+            return Err(self.take_exception());
+        }
+        Ok(status != 0)
+    }
+
+    pub fn take_exception(self) -> Value {
+        // SAFETY: reads and clears the pending exception; undefined when there is none.
+        let raw = unsafe { qjs::JS_GetException(self.raw()) };
+        if raw.tag == i64::from(qjs::JS_TAG_UNINITIALIZED) {
+            self.undefined()
+        } else {
+            self.own(raw)
+        }
+    }
+
+    /// Throws into the C code that called us.
+    pub fn throw(self, error: Value) -> qjs::JSValue {
+        // SAFETY: JS_Throw takes over the reference.
+        unsafe { qjs::JS_Throw(self.raw(), error.into_raw()) }
+    }
+
+    pub fn undefined(self) -> Value {
+        self.own(UNDEFINED)
+    }
+
+    pub fn null(self) -> Value {
+        self.own(qjs::JS_MKVAL(qjs::JS_TAG_NULL, 0))
+    }
+
+    pub fn bool(self, value: bool) -> Value {
+        self.own(qjs::JS_MKVAL(qjs::JS_TAG_BOOL, value.into()))
+    }
+
+    pub fn int(self, value: i32) -> Value {
+        self.own(qjs::JS_MKVAL(qjs::JS_TAG_INT, value))
+    }
+
+    /// A number; integers in QuickJS's form for them, as its own arithmetic makes them.
+    pub fn number(self, value: f64) -> Value {
+        let int = value as i32;
+        if f64::from(int).to_bits() == value.to_bits() {
+            return self.int(int);
+        }
+        self.own(qjs::JS_NewFloat64(value))
+    }
+
+    pub fn string(self, text: &str) -> JsResult<Value> {
+        // SAFETY: pointer and length are a str's.
+        self.result(unsafe {
+            qjs::JS_NewStringLen(self.raw(), text.as_ptr().cast(), text.len() as _)
+        })
+    }
+
+    pub fn bigint(self, value: i64) -> JsResult<Value> {
+        // SAFETY: no precondition beyond a live context.
+        self.result(unsafe { qjs::JS_NewBigInt64(self.raw(), value) })
+    }
+
+    pub fn bytes(self, bytes: &[u8]) -> JsResult<Value> {
+        // SAFETY: pointer and length are a slice's; the bytes are copied.
+        self.result(unsafe {
+            qjs::JS_NewUint8ArrayCopy(self.raw(), bytes.as_ptr(), bytes.len() as _)
+        })
+    }
+
+    pub fn object(self) -> JsResult<Value> {
+        // SAFETY: no precondition beyond a live context.
+        self.result(unsafe { qjs::JS_NewObject(self.raw()) })
+    }
+
+    pub fn array(self, values: Vec<Value>) -> JsResult<Value> {
+        let count = c_int::try_from(values.len()).unwrap_or(c_int::MAX);
+        let raw: Vec<qjs::JSValue> = values.into_iter().map(Value::into_raw).collect();
+        // SAFETY: JS_NewArrayFrom takes over `count` references, which the vector holds.
+        self.result(unsafe { qjs::JS_NewArrayFrom(self.raw(), count, raw.as_ptr()) })
+    }
+
+    pub fn global(self) -> Value {
+        // SAFETY: no precondition beyond a live context.
+        self.own(unsafe { qjs::JS_GetGlobalObject(self.raw()) })
+    }
+
+    /// The prototype of instances of a built-in class.
+    pub fn class_prototype(self, class: u32) -> Value {
+        // SAFETY: `class` is one of QuickJS's own, which exist in every runtime.
+        self.own(unsafe { qjs::JS_GetClassProto(self.raw(), class) })
+    }
+
+    /// A TypeError; built in two steps as QuickJS cuts formatted messages at 256 bytes.
+    pub fn type_error(self, message: &str) -> Value {
+        // SAFETY: the format has no directives.
+        let error = unsafe { qjs::JS_NewTypeError(self.raw(), c"%s".as_ptr(), c"".as_ptr()) };
+        let error = self.own(error);
+        let text = self.string(message);
+        if let Ok(text) = text {
+            // An error without its message is all there is to give when memory is out.
+            let _ = error.define(&self.atom("message"), text, PROPERTY_HIDDEN);
+        }
+        error
+    }
+
+    pub fn atom(self, name: &str) -> Atom {
+        // SAFETY: pointer and length are a str's.
+        let raw = unsafe { qjs::JS_NewAtomLen(self.raw(), name.as_ptr().cast(), name.len() as _) };
+        Atom::own(self, raw)
+    }
+
+    pub fn atom_index(self, index: u32) -> Atom {
+        // SAFETY: no precondition beyond a live context.
+        let raw = unsafe { qjs::JS_NewAtomUInt32(self.raw(), index) };
+        Atom::own(self, raw)
+    }
+
+    /// A promise and the functions that resolve and reject it.
+    pub fn promise(self) -> JsResult<(Value, Value, Value)> {
+        let mut functions = [UNDEFINED; 2];
+        // SAFETY: the array has room for the two functions that are written.
+        let raw = unsafe { qjs::JS_NewPromiseCapability(self.raw(), functions.as_mut_ptr()) };
+        let promise = self.result(raw)?;
+        let [resolve, reject] = functions;
+        Ok((promise, self.own(resolve), self.own(reject)))
+    }
+
+    /// Evaluates or compiles source text; lines count from `line`.
+    pub fn eval(self, source: &str, file: &str, line: i32, flags: u32) -> JsResult<Value> {
+        let file = CString::new(file).map_err(|_| self.type_error("a file name with a NUL"))?;
+        // QuickJS wants a zero behind the text.
+        let mut text = Vec::with_capacity(source.len() + 1);
+        text.extend_from_slice(source.as_bytes());
+        text.push(0);
+        let mut options = qjs::JSEvalOptions {
+            version: qjs::JS_EVAL_OPTIONS_VERSION as c_int,
+            eval_flags: flags as c_int,
+            filename: file.as_ptr(),
+            line_num: line,
+        };
+        // SAFETY: text and options live through the call; the text is followed by a zero.
+        let raw = unsafe {
+            qjs::JS_Eval2(
+                self.raw(),
+                text.as_ptr().cast(),
+                source.len() as _,
+                &mut options,
+            )
+        };
+        self.result(raw)
+    }
+
+    /// Runs what `eval` compiled.
+    pub fn run(self, compiled: Value) -> JsResult<Value> {
+        // SAFETY: JS_EvalFunction takes over the reference to a compiled script or module.
+        self.result(unsafe { qjs::JS_EvalFunction(self.raw(), compiled.into_raw()) })
+    }
+
+    /// A host function.
+    pub fn function(self, name: &CStr, length: i32, call: qjs::JSCFunction) -> JsResult<Value> {
+        let kind = qjs::JSCFunctionEnum_JS_CFUNC_generic;
+        // SAFETY: `call` is a static function of the generic C form; the name is copied.
+        let raw =
+            unsafe { qjs::JS_NewCFunction2(self.raw(), call, name.as_ptr(), length, kind, 0) };
+        self.result(raw)
+    }
+
+    /// A host function with values of its own, kept in the heap.
+    pub fn function_with(
+        self,
+        name: &CStr,
+        magic: i32,
+        data: &[Value],
+        call: qjs::JSCFunctionData,
+    ) -> JsResult<Value> {
+        let count = data.len() as c_int;
+        let mut raw: Vec<qjs::JSValue> = data.iter().map(Value::raw).collect();
+        // SAFETY: `call` is a static function; the values are copied with references of their own.
+        let raw = unsafe {
+            let (at, name) = (raw.as_mut_ptr(), name.as_ptr());
+            qjs::JS_NewCFunctionData2(self.raw(), call, name, 1, magic, count, at)
+        };
+        self.result(raw)
+    }
+}
