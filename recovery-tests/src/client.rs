@@ -45,7 +45,10 @@ impl Request {
     /// Whether the answer is one that is kept under the key, if there is one.
     pub fn is_kept(&self) -> bool {
         let kept = |answer: &Answer| {
-            matches!(answer, Ok(_) | Err(CallError::Thrown { .. } | CallError::TurnKilled(_)))
+            matches!(
+                answer,
+                Ok(_) | Err(CallError::Thrown { .. } | CallError::TurnKilled(_))
+            )
         };
         self.key.is_some() && self.answer.as_ref().is_some_and(kept)
     }
@@ -68,20 +71,36 @@ impl Clients {
 
     /// Clients that have something to send again.
     pub fn behind(&self) -> Option<u32> {
-        self.again.iter().find(|(_, tokens)| !tokens.is_empty()).map(|(client, _)| *client)
+        self.again
+            .iter()
+            .find(|(_, tokens)| !tokens.is_empty())
+            .map(|(client, _)| *client)
     }
 
     /// A new call.
     pub fn ask(&mut self, client: u32, vat: String, method: Method, keyed: bool) -> Token {
         let number = self.next_number.entry(client).or_insert(0);
         *number += 1;
-        let token = Token { client, number: *number };
+        let token = Token {
+            client,
+            number: *number,
+        };
         let key = keyed.then(|| RequestKey {
             client: format!("client{client}"),
             id: format!("r{number}"),
         });
         let (answer, sent_in, given_up) = (None, 0, false);
-        self.requests.insert(token, Request { vat, method, key, answer, sent_in, given_up });
+        self.requests.insert(
+            token,
+            Request {
+                vat,
+                method,
+                key,
+                answer,
+                sent_in,
+                given_up,
+            },
+        );
         token
     }
 
@@ -97,7 +116,10 @@ impl Clients {
                     if asking == Asking::NewKey {
                         key.id.push('+');
                     }
-                    self.again.entry(token.client).or_default().push_back(*token);
+                    self.again
+                        .entry(token.client)
+                        .or_default()
+                        .push_back(*token);
                 }
                 None => request.given_up = true,
             }

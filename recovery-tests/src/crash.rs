@@ -67,8 +67,11 @@ impl World {
         for attempt in 0.. {
             if attempt < CRASHES_A_RECOVERY && self.life > 0 && self.chance.one_in(3) {
                 let at = Some(self.backend.operations() + 1 + self.chance.below(12));
-                let (freeze_at, fail_at) =
-                    if self.chance.one_in(3) { (None, at) } else { (at, None) };
+                let (freeze_at, fail_at) = if self.chance.one_in(3) {
+                    (None, at)
+                } else {
+                    (at, None)
+                };
                 self.backend.set_faults(Faults { freeze_at, fail_at });
                 self.fault_set = true;
             }
@@ -111,7 +114,10 @@ impl World {
             candidates.push(also);
         }
         let seed = self.chance.bits();
-        let crash = *self.chance.pick(&[Crash::Lost, Crash::Torn { seed }, Crash::Reordered { seed }]);
+        let crash =
+            *self
+                .chance
+                .pick(&[Crash::Lost, Crash::Torn { seed }, Crash::Reordered { seed }]);
         let (mut disk, _) = match Disk::open(self.backend.crash(crash)) {
             Ok(opened) => opened,
             Err(error) => return Ok(broken("what was written can be opened", error.0)?),

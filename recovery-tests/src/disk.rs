@@ -8,8 +8,8 @@ use std::io;
 use kenvat_engine::turn::event::{Ledger, LedgerError};
 use kenvat_store::backend::memory::{MemoryBackend, MemoryReader};
 use kenvat_store::{
-    Delta, EngineHash, Genesis, ImageError, Options, PAGE_BYTES, Recovery, Store, StoreError, VatId,
-    push_run,
+    Delta, EngineHash, Genesis, ImageError, Options, PAGE_BYTES, Recovery, Store, StoreError,
+    VatId, push_run,
 };
 
 use crate::heap::{self, Base};
@@ -64,10 +64,14 @@ impl Disk {
             }
         }
         for meta in self.store.vats() {
-            let image = self.image(meta.id).map_err(|error| DiskError(error.to_string()))?;
+            let image = self
+                .image(meta.id)
+                .map_err(|error| DiskError(error.to_string()))?;
             let mut heap = Vec::with_capacity(PAGE_LIMIT as usize * PAGE_BYTES);
             for page in 0..PAGE_LIMIT {
-                let words = image.page(page).map_err(|error| DiskError(error.to_string()))?;
+                let words = image
+                    .page(page)
+                    .map_err(|error| DiskError(error.to_string()))?;
                 heap.extend(heap::bytes_of(&words));
             }
             state.heaps.insert(meta.id, heap);
@@ -80,7 +84,9 @@ impl Disk {
 
 impl Ledger for Disk {
     fn get(&self, table: u8, key: &[u8]) -> Result<Option<Vec<u8>>, LedgerError> {
-        self.store.get(table, key).map_err(|error| LedgerError(error.to_string()))
+        self.store
+            .get(table, key)
+            .map_err(|error| LedgerError(error.to_string()))
     }
 
     fn next_vat_id(&mut self) -> VatId {
@@ -94,7 +100,8 @@ pub struct Image(MemoryReader);
 impl Base for Image {
     fn page(&self, page: u32) -> io::Result<Page> {
         let mut bytes = [0; PAGE_BYTES];
-        self.0.read_at(u64::from(page) * PAGE_BYTES as u64, &mut bytes)?;
+        self.0
+            .read_at(u64::from(page) * PAGE_BYTES as u64, &mut bytes)?;
         Ok(heap::words_of(&bytes))
     }
 }

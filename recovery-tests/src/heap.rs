@@ -41,7 +41,13 @@ pub struct Heap {
 impl Heap {
     pub fn new(base: Box<dyn Base>, copies_kept: Copies) -> Heap {
         let (private, written, copies) = Default::default();
-        Heap { base, copies_kept, private, written, copies }
+        Heap {
+            base,
+            copies_kept,
+            private,
+            written,
+            copies,
+        }
     }
 
     /// What changed since the last hand-over; this is hand-over `number`.
@@ -65,7 +71,12 @@ impl Heap {
 
     /// The image holds every hand-over up to this one.
     pub fn applied(&mut self, number: u64) {
-        let Heap { private, written, copies, .. } = self;
+        let Heap {
+            private,
+            written,
+            copies,
+            ..
+        } = self;
         copies.retain(|page, (named, _)| {
             let keep = *named > number;
             if !keep && !written.contains(page) {
@@ -103,9 +114,14 @@ fn push_changes(out: &mut Vec<u8>, page: u32, before: &Page, now: &Page) -> bool
     let start = out.len();
     let mut at = 0;
     while at < PAGE_WORDS {
-        let end = (at..PAGE_WORDS).find(|word| before[*word] == now[*word]).unwrap_or(PAGE_WORDS);
+        let end = (at..PAGE_WORDS)
+            .find(|word| before[*word] == now[*word])
+            .unwrap_or(PAGE_WORDS);
         if end > at {
-            let bytes: Vec<u8> = now[at..end].iter().flat_map(|word| word.to_le_bytes()).collect();
+            let bytes: Vec<u8> = now[at..end]
+                .iter()
+                .flat_map(|word| word.to_le_bytes())
+                .collect();
             push_run(out, page, at, &bytes);
         }
         at = end + 1;

@@ -12,7 +12,9 @@ use kenvat_engine::protocol::{FromWorker, ToWorker};
 use kenvat_engine::turn::event::{Death, Effect, Event, LedgerError};
 use kenvat_engine::turn::{Core, Loaded, Settings};
 use kenvat_store::backend::memory::MemoryBackend;
-use kenvat_store::{Durable, Fold, Folded, ImageError, Part, Sealed, StageError, StoreError, VatId};
+use kenvat_store::{
+    Durable, Fold, Folded, ImageError, Part, Sealed, StageError, StoreError, VatId,
+};
 
 use crate::chance::Chance;
 use crate::client::Answer;
@@ -164,7 +166,8 @@ impl Host {
     /// Hands an event to the core and does what it wants.
     pub fn feed(&mut self, now_ms: i64, event: Event<u64>) -> Result<(), Stop> {
         let mut effects = Vec::new();
-        self.core.handle(now_ms, event, &mut self.disk, &mut effects)?;
+        self.core
+            .handle(now_ms, event, &mut self.disk, &mut effects)?;
         self.core.flush(&mut self.disk, &mut effects)?;
         self.perform(now_ms, effects)
     }
@@ -176,7 +179,9 @@ impl Host {
     /// Which worker runs for which vat, the dying ones left out.
     pub fn running(&self) -> BTreeMap<VatId, u64> {
         let alive = self.workers.values().filter(|worker| worker.dead.is_none());
-        alive.map(|worker| (worker.vat, worker.generation)).collect()
+        alive
+            .map(|worker| (worker.vat, worker.generation))
+            .collect()
     }
 
     /// Whether no frame and no fold is under way.
@@ -193,11 +198,19 @@ impl Host {
         let event = match (worker.outbox.pop_front(), worker.dead) {
             (Some(message), _) => {
                 self.log.push(format!("heard {}", short(&message)));
-                Event::FromWorker { vat, generation, message }
+                Event::FromWorker {
+                    vat,
+                    generation,
+                    message,
+                }
             }
             (None, Some(death)) => {
                 self.workers.remove(&generation);
-                Event::WorkerGone { vat, generation, death }
+                Event::WorkerGone {
+                    vat,
+                    generation,
+                    death,
+                }
             }
             (None, None) => return Ok(()),
         };
@@ -219,7 +232,8 @@ impl Host {
     /// Lets the outputs of the frame out; images come later.
     fn committed(&mut self, now_ms: i64) -> Result<(), Stop> {
         let mut effects = Vec::new();
-        self.core.handle(now_ms, Event::Committed, &mut self.disk, &mut effects)?;
+        self.core
+            .handle(now_ms, Event::Committed, &mut self.disk, &mut effects)?;
         self.perform(now_ms, effects)
     }
 
@@ -257,10 +271,16 @@ impl Host {
                     let image = self.disk.image(vat)?;
                     self.start_worker(vat, generation, Box::new(image), self.rules.copies);
                 }
-                Effect::StartBirth { vat, generation, .. } => {
+                Effect::StartBirth {
+                    vat, generation, ..
+                } => {
                     self.start_worker(vat, generation, Box::new(Genesis), self.rules.copies);
                 }
-                Effect::SendToWorker { generation, message, .. } => self.send(generation, message),
+                Effect::SendToWorker {
+                    generation,
+                    message,
+                    ..
+                } => self.send(generation, message),
                 Effect::KillWorker { generation, .. } => {
                     if let Some(worker) = self.workers.get_mut(&generation) {
                         // What it had said is still in the socket.
@@ -290,7 +310,10 @@ impl Host {
     fn seal(&mut self) -> Result<(), Stop> {
         let sealed = self.disk.store.seal()?;
         if sealed.is_none() || self.sealed.is_some() || self.in_flight.is_some() {
-            broken("one frame at a time", "the core wants a commit that cannot be")?;
+            broken(
+                "one frame at a time",
+                "the core wants a commit that cannot be",
+            )?;
         }
         self.sealed = sealed;
         self.in_flight = Some(std::mem::take(&mut self.staged));
@@ -315,11 +338,18 @@ impl Host {
 fn describe(effect: &Effect<u64>) -> String {
     match effect {
         Effect::Stage(Part::Heap { vat, delta }) => {
-            format!("stage heap {vat} {:?}", delta.runs().map(|run| run.page).collect::<Vec<_>>())
+            format!(
+                "stage heap {vat} {:?}",
+                delta.runs().map(|run| run.page).collect::<Vec<_>>()
+            )
         }
         Effect::Stage(Part::Row(row)) => format!("stage row {} {:?}", row.table, row.key),
         Effect::Stage(Part::Log { vat, bytes }) => format!("stage log {vat} {}", bytes.len()),
-        Effect::SendToWorker { generation, message, .. } => match message {
+        Effect::SendToWorker {
+            generation,
+            message,
+            ..
+        } => match message {
             ToWorker::Deliver { turns, hand_over } => {
                 let turns: Vec<u64> = turns.iter().map(|turn| turn.turn).collect();
                 format!("to {generation}: turns {turns:?}, hand over: {hand_over}")
@@ -334,7 +364,10 @@ fn short(message: &FromWorker) -> String {
     match message {
         FromWorker::Ready { generation, .. } => format!("ready {generation}"),
         FromWorker::HandOver(it) => {
-            format!("hand-over {} of {} to turn {}", it.number, it.generation, it.last_turn)
+            format!(
+                "hand-over {} of {} to turn {}",
+                it.number, it.generation, it.last_turn
+            )
         }
     }
 }

@@ -24,7 +24,10 @@ pub type Held = Result<(), Violation>;
 
 /// Says which promise is broken, and how.
 pub fn broken<T>(promise: &'static str, what: impl Into<String>) -> Result<T, Violation> {
-    Err(Violation { promise, what: what.into() })
+    Err(Violation {
+        promise,
+        what: what.into(),
+    })
 }
 
 /// What people were told about vats.
@@ -47,9 +50,15 @@ pub fn invariant_exactly_once(state: &State, clients: &Clients) -> Held {
         let known = knowledge(state, *vat)?;
         let reference = replay(&known, clients)?;
         if known != reference.knowledge {
-            return broken(PROMISE, format!("vat {vat} is not what its requests make of it"));
+            return broken(
+                PROMISE,
+                format!("vat {vat} is not what its requests make of it"),
+            );
         }
-        known.executed.iter().for_each(|(_, token)| *runs.entry(*token).or_default() += 1);
+        known
+            .executed
+            .iter()
+            .for_each(|(_, token)| *runs.entry(*token).or_default() += 1);
     }
     for (_, token) in state.graveyard.values().flatten() {
         *runs.entry(*token).or_default() += 1;
@@ -66,7 +75,10 @@ pub fn invariant_exactly_once(state: &State, clients: &Clients) -> Held {
         };
         if wrong {
             let answer = &request.answer;
-            return broken(PROMISE, format!("{token} ran: {ran}, and was answered {answer:?}"));
+            return broken(
+                PROMISE,
+                format!("{token} ran: {ran}, and was answered {answer:?}"),
+            );
         }
     }
     Ok(())
@@ -79,10 +91,16 @@ pub fn invariant_output_valid(state: &State, clients: &Clients, told: &ToldOfVat
     for vat in state.heaps.keys() {
         said.extend(replay(&knowledge(state, *vat)?, clients)?.said);
     }
-    let buried: BTreeSet<Token> =
-        state.graveyard.values().flatten().map(|(_, token)| *token).collect();
+    let buried: BTreeSet<Token> = state
+        .graveyard
+        .values()
+        .flatten()
+        .map(|(_, token)| *token)
+        .collect();
     for (token, request) in &clients.requests {
-        let Some(answer) = &request.answer else { continue };
+        let Some(answer) = &request.answer else {
+            continue;
+        };
         let heard = match answer {
             Ok(json) => Said::Value(json.clone()),
             Err(CallError::Thrown { message, .. }) => Said::Thrown(message.clone()),
@@ -90,13 +108,19 @@ pub fn invariant_output_valid(state: &State, clients: &Clients, told: &ToldOfVat
         };
         if said.get(token) != Some(&heard) && !buried.contains(token) {
             let truth = said.get(token);
-            return broken(PROMISE, format!("{token} was told {heard:?}; durable is {truth:?}"));
+            return broken(
+                PROMISE,
+                format!("{token} was told {heard:?}; durable is {truth:?}"),
+            );
         }
     }
     for (vat, name) in &told.made {
         let gone = told.ending.contains(name) || told.ended.contains(vat);
         if !gone && !state.heaps.contains_key(vat) {
-            return broken(PROMISE, format!("vat {vat}, `{name}`, was made and is not there"));
+            return broken(
+                PROMISE,
+                format!("vat {vat}, `{name}`, was made and is not there"),
+            );
         }
     }
     match told.ended.iter().find(|vat| state.heaps.contains_key(vat)) {
@@ -128,9 +152,10 @@ pub fn invariant_fifo_per_pair(state: &State, clients: &Clients) -> Held {
         let counters: CountersRow = state
             .row(rows::COUNTERS, &rows::vat_key(*vat))
             .map_or_else(|| broken(PROMISE, format!("vat {vat} has no counters")), Ok)?;
-        let killed = clients.requests.values().filter(|request| {
-            matches!(request.answer, None | Some(Err(CallError::TurnKilled(_))))
-        });
+        let killed = clients
+            .requests
+            .values()
+            .filter(|request| matches!(request.answer, None | Some(Err(CallError::TurnKilled(_)))));
         let (turns, most) = (counters.turns, last_turn + killed.count() as u64);
         if turns < last_turn || turns > most {
             let what = format!("vat {vat} counts {turns} turns, {last_turn} to {most} were run");
@@ -172,7 +197,10 @@ pub fn invariant_image_is_fold_of_frames(
             Some(difference) => differences.push(difference),
         }
     }
-    broken("image is fold of frames", format!("found state differs: {}", differences.join("; or ")))
+    broken(
+        "image is fold of frames",
+        format!("found state differs: {}", differences.join("; or ")),
+    )
 }
 
 /// Every vat the store holds is one the catalog names, and the other way round.
@@ -183,9 +211,16 @@ pub fn invariant_catalog_names_heaps(state: &State) -> Held {
             return broken("atomic", format!("vat {vat} has a heap and no row"));
         }
     }
-    let named = state.rows.keys().filter(|(table, _)| *table == rows::VATS).count();
+    let named = state
+        .rows
+        .keys()
+        .filter(|(table, _)| *table == rows::VATS)
+        .count();
     if named != state.heaps.len() {
-        return broken("atomic", format!("{named} vats named, {} heaps", state.heaps.len()));
+        return broken(
+            "atomic",
+            format!("{named} vats named, {} heaps", state.heaps.len()),
+        );
     }
     Ok(())
 }
@@ -195,7 +230,10 @@ pub fn invariant_nothing_is_lost(clients: &Clients) -> Held {
     match clients.which(|request| request.is_open()).first() {
         Some(token) => {
             let request = &clients.requests[token];
-            broken("nothing is lost", format!("{token} was never answered: {request:?}"))
+            broken(
+                "nothing is lost",
+                format!("{token} was never answered: {request:?}"),
+            )
         }
         None => Ok(()),
     }
@@ -206,7 +244,10 @@ pub fn invariant_same_answer(token: Token, first: &Answer, again: &Answer) -> He
     if first == again {
         return Ok(());
     }
-    broken("exactly once", format!("{token} was answered {first:?}, and asked again {again:?}"))
+    broken(
+        "exactly once",
+        format!("{token} was answered {first:?}, and asked again {again:?}"),
+    )
 }
 
 fn knowledge(state: &State, vat: VatId) -> Result<Knowledge, Violation> {

@@ -21,6 +21,7 @@ pub mod heap;
 pub mod host;
 pub mod invariants;
 pub mod model;
+pub mod process;
 pub mod program;
 pub mod rules;
 pub mod trace;

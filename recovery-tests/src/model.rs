@@ -46,17 +46,28 @@ impl State {
                 self.logs.insert(*vat, Vec::new());
             }
             Part::Heap { vat, delta } => {
-                let heap = self.heaps.get_mut(vat).expect("the store refuses unknown vats");
+                let heap = self
+                    .heaps
+                    .get_mut(vat)
+                    .expect("the store refuses unknown vats");
                 for run in delta.runs() {
                     let start = run.page as usize * PAGE_BYTES + run.start;
                     heap[start..start + run.bytes.len()].copy_from_slice(run.bytes);
                 }
             }
             Part::Log { vat, bytes } => self.logs.entry(*vat).or_default().extend(bytes),
-            Part::Row(Row { table, key, value: Some(value) }) => {
+            Part::Row(Row {
+                table,
+                key,
+                value: Some(value),
+            }) => {
                 self.rows.insert((*table, key.clone()), value.clone());
             }
-            Part::Row(Row { table, key, value: None }) => {
+            Part::Row(Row {
+                table,
+                key,
+                value: None,
+            }) => {
                 self.rows.remove(&(*table, key.clone()));
             }
             Part::Terminate { vat } => {
@@ -85,13 +96,22 @@ impl State {
 
     /// The first thing in which two states differ.
     pub fn difference(&self, other: &State) -> Option<String> {
-        let vats = |state: &State| state.heaps.keys().map(ToString::to_string).collect::<Vec<_>>();
+        let vats = |state: &State| {
+            state
+                .heaps
+                .keys()
+                .map(ToString::to_string)
+                .collect::<Vec<_>>()
+        };
         if vats(self) != vats(other) {
             return Some(format!("vats {:?} and {:?}", vats(self), vats(other)));
         }
         for (vat, heap) in &self.heaps {
             if heap != &other.heaps[vat] {
-                return Some(format!("the heap of vat {vat} {}", first_place(heap, other, *vat)));
+                return Some(format!(
+                    "the heap of vat {vat} {}",
+                    first_place(heap, other, *vat)
+                ));
             }
         }
         if self.logs != other.logs {
@@ -99,18 +119,25 @@ impl State {
         }
         let keys = self.rows.keys().chain(other.rows.keys());
         let mut differing = keys.filter(|key| self.rows.get(*key) != other.rows.get(*key));
-        differing.next().map(|(table, key)| format!("row {key:?} of table {table}"))
+        differing
+            .next()
+            .map(|(table, key)| format!("row {key:?} of table {table}"))
     }
 }
 
 fn first_place(heap: &[u8], other: &State, vat: VatId) -> String {
-    let differs = heap.iter().zip(&other.heaps[&vat]).position(|(a, b)| a != b);
+    let differs = heap
+        .iter()
+        .zip(&other.heaps[&vat])
+        .position(|(a, b)| a != b);
     let at = differs.unwrap_or_default();
     format!("at page {} word {}", at / PAGE_BYTES, at % PAGE_BYTES / 8)
 }
 
 fn genesis() -> Vec<u8> {
-    (0..PAGE_LIMIT).flat_map(|page| heap::bytes_of(&genesis_page(page))).collect()
+    (0..PAGE_LIMIT)
+        .flat_map(|page| heap::bytes_of(&genesis_page(page)))
+        .collect()
 }
 
 /// Rows the invariants read.

@@ -61,7 +61,10 @@ impl Token {
     }
 
     pub fn of_word(word: u64) -> Token {
-        Token { client: (word >> 32) as u32, number: word as u32 }
+        Token {
+            client: (word >> 32) as u32,
+            number: word as u32,
+        }
     }
 }
 
@@ -75,7 +78,10 @@ impl fmt::Display for Token {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Method {
     Incr,
-    Set { key: u64, value: u64 },
+    Set {
+        key: u64,
+        value: u64,
+    },
     Later,
     Release,
     Throw,
@@ -108,11 +114,18 @@ impl Method {
 
     /// What a call says; `None` if no client of ours made it.
     pub fn parse(name: &str, args: &str) -> Option<(Token, Method)> {
-        let words = args.strip_prefix('[')?.strip_suffix(']')?.split(',').map(str::parse);
+        let words = args
+            .strip_prefix('[')?
+            .strip_suffix(']')?
+            .split(',')
+            .map(str::parse);
         let words: Vec<u64> = words.collect::<Result<_, _>>().ok()?;
         let method = match (name, words.as_slice()) {
             ("incr", [_]) => Method::Incr,
-            ("set", [_, key, value]) => Method::Set { key: *key, value: *value },
+            ("set", [_, key, value]) => Method::Set {
+                key: *key,
+                value: *value,
+            },
             ("later", [_]) => Method::Later,
             ("release", [_]) => Method::Release,
             ("throw", [_]) => Method::Throw,
@@ -213,7 +226,10 @@ fn release<M: Memory>(heap: &mut M, out: &mut Output) -> Result<u64, M::Error> {
 
 /// Some lines are long, so that frames have many sectors to tear.
 fn line_of(token: Token) -> String {
-    format!("line of {token}{}", "x".repeat(token.number as usize % 8 * 300))
+    format!(
+        "line of {token}{}",
+        "x".repeat(token.number as usize % 8 * 300)
+    )
 }
 
 fn raise<M: Memory>(heap: &mut M, word: usize) -> Result<u64, M::Error> {
@@ -256,7 +272,10 @@ fn push<M: Memory>(
 fn place_of_pair(first: u32, at: u64) -> (u32, usize) {
     let pairs = PAGE_WORDS as u64 / 2;
     let page = first + (at / pairs) as u32;
-    assert!(page < PAGE_LIMIT - 1, "the run is too long for the simulated heap");
+    assert!(
+        page < PAGE_LIMIT - 1,
+        "the run is too long for the simulated heap"
+    );
     (page, (at % pairs) as usize * 2)
 }
 
@@ -303,9 +322,14 @@ impl Knowledge {
         Ok(Knowledge {
             counter: head[header::COUNTER],
             lines: head[header::LINES],
-            values: (0..KEYS).map(value).filter(|(_, value)| *value != 0).collect(),
+            values: (0..KEYS)
+                .map(value)
+                .filter(|(_, value)| *value != 0)
+                .collect(),
             pending: pairs(PENDING_PAGE, head[header::PENDING]),
-            scratch: (0..SCRATCH_WORDS).map(|at| page(SCRATCH_PAGE)[place_of_scratch(at)]).collect(),
+            scratch: (0..SCRATCH_WORDS)
+                .map(|at| page(SCRATCH_PAGE)[place_of_scratch(at)])
+                .collect(),
             executed: pairs(EXECUTED_PAGE, head[header::EXECUTED]),
         })
     }
@@ -319,19 +343,27 @@ pub struct Reference {
     pub log: String,
 }
 
-
 impl Reference {
     /// Nothing has run.
     pub fn new() -> Reference {
         let scratch = vec![0; SCRATCH_WORDS as usize];
-        let knowledge = Knowledge { scratch, ..Knowledge::default() };
-        Reference { knowledge, said: BTreeMap::new(), log: String::new() }
+        let knowledge = Knowledge {
+            scratch,
+            ..Knowledge::default()
+        };
+        Reference {
+            knowledge,
+            said: BTreeMap::new(),
+            log: String::new(),
+        }
     }
 
     pub fn run(&mut self, turn: u64, token: Token, method: Method) {
         let known = &mut self.knowledge;
         let flips = flips(known.executed.len() as u64) as usize;
-        known.scratch[..=flips].iter_mut().for_each(|word| *word ^= 1);
+        known.scratch[..=flips]
+            .iter_mut()
+            .for_each(|word| *word ^= 1);
         known.executed.push((turn, token));
         let said = match method {
             Method::Incr => {
@@ -352,7 +384,8 @@ impl Reference {
             Method::Release => {
                 let released = std::mem::take(&mut known.pending);
                 for (_, waiting) in &released {
-                    self.said.insert(*waiting, Said::Value(known.counter.to_string()));
+                    self.said
+                        .insert(*waiting, Said::Value(known.counter.to_string()));
                 }
                 Said::Value(released.len().to_string())
             }
@@ -362,7 +395,8 @@ impl Reference {
             }
             Method::Log => {
                 known.lines += 1;
-                self.log.push_str(&format!("{turn} log {}\n", line_of(token)));
+                self.log
+                    .push_str(&format!("{turn} log {}\n", line_of(token)));
                 Said::Value(known.lines.to_string())
             }
             Method::Poison => Said::Thrown("a poisoned message was executed".to_owned()),

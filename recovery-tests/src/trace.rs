@@ -17,7 +17,11 @@ pub struct Trace {
 
 impl Trace {
     pub fn new(seed: u64) -> Trace {
-        Trace { hash: seed ^ FNV_OFFSET, lines: 0, last: VecDeque::new() }
+        Trace {
+            hash: seed ^ FNV_OFFSET,
+            lines: 0,
+            last: VecDeque::new(),
+        }
     }
 
     pub fn line(&mut self, line: String) {

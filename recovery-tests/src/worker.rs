@@ -135,7 +135,11 @@ impl Worker {
         program::run(&mut self.heap, turn, token, method, &mut self.output)?;
         let lines = std::mem::take(&mut self.output.lines);
         let level = || "log".to_owned();
-        self.lines.extend(lines.into_iter().map(|text| LogLine { turn, level: level(), text }));
+        self.lines.extend(lines.into_iter().map(|text| LogLine {
+            turn,
+            level: level(),
+            text,
+        }));
         self.ran = Some(turn);
         Ok(None)
     }
@@ -158,7 +162,10 @@ impl Worker {
         };
         self.hand_overs += 1;
         let replies = std::mem::take(&mut self.output.replies).into_iter();
-        let replies = replies.map(|(request, said)| Reply { request, outcome: outcome(said) });
+        let replies = replies.map(|(request, said)| Reply {
+            request,
+            outcome: outcome(said),
+        });
         self.outbox.push_back(FromWorker::HandOver(HandOver {
             generation: self.generation,
             number: self.hand_overs,

@@ -134,7 +134,11 @@ pub fn run(seed: u64, rules: Rules) -> Result<(Tally, Trace), Failure> {
     let outcome = world.live();
     match outcome {
         Ok(()) => Ok((world.tally, world.trace)),
-        Err(violation) => Err(Failure { seed, violation, trace: world.trace.tail() }),
+        Err(violation) => Err(Failure {
+            seed,
+            violation,
+            trace: world.trace.tail(),
+        }),
     }
 }
 
@@ -174,7 +178,9 @@ impl World {
         self.trace.line(format!("{action:?}"));
         let outcome = self.act(action).and_then(|()| self.listen());
         if let Some(host) = &mut self.host {
-            host.log.drain(..).for_each(|line| self.trace.line(format!("  {line}")));
+            host.log
+                .drain(..)
+                .for_each(|line| self.trace.line(format!("  {line}")));
         }
         match outcome {
             Ok(()) => Ok(()),
@@ -211,7 +217,9 @@ impl World {
     /// What brings forward what is under way.
     fn progress(&self) -> Vec<(u64, Action)> {
         let moves = self.host.iter().flat_map(Host::moves);
-        let mut actions: Vec<_> = moves.map(|(weight, it)| (weight, Action::Host(it))).collect();
+        let mut actions: Vec<_> = moves
+            .map(|(weight, it)| (weight, Action::Host(it)))
+            .collect();
         if let Some(client) = self.clients.behind() {
             actions.push((25, Action::Again(client)));
         }
@@ -264,9 +272,10 @@ impl World {
         }
         let host = self.host.as_mut().expect("recover leaves a host behind");
         let dead = match step {
-            Move::HostHears(generation) => host.workers.get(&generation).filter(|worker| {
-                worker.dead.is_some() && worker.outbox.is_empty()
-            }),
+            Move::HostHears(generation) => host
+                .workers
+                .get(&generation)
+                .filter(|worker| worker.dead.is_some() && worker.outbox.is_empty()),
             _ => None,
         };
         let (died, before) = (dead.map(|worker| worker.vat), host.running());
@@ -321,7 +330,8 @@ impl World {
         };
         request.sent_in = life;
         let call = request.call(token);
-        self.trace.line(format!("  {token} {} to {}", call.method, call.vat));
+        self.trace
+            .line(format!("  {token} {} to {}", call.method, call.vat));
         let waiter = self.wait(Waits::Call(token));
         self.feed(Event::Call { call, waiter })
     }
@@ -330,7 +340,8 @@ impl World {
     fn repeat(&mut self) -> Result<(), Stop> {
         let life = self.life;
         let tokens = self.clients.which(|request| {
-            request.is_kept() || request.key.is_some() && request.is_open() && request.sent_in == life
+            request.is_kept()
+                || request.key.is_some() && request.is_open() && request.sent_in == life
         });
         if tokens.is_empty() {
             return Ok(());
@@ -370,8 +381,12 @@ impl World {
             return Ok(());
         }
         let generation = *self.chance.pick(&alive);
-        let deaths =
-            [(6, Death::Killed), (2, Death::Signal(11)), (1, Death::Exit(101)), (1, Death::Exit(77))];
+        let deaths = [
+            (6, Death::Killed),
+            (2, Death::Signal(11)),
+            (1, Death::Exit(101)),
+            (1, Death::Exit(77)),
+        ];
         let death = self.chance.weighted(&deaths);
         let host = self.host.as_mut().expect("recover leaves a host behind");
         if let Some(worker) = host.workers.get_mut(&generation) {
@@ -408,7 +423,12 @@ impl World {
         ]);
         let files = vec![("v.js".to_owned(), program.to_owned())];
         let entry = "v.js".to_owned();
-        let deploy = Deploy { name: name.clone(), entry, files, give: Vec::new() };
+        let deploy = Deploy {
+            name: name.clone(),
+            entry,
+            files,
+            give: Vec::new(),
+        };
         let waiter = self.wait(Waits::Deploy(name));
         self.feed(Event::Deploy { deploy, waiter })
     }
@@ -434,8 +454,14 @@ impl World {
         }
         let at = Some(self.backend.operations() + 1 + self.chance.below(operations));
         let faults = match self.chance.below(2) {
-            0 => Faults { freeze_at: at, fail_at: None },
-            _ => Faults { freeze_at: None, fail_at: at },
+            0 => Faults {
+                freeze_at: at,
+                fail_at: None,
+            },
+            _ => Faults {
+                freeze_at: None,
+                fail_at: at,
+            },
         };
         self.backend.set_faults(faults);
         self.fault_set = true;
@@ -459,7 +485,10 @@ impl World {
         let heard = !told.is_empty();
         for (waiter, told) in told {
             let Some(waits) = self.waiters.remove(&waiter) else {
-                return Ok(broken("answers come once", format!("waiter {waiter}: {told:?}"))?);
+                return Ok(broken(
+                    "answers come once",
+                    format!("waiter {waiter}: {told:?}"),
+                )?);
             };
             self.hear(waits, told)?;
         }
@@ -475,7 +504,10 @@ impl World {
             (Waits::Ask(token), Told::Ask(answer)) => self.hear_of_key(token, answer),
             (Waits::OtherContent(token), Told::Call(answer)) => match answer {
                 Err(CallError::KeyReused { .. }) => Ok(()),
-                other => broken("exactly once", format!("{token} with other content: {other:?}")),
+                other => broken(
+                    "exactly once",
+                    format!("{token} with other content: {other:?}"),
+                ),
             },
             (Waits::Deploy(name), Told::Deploy(Ok(deployed))) => {
                 let old = self.told.made.iter().filter(|(_, other)| **other == name);
@@ -517,9 +549,10 @@ impl World {
             (Some(first), Some(again)) if request.is_kept() => {
                 invariants::invariant_same_answer(token, first, &again)
             }
-            (Some(first), None) if request.is_kept() => {
-                broken("exactly once", format!("{token}, answered {first:?}, is not known"))
-            }
+            (Some(first), None) if request.is_kept() => broken(
+                "exactly once",
+                format!("{token}, answered {first:?}, is not known"),
+            ),
             _ => Ok(()),
         }
     }
@@ -533,7 +566,9 @@ impl World {
         self.trace.line("coming to rest".to_owned());
         self.rest()?;
         for name in NAMES {
-            let token = self.clients.ask(OPERATOR, name.to_owned(), Method::Release, true);
+            let token = self
+                .clients
+                .ask(OPERATOR, name.to_owned(), Method::Release, true);
             self.tell(token)?;
         }
         self.rest()?;

@@ -23,14 +23,19 @@ struct Naming(u64);
 impl Drop for Naming {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            eprintln!("seed {} panicked: replay it with KENVAT_SEED={}", self.0, self.0);
+            eprintln!(
+                "seed {} panicked: replay it with KENVAT_SEED={}",
+                self.0, self.0
+            );
         }
     }
 }
 
 fn run(seed: u64, rules: Rules) -> Result<Tally, Box<Failure>> {
     let _naming = Naming(seed);
-    world::run(seed, rules).map(|(tally, _)| tally).map_err(Box::new)
+    world::run(seed, rules)
+        .map(|(tally, _)| tally)
+        .map_err(Box::new)
 }
 
 /// Runs seeds on all cores; what each came to, by seed.
@@ -47,7 +52,9 @@ fn run_all(seeds: &[u64]) -> Vec<(u64, Result<Tally, Box<Failure>>)> {
     std::thread::scope(|scope| {
         let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
         let joined = workers.into_iter().map(|worker| worker.join());
-        joined.flat_map(|done| done.expect("the panic above names its seed")).collect()
+        joined
+            .flat_map(|done| done.expect("the panic above names its seed"))
+            .collect()
     })
 }
 
@@ -70,19 +77,34 @@ fn judge(seeds: &[u64]) -> Tally {
 
 #[test]
 fn the_promises_hold_on_every_pinned_seed() {
-    let seeds: Vec<u64> = (0..PINNED).chain(FOUND.iter().map(|(seed, _)| *seed)).collect();
+    let seeds: Vec<u64> = (0..PINNED)
+        .chain(FOUND.iter().map(|(seed, _)| *seed))
+        .collect();
     let sum = judge(&seeds);
     eprintln!("{} worlds: {sum:?}", seeds.len());
     // A world in which nothing happens keeps every promise.
-    assert!(sum.answers > 20 * PINNED as u32 && sum.crashes > 4 * PINNED as u32, "{sum:?}");
-    assert!(sum.worker_deaths > PINNED as u32 && sum.folds > PINNED as u32 / 2, "{sum:?}");
-    assert!(sum.found_frames > 10 && sum.dropped_frames > 10 && sum.probes > 100, "{sum:?}");
+    assert!(
+        sum.answers > 20 * PINNED as u32 && sum.crashes > 4 * PINNED as u32,
+        "{sum:?}"
+    );
+    assert!(
+        sum.worker_deaths > PINNED as u32 && sum.folds > PINNED as u32 / 2,
+        "{sum:?}"
+    );
+    assert!(
+        sum.found_frames > 10 && sum.dropped_frames > 10 && sum.probes > 100,
+        "{sum:?}"
+    );
 }
 
 #[test]
 fn fresh_seeds_hold_too_where_they_are_asked_for() {
-    let Some(count) = number("KENVAT_SEEDS") else { return };
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).expect("the clock is past 1970");
+    let Some(count) = number("KENVAT_SEEDS") else {
+        return;
+    };
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .expect("the clock is past 1970");
     let first = since.as_nanos() as u64 >> 8 << 20;
     eprintln!("fresh seeds {first} to {}", first + count - 1);
     let seeds: Vec<u64> = (first..first + count).collect();
@@ -91,10 +113,15 @@ fn fresh_seeds_hold_too_where_they_are_asked_for() {
 
 #[test]
 fn a_seed_is_replayed_where_it_is_asked_for() {
-    let Some(seed) = number("KENVAT_SEED") else { return };
+    let Some(seed) = number("KENVAT_SEED") else {
+        return;
+    };
     if let Err(failure) = run(seed, Rules::default()) {
         let violation = &failure.violation;
-        panic!("{}\nseed {seed}: {}: {}", failure.trace, violation.promise, violation.what);
+        panic!(
+            "{}\nseed {seed}: {}: {}",
+            failure.trace, violation.promise, violation.what
+        );
     }
     eprintln!("seed {seed} holds");
 }
@@ -103,7 +130,8 @@ fn a_seed_is_replayed_where_it_is_asked_for() {
 fn the_same_seed_tells_the_same_story() {
     for seed in [3, 14, 159] {
         let once = world::run(seed, Rules::default()).map(|(tally, trace)| (tally, trace.digest()));
-        let twice = world::run(seed, Rules::default()).map(|(tally, trace)| (tally, trace.digest()));
+        let twice =
+            world::run(seed, Rules::default()).map(|(tally, trace)| (tally, trace.digest()));
         let (once, twice) = (once.expect("holds"), twice.expect("holds"));
         assert_eq!(once, twice, "seed {seed}");
         assert!(once.1.1 > 1_000, "a story of {} lines", once.1.1);
@@ -112,19 +140,28 @@ fn the_same_seed_tells_the_same_story() {
 
 #[test]
 fn outputs_that_do_not_wait_for_the_commit_are_noticed() {
-    let rules = Rules { outputs: Outputs::AtSeal, ..Rules::default() };
+    let rules = Rules {
+        outputs: Outputs::AtSeal,
+        ..Rules::default()
+    };
     sings(rules, "output valid");
 }
 
 #[test]
 fn copies_that_are_not_kept_until_applied_are_noticed() {
-    let rules = Rules { copies: Copies::DroppedAtHandOver, ..Rules::default() };
+    let rules = Rules {
+        copies: Copies::DroppedAtHandOver,
+        ..Rules::default()
+    };
     sings(rules, "exactly once");
 }
 
 #[test]
 fn clients_that_ask_again_under_a_new_key_are_noticed() {
-    let rules = Rules { asking: Asking::NewKey, ..Rules::default() };
+    let rules = Rules {
+        asking: Asking::NewKey,
+        ..Rules::default()
+    };
     sings(rules, "exactly once");
 }
 
