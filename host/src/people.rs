@@ -171,7 +171,7 @@ impl From<CallError> for Trouble {
                 code::KEY_REUSED,
                 "AnswerGone",
                 text,
-                "the request is never run a second time: ask the vat what became of it, with a new id",
+                "it is never run a second time: ask the vat what became of it, with a new id",
             ),
             CallError::Overloaded(_) => Trouble::new(
                 EXIT_HOST,

@@ -38,7 +38,7 @@ fn a_call_whose_host_dies_is_answered_once_by_the_next() {
     let waiting = world.start(&["call", "counter", "wait"]);
     world.until("counter", |sheet| sheet["open_requests"] == 1);
     host.kill();
-    // Either the next host or the call itself wins the store's lock; if the call does, it makes way.
+    // The next host or the call itself wins the lock; if the call does, it makes way.
     let next = world.host();
     world.until("counter", |sheet| sheet["open_requests"] == 1);
     world.ok(&["call", "counter", "go", "9"]);

@@ -1,8 +1,8 @@
 //! Reading a store that nobody has open, for `verify`.
 //!
 //! Promises: a store too damaged to be opened is read as far as it can be; reading changes nothing
-//! on disk. The names of damaged vats are asked of an engine afterwards, where one starts; else vats
-//! go by their numbers. Does not repair.
+//! on disk. The names of damaged vats are asked of an engine afterwards, where one starts; else
+//! vats go by their numbers. Does not repair.
 
 use std::path::Path;
 

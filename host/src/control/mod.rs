@@ -4,8 +4,8 @@
 //! into a call of the engine. Does not know what the command line looks like.
 //!
 //! `protocol` is the wire, `report` the shapes of answers, `socket` the file, `server` and `client`
-//! the two ends, `inspect` what reads a closed store, `place` the choice between host and own engine, `way` how the
-//! latter makes way for a host.
+//! the two ends, `inspect` what reads a closed store, `place` the choice between host and own
+//! engine, `way` how the latter makes way for a host.
 
 pub mod answer;
 pub mod client;

@@ -25,8 +25,8 @@ use crate::stop::Stopping;
 /// Where the gateway listens unless told otherwise.
 pub const DEFAULT_LISTEN: &str = "127.0.0.1:7411";
 
-/// Connections at a time; more wait in the kernel's queue. Fewer where the process may not open twice
-/// as many files: the store and the workers need theirs more.
+/// Connections at a time; more wait in the kernel's queue. Fewer where the process may not open
+/// twice as many files: the store and the workers need theirs more.
 pub const CONNECTIONS_MAX: usize = 1024;
 
 /// How long a request's headers may take, and how long a connection may idle.
@@ -60,9 +60,7 @@ impl Gateway {
         let wanted = resolve(listen)?;
         if !wanted.ip().is_loopback() && !insecure {
             return Err(Trouble::usage(
-                format!(
-                    "{wanted} can be reached from other machines, and the token would travel in clear"
-                ),
+                format!("others can reach {wanted}, and the token would travel in clear"),
                 "listen on 127.0.0.1 behind something that speaks TLS, or add --insecure",
             ));
         }

@@ -32,7 +32,8 @@ pub fn port_holder(port: u16) -> Option<String> {
     None
 }
 
-/// Columns of the kernel's table: slot, local address, remote address, state, …; inode is the tenth.
+/// Columns of the kernel's table: slot, local address, remote address, state, …; inode is the
+/// tenth.
 fn listening_inode(table: &str, port: u16) -> Option<u64> {
     const STATE_LISTEN: &str = "0A";
     let suffix = format!(":{port:04X}");

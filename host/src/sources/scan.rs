@@ -10,7 +10,8 @@
 //! taken for a regular expression if that ends on the same line: a statement's end is much the
 //! likelier there.
 
-/// Every `./…` and `../…` in `import … from`, `export … from`, `import '…'` and `import('…')`.
+/// Every `./…` and `../…` in `import … from`, `export … from`, `import '…'` and
+/// `import('…')`.
 pub fn relative_imports(text: &str) -> Vec<String> {
     let mut scanner = Scanner {
         bytes: text.as_bytes(),
