@@ -4,7 +4,7 @@ use std::sync::mpsc::TryRecvError;
 use std::time::Instant;
 
 use super::engine::{Answerer, Command};
-use super::run::{COMMANDS_A_ROUND, Run, STOP_PATIENCE, Waiter};
+use super::run::{COMMANDS_A_ROUND, Run, STOP_PATIENCE, Stopping, Waiter};
 use crate::api::{CallError, DamageReport, Limit, LogChunk, StoreReport, VatInfo};
 use crate::turn::event::Event;
 use crate::turn::{VatView, limits};
@@ -86,7 +86,8 @@ impl Run {
 
     fn begin_stop(&mut self, to: Option<Answerer<Result<(), CallError>>>) {
         if self.stopping.is_none() {
-            self.stopping = Some((to, Instant::now() + STOP_PATIENCE));
+            let until = Instant::now() + STOP_PATIENCE;
+            self.stopping = Some(Stopping { asker: to, until });
         }
     }
 

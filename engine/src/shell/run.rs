@@ -38,6 +38,14 @@ pub(crate) enum Waiter {
     Done(Answerer<Result<(), CallError>>),
 }
 
+/// A stop under way.
+pub(crate) struct Stopping {
+    /// Who is told; nobody when the last handle just went away.
+    pub asker: Option<Answerer<Result<(), CallError>>>,
+    /// When turns under way are no longer waited for.
+    pub until: Instant,
+}
+
 /// Everything the thread owns.
 pub(crate) struct Run {
     pub(super) core: Core<Waiter>,
@@ -57,7 +65,7 @@ pub(crate) struct Run {
     pub(super) sealed: Option<Sealed<FileBackend>>,
     pub(super) last_sync: Duration,
     pub(super) background: Background,
-    pub(super) stopping: Option<(Option<Answerer<Result<(), CallError>>>, Instant)>,
+    pub(super) stopping: Option<Stopping>,
 }
 
 /// Why the thread ends before it is told to.
@@ -126,7 +134,7 @@ impl Run {
             self.events.push_back(Event::Tick);
             self.settle()?;
         }
-        let Some((_, until)) = &self.stopping else {
+        let Some(Stopping { until, .. }) = &self.stopping else {
             return Ok(true);
         };
         let quiet = self.core.is_quiet() && !self.background.folding && self.sealed.is_none();
@@ -216,13 +224,9 @@ impl Run {
     /// Ends workers, and on a clean stop folds and lets go of the store.
     fn finish(mut self, end: Result<(), Fatal>) {
         self.workers.clear();
-        let asker = self.stopping.take().and_then(|(asker, _)| asker);
+        let asker = self.stopping.take().and_then(|stopping| stopping.asker);
         let answer = match end {
-            Ok(()) => self
-                .disk
-                .store
-                .close()
-                .map_err(|error| CallError::Host(error.to_string())),
+            Ok(()) => self.let_go(),
             Err(fatal) => {
                 eprintln!("kenvat: the host stops: {fatal}");
                 Err(CallError::Host(format!("the host stopped: {fatal}")))
@@ -231,5 +235,14 @@ impl Run {
         if let Some(asker) = asker {
             drop(asker.send(answer));
         }
+    }
+
+    /// A clean end: engines no vat names are removed (E2), what is applied is folded.
+    fn let_go(mut self) -> Result<(), CallError> {
+        let host = |error: StoreError| CallError::Host(error.to_string());
+        // The one new vats get stays: without it the next start would have to make it again.
+        let current = self.core.engine();
+        self.disk.store.remove_unused_engines(&[current]).map_err(host)?;
+        self.disk.store.close().map_err(host)
     }
 }
