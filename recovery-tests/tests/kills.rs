@@ -136,19 +136,15 @@ impl Supervisor {
         };
         (0..spins).for_each(|_| std::hint::spin_loop());
         let mut host = self.host();
-        match worker {
-            Some(nth) => {
-                let killed = host.kill_worker(nth);
-                self.plan().worker_kills += u64::from(killed);
-                false
-            }
-            None => {
-                host.kill();
-                *host = self.store.serve();
-                self.plan().host_kills += 1;
-                true
-            }
+        if worker.is_some_and(|nth| host.kill_worker(nth)) {
+            self.plan().worker_kills += 1;
+            return false;
         }
+        // Also where no worker runs just now.
+        host.kill();
+        *host = self.store.serve();
+        self.plan().host_kills += 1;
+        true
     }
 
     fn is_over(&self) -> bool {

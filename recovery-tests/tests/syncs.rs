@@ -5,7 +5,6 @@
 
 use std::ffi::OsStr;
 use std::fs;
-use std::path::Path;
 use std::process::{Command, Stdio};
 
 use kenvat_recovery_tests::process::Store;
@@ -69,26 +68,36 @@ fn an_idle_call_costs_one_sync_and_its_answer_waits_for_it() {
         assert_eq!(answer, Ok(json!(n + 1)));
     }
     host.stop();
-    for n in 1..=ASKED {
-        judge(&trace, &format!("question-{n}"), n + 1);
+    let trace = fs::read_to_string(&trace).expect("strace wrote it");
+    let lines: Vec<&str> = trace.lines().collect();
+    let answers: Vec<usize> = (1..=ASKED + 1)
+        .map(|value| answer_of(&lines, value))
+        .collect();
+    for pair in answers.windows(2) {
+        judge(&lines[pair[0] + 1..=pair[1]]);
     }
 }
 
-/// What the host did from reading the call to writing its answer.
-fn judge(trace: &Path, id: &str, value: u64) {
-    let trace = fs::read_to_string(trace).expect("strace wrote it");
-    let lines: Vec<&str> = trace.lines().collect();
+/// The line that sends this value to the client.
+fn answer_of(lines: &[&str], value: u64) -> usize {
+    let answer = format!("\\\"ok\\\":{value}}}");
+    let found = lines.iter().position(|line| line.contains(&answer));
+    found.unwrap_or_else(|| panic!("no line answers {value}:\n{}", lines.join("\n")))
+}
+
+/// What the host did between sending one answer and sending the next, that line included.
+fn judge(lines: &[&str]) {
+    let story = lines.join("\n");
+    // `sendto(18<socket:[4711]>, …`: the socket tells the client from workers and wake-ups.
+    let client = lines
+        .last()
+        .and_then(|line| line.split_once('<')?.1.split_once('>'));
+    let client = format!("<{}>", client.expect("strace names descriptors").0);
+    let reads = |line: &&str| line.contains("recv") || line.contains("read");
     let arrived = lines
         .iter()
-        .position(|line| line.contains(&format!("\\\"id\\\":\\\"{id}\\\"")));
-    let arrived = arrived.unwrap_or_else(|| panic!("no line of the trace reads {id}:\n{trace}"));
-    let answer = format!("\\\"ok\\\":{value}}}");
-    let left = lines[arrived..]
-        .iter()
-        .position(|line| line.contains(&answer));
-    let left = arrived + left.unwrap_or_else(|| panic!("no line answers {id}"));
-    let between = &lines[arrived..left];
-    let story = lines[arrived..=left].join("\n");
+        .position(|line| reads(line) && line.contains(&client));
+    let between = &lines[arrived.expect("the call was read")..lines.len() - 1];
 
     let syncs = ["fdatasync(", "fsync(", "msync(", "sync_file_range("];
     let begun = between
@@ -112,10 +121,9 @@ fn judge(trace: &Path, id: &str, value: u64) {
         written.is_some_and(|written| written < returned),
         "the frame first:\n{story}"
     );
-    // Of what goes over a socket before the sync returned, nothing is an answer to a client.
     let leaks = between[..returned].iter().filter(|line| {
         let sends = ["sendto(", "sendmsg(", "write(", "writev("];
-        sends.iter().any(|call| line.contains(call)) && line.contains("control.sock")
+        sends.iter().any(|call| line.contains(call)) && line.contains(&client)
     });
     assert_eq!(
         leaks.count(),
