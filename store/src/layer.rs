@@ -73,7 +73,7 @@ pub(crate) struct Vat {
     pub page_limit: u32,
     pub phase: Phase,
     /// Why no worker starts on it.
-    pub damaged: Option<String>,
+    pub damaged: Option<crate::error::Damage>,
     pub log: crate::codec::LogRecord,
 }
 

@@ -264,9 +264,9 @@ impl<B: Backend> Store<B> {
         let found = self.known_vat(vat)?;
         match &found.damaged {
             None => Ok(found),
-            Some(what) => Err(StageError::VatDamaged {
+            Some(damage) => Err(StageError::VatDamaged {
                 vat,
-                what: what.clone(),
+                what: damage.to_string(),
             }),
         }
     }

@@ -182,12 +182,14 @@ impl<B: Backend> Store<B> {
     /// The image, every page of it checked (I3). Damage marks the vat; the others go on.
     pub fn image(&mut self, vat: VatId) -> Result<Image<B::ReadOnly>, ImageError> {
         let found = self.live(vat)?;
-        if let Some(what) = &found.damaged {
-            let damage = Damage::new(images::path(vat), 0, what.clone()).of(vat);
-            return Err(ImageError::Damaged(damage));
+        if let Some(damage) = &found.damaged {
+            return Err(ImageError::Damaged(damage.clone()));
         }
         let (page_limit, engine) = (found.page_limit, found.engine);
-        let expected = self.expected_pages(vat)?;
+        let expected = self.expected_pages(vat).map_err(|error| match error {
+            StoreError::Damaged(damage) => ImageError::Damaged(damage.of(vat)),
+            error => ImageError::Store(error),
+        })?;
         let mut first = None;
         let checked = self.images.check(vat, page_limit, expected, |damage| {
             first.get_or_insert(damage);
@@ -337,7 +339,7 @@ impl<B: Backend> Store<B> {
 
     pub(crate) fn mark_damaged(&mut self, vat: VatId, damage: &Damage) {
         if let Some(found) = self.vats.get_mut(&vat) {
-            found.damaged.get_or_insert_with(|| damage.to_string());
+            found.damaged.get_or_insert_with(|| damage.clone());
         }
     }
 
@@ -355,11 +357,10 @@ impl<B: Backend> Store<B> {
     }
 
     pub(crate) fn known_damages(&self) -> Vec<Damage> {
-        let damaged = self.vats.iter().filter_map(|(&vat, found)| {
-            let what = found.damaged.clone()?;
-            Some(Damage::new(images::path(vat), 0, what).of(vat))
-        });
-        damaged.collect()
+        self.vats
+            .values()
+            .filter_map(|vat| vat.damaged.clone())
+            .collect()
     }
 
     /// Closes images past the bound that hold nothing a fold must sync (I4).
@@ -385,6 +386,6 @@ fn meta_of(id: VatId, vat: &Vat) -> VatMeta {
         id,
         engine: vat.engine,
         page_limit: vat.page_limit,
-        damaged: vat.damaged.clone(),
+        damaged: vat.damaged.as_ref().map(Damage::to_string),
     }
 }

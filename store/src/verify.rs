@@ -183,7 +183,10 @@ impl<B: Backend> Store<B> {
             return Ok(());
         };
         let (page_limit, log) = (found.page_limit, found.log.clone());
-        let expected = self.expected_pages(vat)?;
+        let expected = self.expected_pages(vat).map_err(OpenError::from);
+        let Some(expected) = report.take(expected)? else {
+            return Ok(());
+        };
         // Not through a descriptor opened before, which would outlive the file's name.
         if !self.is_written(vat) {
             self.images.forget(vat);

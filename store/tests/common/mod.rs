@@ -230,8 +230,8 @@ pub fn crashes(seeds: u64) -> Vec<Crash> {
     list
 }
 
-/// Opens, compares with what is known, and commits once more to show the store goes on.
-pub fn check(disk: &MemoryBackend, known: &Known) -> Result<Model, String> {
+/// Opens, compares with what is known, verifies, and gives back the open store.
+pub fn reopen(disk: &MemoryBackend, known: &Known) -> Result<(MemoryStore, Model), String> {
     let (mut store, _) = Store::open(disk.clone(), tiny()).map_err(|e| format!("open: {e}"))?;
     let found = contents(&mut store)?;
     if !known.allows(&found) {
@@ -241,12 +241,17 @@ pub fn check(disk: &MemoryBackend, known: &Known) -> Result<Model, String> {
     if !report.damages.is_empty() {
         return Err(format!("verify: {:?}", report.damages));
     }
-    Ok(found)
+    Ok((store, found))
 }
 
-/// After `check`: the store goes on, and what it then commits is found again.
-pub fn check_goes_on(disk: &MemoryBackend, found: &Model) -> Result<(), String> {
-    let (mut store, _) = Store::open(disk.clone(), tiny()).map_err(|e| format!("reopen: {e}"))?;
+/// The same for its result alone.
+pub fn check(disk: &MemoryBackend, known: &Known) -> Result<Model, String> {
+    reopen(disk, known).map(|(_, found)| found)
+}
+
+/// The open store goes on, over segments used before, and what it then commits is found again after
+/// the power fails with the store open.
+pub fn goes_on(disk: &MemoryBackend, mut store: MemoryStore, found: &Model) -> Result<(), String> {
     let engine = put_engine(&mut store)?;
     let vat = store.next_vat_id().0;
     if found.vats.contains_key(&vat) {
@@ -267,14 +272,11 @@ pub fn check_goes_on(disk: &MemoryBackend, found: &Model) -> Result<(), String> 
         Op::Heap(vat, vec![(1, 7, vec![7; 90])]),
         log,
     ])?;
-    let after = driver.known.acknowledged;
-    drop(driver.store);
-    let disk = disk.crash(Crash::Lost);
-    let (mut store, _) = Store::open(disk, tiny()).map_err(|e| format!("last open: {e}"))?;
-    let found = contents(&mut store)?;
-    if found == after {
-        Ok(())
-    } else {
-        Err(format!("found {found:?}\nexpected {after:?}"))
+    for n in 0..8 {
+        driver.commit(&[Op::Heap(vat, vec![(n % PAGES, 9, vec![u64::from(n); 100])])])?;
     }
+    let crashed = disk.crash(Crash::Lost);
+    reopen(&crashed, &driver.known)
+        .map(|_| ())
+        .map_err(|error| format!("at last: {error}"))
 }
