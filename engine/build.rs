@@ -141,6 +141,9 @@ fn embed_worker() -> Result<(), Box<dyn Error>> {
     let copy = out.join("kenvat-worker");
     fs::copy(&built, &copy).map_err(|error| format!("copy {}: {error}", built.display()))?;
     println!("cargo:rustc-env=KENVAT_WORKER={}", copy.display());
+    // For the test that builds a worker that differs in its addresses (tests/pin.rs).
+    let flags = rust_flags(&places(workspace, &folder)).join("\x1f");
+    println!("cargo:rustc-env=KENVAT_WORKER_FLAGS={flags}");
     Ok(())
 }
 
