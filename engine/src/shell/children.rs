@@ -198,9 +198,14 @@ impl Run {
 
     fn try_birth(&mut self, vat: VatId, generation: u64, page_limit: u32) -> Result<(), String> {
         let engine = self.core.engine();
-        let genesis = self.disk.store.genesis(engine).map_err(|error| error.to_string())?;
+        let genesis = self
+            .disk
+            .store
+            .genesis(engine)
+            .map_err(|error| error.to_string())?;
         let length = u64::from(page_limit) * kenvat_store::PAGE_BYTES as u64;
-        let image = image_in_memory(genesis.contents(), length).map_err(|error| error.to_string())?;
+        let image =
+            image_in_memory(genesis.contents(), length).map_err(|error| error.to_string())?;
         self.spawn(vat, generation, engine, image, page_limit)
     }
 

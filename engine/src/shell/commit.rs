@@ -67,7 +67,10 @@ impl Run {
     /// Closes the staged frame: what is staged from now on belongs to the next one. Where the journal
     /// is at its bound, commits wait here for the fold (J7).
     pub(super) fn seal(&mut self) -> Result<(), Fatal> {
-        assert!(self.sealed.is_none(), "the core asks for one commit at a time");
+        assert!(
+            self.sealed.is_none(),
+            "the core asks for one commit at a time"
+        );
         while self.disk.store.journal_full() {
             self.fold()?;
             // No frame is being written now, so a fold is all that can be finished.
@@ -75,13 +78,18 @@ impl Run {
             self.on_finished(finished.expect("this end keeps a sender"))?;
         }
         self.sealed = self.disk.store.seal()?;
-        assert!(self.sealed.is_some(), "the core commits frames that hold something");
+        assert!(
+            self.sealed.is_some(),
+            "the core commits frames that hold something"
+        );
         Ok(())
     }
 
     /// Writes the sealed frame, here or on a thread. True when events came of it.
     pub(super) fn commit(&mut self) -> Result<bool, Fatal> {
-        let Some(sealed) = self.sealed.take() else { return Ok(false) };
+        let Some(sealed) = self.sealed.take() else {
+            return Ok(false);
+        };
         if !self.core.has_turns_out() && self.last_sync < INLINE_SYNC_MAX {
             let begun = Instant::now();
             let durable = sealed.write()?;

@@ -4,7 +4,9 @@ use std::path::Path;
 use std::sync::mpsc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use kenvat_store::{Backend, Delta, EngineHash, FileBackend, Genesis, OpenError, PAGE_BYTES, Store};
+use kenvat_store::{
+    Backend, Delta, EngineHash, FileBackend, Genesis, OpenError, PAGE_BYTES, Store,
+};
 use sha2::{Digest, Sha256};
 
 use super::disk::Disk;

@@ -242,7 +242,10 @@ impl Run {
         let host = |error: StoreError| CallError::Host(error.to_string());
         // The one new vats get stays: without it the next start would have to make it again.
         let current = self.core.engine();
-        self.disk.store.remove_unused_engines(&[current]).map_err(host)?;
+        self.disk
+            .store
+            .remove_unused_engines(&[current])
+            .map_err(host)?;
         self.disk.store.close().map_err(host)
     }
 }

@@ -272,7 +272,10 @@ mod tests {
         let long = format!("\"{}\"", "x".repeat(REPLY_BYTES_MAX));
         assert!(matches!(
             run(|h| h.replies[0].outcome = Outcome::Value(long)),
-            Err(V::TooMuch { what: "an answer", .. })
+            Err(V::TooMuch {
+                what: "an answer",
+                ..
+            })
         ));
         let long = "x".repeat(SENT_BYTES_MAX);
         assert!(matches!(
