@@ -206,13 +206,29 @@ pub enum CallError {
     /// The vat was terminated, or is broken and not run any more.
     #[error("vat `{name}` {why}")]
     Unavailable { name: String, why: String },
-    /// The turn was killed: its effects are undone, and it is never run again. Committed.
-    #[error("the turn was ended: {0}")]
-    TurnKilled(String),
+    /// The turn was ended by a limit, or by a fault of its worker: its effects are undone, and it is
+    /// never run again. Committed.
+    #[error("the turn was undone: {why}")]
+    TurnKilled { by: KilledBy, why: String },
     /// The host or its disk is at fault. Whether the call ran is not known to the caller; ask again
     /// with the same key.
     #[error("{0}")]
     Host(String),
+}
+
+/// What ended a turn that is undone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
+pub enum KilledBy {
+    /// It used more gas than a turn may.
+    Gas,
+    /// The heap would have grown past its limit.
+    Heap,
+    /// It ran longer than a turn may.
+    Clock,
+    /// It asked for it itself.
+    Request,
+    /// Its worker died of it, again and again.
+    Crash,
 }
 
 /// Why a vat was not deployed. No vat is left behind.

@@ -13,6 +13,13 @@ use bincode::{Decode, Encode};
 /// The version this build speaks.
 pub const PROTOCOL_VERSION: u32 = 1;
 
+/// The descriptor of the worker's status page: one page shared with the host, where the worker notes
+/// the turn it runs (T3).
+pub const STATUS_FD: i32 = 5;
+
+/// Bytes of the status page.
+pub const STATUS_BYTES: usize = 4096;
+
 /// Bytes of one message from a worker, coded: 64 MiB of delta (J7) and as much again of everything
 /// else a turn may send.
 pub const FROM_WORKER_BYTES_MAX: usize = 128 << 20;
@@ -48,6 +55,9 @@ pub enum ToWorker {
     HandOver,
     /// The hand-overs up to and including this number are in the image (H1).
     Applied { number: u64 },
+    /// The host heard that a turn was undone, and delivers again what was not handed over. What it
+    /// sent before this is void.
+    AbortSeen,
 }
 
 /// How a worker begins.
@@ -60,6 +70,8 @@ pub struct Start {
     pub page_limit: u32,
     /// Make a genesis heap in an empty image instead of resuming one, hand it over, and end.
     pub genesis: bool,
+    /// Gas a turn may use, in QuickJS's polls of 10,000.
+    pub gas: u64,
     /// How to find written pages; `None` lets the worker take the best there is.
     pub tracker: Option<TrackerKind>,
 }
@@ -119,6 +131,23 @@ pub enum FromWorker {
     },
     /// What happened since the last hand-over.
     HandOver(HandOver),
+    /// This turn went past a limit: the heap is as it was last handed over, and everything delivered
+    /// since waits to be delivered again (T2).
+    Aborted {
+        generation: u64,
+        turn: u64,
+        by: AbortedBy,
+        why: String,
+    },
+}
+
+/// What ended a turn that was undone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub enum AbortedBy {
+    Gas,
+    Heap,
+    /// The program asked for it: `powers.abort(reason)`.
+    Request,
 }
 
 /// Turns run since the last hand-over, and what they changed.

@@ -3,6 +3,7 @@
 //! Promises: a worker's end is told to the core only after everything whole that it sent was (T1).
 
 use std::fs::File;
+use std::time::{Duration, Instant};
 
 use kenvat_store::{EngineHash, VatId};
 use rustix::event::{Timespec, epoll};
@@ -15,6 +16,11 @@ use crate::turn::event::Event;
 
 /// Descriptors looked at in one wait.
 const EVENTS_A_WAIT: usize = 256;
+
+/// How often the clock of running turns is looked at; a turn may run so much longer than it may.
+const CLOCK_LOOK: Duration = Duration::from_millis(250);
+/// How often a stopping host looks whether it may end.
+const STOP_LOOK_MS: i64 = 100;
 
 /// A worker's marks among epoll's: twice its generation for the socket, one more for the process.
 fn socket_mark(generation: u64) -> epoll::EventData {
@@ -49,15 +55,33 @@ impl Run {
         Ok(())
     }
 
+    /// Ends workers that have run one turn for longer than a turn may (T3).
+    pub(super) fn watch_clock(&mut self) {
+        let now = Instant::now();
+        if !self.core.has_turns_out() || now < self.next_look {
+            return;
+        }
+        self.next_look = now + CLOCK_LOOK;
+        let most = Duration::from_millis(self.options.turn_ms);
+        for (_, worker) in self.workers.values_mut() {
+            worker.watch(now, most);
+        }
+    }
+
     /// How long nothing may happen before something has to be looked at anyway.
     fn patience(&self) -> Option<Timespec> {
         let tick = self.core.next_tick_ms().map(|due| due - now_ms());
-        // A stopping host looks at its patience now and then.
-        let due = if self.stopping.is_some() {
-            Some(tick.unwrap_or(100).min(100))
+        let often = if self.stopping.is_some() {
+            Some(STOP_LOOK_MS)
         } else {
-            tick
+            None
         };
+        // While turns run, the clock is looked at.
+        let look = self
+            .core
+            .has_turns_out()
+            .then_some(CLOCK_LOOK.as_millis() as i64);
+        let due = [tick, often, look].into_iter().flatten().min();
         let ms = due?.max(0);
         Some(Timespec {
             tv_sec: ms / 1000,
@@ -119,6 +143,7 @@ impl Run {
         let Some((vat, mut worker)) = self.workers.remove(&generation) else {
             return Ok(());
         };
+        let running = worker.running();
         let (death, last_words) = worker.reap()?;
         if !last_words.is_empty() {
             eprintln!("kenvat: the worker of vat {vat} said: {last_words}");
@@ -127,6 +152,7 @@ impl Run {
             vat,
             generation,
             death,
+            running,
         });
         Ok(())
     }
@@ -234,6 +260,7 @@ impl Run {
             generation,
             page_limit,
             genesis: false,
+            gas: self.options.gas,
             tracker: self.options.tracker,
         }));
         let flags = epoll::EventFlags::IN;

@@ -17,6 +17,7 @@ use crate::api::{
     VatInfo,
 };
 use crate::shell::wake::Waker;
+use crate::turn::limits::{GAS_MAX, TURN_MS_MAX};
 
 /// How an engine is run.
 #[derive(Clone)]
@@ -27,6 +28,10 @@ pub struct EngineOptions {
     pub sleep_after_ms: Option<u64>,
     /// Bytes a new vat's heap may grow to.
     pub heap_limit: u64,
+    /// Gas a turn may use.
+    pub gas: u64,
+    /// Milliseconds a turn may run.
+    pub turn_ms: u64,
     /// How workers find written pages; `None` takes the best there is.
     pub tracker: Option<crate::protocol::TrackerKind>,
     /// The worker executable new vats are born with: this build's own unless told otherwise. Vats
@@ -41,6 +46,8 @@ impl EngineOptions {
             dir: dir.into(),
             sleep_after_ms: Some(SLEEP_AFTER_MS),
             heap_limit: HEAP_BYTES_MAX,
+            gas: GAS_MAX,
+            turn_ms: TURN_MS_MAX,
             tracker: None,
             worker: Cow::Borrowed(crate::worker_bytes::WORKER),
         }

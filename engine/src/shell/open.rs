@@ -16,6 +16,7 @@ use super::run::Run;
 use super::wake::Waker;
 use crate::api::StartError;
 use crate::protocol::{FromWorker, PROTOCOL_VERSION, Start, ToWorker, TrackerKind};
+use crate::turn::limits::GAS_MAX;
 use crate::turn::rows::{self, CountersRow, OpenRow, VatRow};
 use crate::turn::{Core, Loaded, LoadedVat, Settings};
 
@@ -97,6 +98,7 @@ fn make_genesis(worker: &[u8], tracker: Option<TrackerKind>) -> Result<Genesis, 
         generation: 1,
         page_limit: GENESIS_PAGES_MAX,
         genesis: true,
+        gas: GAS_MAX,
         tracker,
     }));
     worker.send();
@@ -113,6 +115,7 @@ fn make_genesis(worker: &[u8], tracker: Option<TrackerKind>) -> Result<Genesis, 
                     });
             }
             Some(FromWorker::Ready { .. }) => {}
+            Some(FromWorker::Aborted { why, .. }) => return Err(why),
             None => {
                 let (death, words) = worker.reap().map_err(|error| error.to_string())?;
                 return Err(format!(
@@ -135,6 +138,10 @@ pub fn load<B: Backend>(store: &Store<B>) -> Result<Loaded, String> {
             Some(bytes) => rows::read(rows::COUNTERS, &bytes).map_err(|e| text(&e))?,
             None => CountersRow::default(),
         };
+        let poison = match store.get(rows::POISON, &key).map_err(|e| text(&e))? {
+            Some(bytes) => Some(rows::read(rows::POISON, &bytes).map_err(|e| text(&e))?),
+            None => None,
+        };
         let damage = match metas.iter().find(|meta| meta.id == id) {
             Some(meta) => meta.damaged.clone(),
             None => Some("the store has no image for it".to_owned()),
@@ -143,6 +150,7 @@ pub fn load<B: Backend>(store: &Store<B>) -> Result<Loaded, String> {
             id,
             row,
             counters,
+            poison,
             damage,
         });
     }

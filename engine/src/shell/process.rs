@@ -6,9 +6,11 @@
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::fs::FileExt;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 use command_fds::{CommandFdExt, FdMapping};
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
@@ -17,7 +19,8 @@ use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
 
 use crate::protocol::{
-    self, CodecError, FROM_WORKER_BYTES_MAX, FromWorker, IMAGE_FD, SOCKET_FD, ToWorker,
+    self, CodecError, FROM_WORKER_BYTES_MAX, FromWorker, IMAGE_FD, SOCKET_FD, STATUS_BYTES,
+    STATUS_FD, ToWorker,
 };
 use crate::turn::event::Death;
 
@@ -59,7 +62,7 @@ pub(crate) fn image_in_memory<'a>(
     let file = File::from(memfd_create("kenvat-image", MemfdFlags::CLOEXEC)?);
     for (page, content) in pages {
         let at = u64::from(page) * kenvat_store::PAGE_BYTES as u64;
-        std::os::unix::fs::FileExt::write_all_at(&file, content, at)?;
+        file.write_all_at(content, at)?;
     }
     file.set_len(length)?;
     File::open(format!("/proc/self/fd/{}", file.as_raw_fd()))
@@ -72,6 +75,12 @@ pub(crate) struct Worker {
     pidfd: OwnedFd,
     socket: UnixStream,
     last_words: OwnedFd,
+    /// Shared with the worker, which writes there which turn it runs.
+    status: File,
+    /// Since when it has been seen running the same turn.
+    since: Option<(u64, Instant)>,
+    /// Ended by us because one turn ran for too long.
+    overran: bool,
     input: Vec<u8>,
     /// Bytes of `input` already decoded.
     taken: usize,
@@ -99,6 +108,8 @@ impl Worker {
         ours.set_nonblocking(true)?;
         // The write end does not block either: a worker must not hang on its own last words.
         let (words, mouth) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)?;
+        let status = File::from(memfd_create("kenvat-status", MemfdFlags::CLOEXEC)?);
+        status.set_len(STATUS_BYTES as u64)?;
         let mut command = Command::new(format!("/proc/self/fd/{}", engine.0.as_raw_fd()));
         command
             .env_clear()
@@ -116,6 +127,10 @@ impl Worker {
                     parent_fd: image.into(),
                     child_fd: IMAGE_FD,
                 },
+                FdMapping {
+                    parent_fd: status.try_clone()?.into(),
+                    child_fd: STATUS_FD,
+                },
             ])
             .map_err(|error| io::Error::other(error.to_string()))?;
         let child = command.spawn()?;
@@ -126,6 +141,9 @@ impl Worker {
             pidfd,
             socket: ours,
             last_words: words,
+            status,
+            since: None,
+            overran: false,
             input: Vec::new(),
             taken: 0,
             output: Vec::new(),
@@ -209,12 +227,38 @@ impl Worker {
         let _ = kill_process(Pid::from_child(&self.child), Signal::KILL);
     }
 
+    /// The turn it says it runs: a claim.
+    pub fn running(&self) -> Option<u64> {
+        let mut word = [0; 8];
+        // The page is ours and in memory; a short read would mean that it is not there: no claim.
+        self.status.read_exact_at(&mut word, 0).ok()?;
+        Some(u64::from_ne_bytes(word)).filter(|turn| *turn != 0)
+    }
+
+    /// Ends it when it has been running one turn for longer than it may.
+    pub fn watch(&mut self, now: Instant, most: Duration) {
+        let Some(turn) = self.running() else {
+            self.since = None;
+            return;
+        };
+        match self.since {
+            Some((same, since)) if same == turn => {
+                if now.duration_since(since) >= most && !self.overran {
+                    self.overran = true;
+                    self.kill();
+                }
+            }
+            _ => self.since = Some((turn, now)),
+        }
+    }
+
     /// Reaps an ended process: how it died, and what it said last.
     pub fn reap(&mut self) -> io::Result<(Death, String)> {
         let status = self.child.wait()?;
         let death = match (status.code(), status.signal()) {
             (Some(code), _) => Death::Exit(code),
             (None, Some(signal)) if is_own_fault(signal) => Death::Signal(signal),
+            _ if self.overran => Death::Clock,
             _ => Death::Killed,
         };
         let mut words = vec![0; LAST_WORDS_BYTES];

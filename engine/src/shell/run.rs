@@ -64,6 +64,8 @@ pub(crate) struct Run {
     /// The frame the core wants committed, until it is written.
     pub(super) sealed: Option<Sealed<FileBackend>>,
     pub(super) last_sync: Duration,
+    /// When the clock of running turns is looked at next.
+    pub(super) next_look: Instant,
     pub(super) background: Background,
     pub(super) stopping: Option<Stopping>,
 }
@@ -107,6 +109,7 @@ impl Run {
             effects: Vec::new(),
             sealed: None,
             last_sync: Duration::ZERO,
+            next_look: Instant::now(),
             background,
             stopping: None,
         })
@@ -127,6 +130,7 @@ impl Run {
     /// Waits for something and carries it through. False when there is nothing left to do.
     fn round(&mut self) -> Result<bool, Fatal> {
         self.wait()?;
+        self.watch_clock();
         self.take_finished()?;
         self.take_commands();
         self.settle()?;

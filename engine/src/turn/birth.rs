@@ -126,8 +126,30 @@ impl<W> Core<W> {
     ) -> Result<(), LedgerError> {
         let birth = self.births.get(&id).expect("asked for by the caller");
         // Ready says nothing more here; what follows the hand-over does not count.
-        let FromWorker::HandOver(hand_over) = message else {
-            return Ok(());
+        let hand_over = match message {
+            FromWorker::HandOver(hand_over) => hand_over,
+            FromWorker::Aborted { why, .. } => {
+                if birth.generation == generation && birth.waiter.is_some() {
+                    let name = "Error".to_owned();
+                    let message = format!("the start function was ended: {why}");
+                    let stack = String::new();
+                    self.miscarry(
+                        id,
+                        DeployError::Program {
+                            name,
+                            message,
+                            stack,
+                        },
+                        out,
+                    );
+                    out.push(Effect::KillWorker {
+                        vat: id,
+                        generation,
+                    });
+                }
+                return Ok(());
+            }
+            FromWorker::Ready { .. } => return Ok(()),
         };
         if birth.generation != generation || birth.done || birth.waiter.is_none() {
             return Ok(());
@@ -299,6 +321,7 @@ pub(super) fn describe(death: Death) -> String {
         Death::Killed => "was killed".to_owned(),
         Death::Signal(signal) => format!("died of signal {signal}"),
         Death::Exit(crate::protocol::EXIT_HEAP_LIMIT) => "reached the vat's heap limit".to_owned(),
+        Death::Clock => "ran a turn longer than it may".to_owned(),
         Death::Exit(code) => format!("ended with status {code}"),
     }
 }

@@ -41,6 +41,9 @@ impl<W> Core<W> {
                     .requests
                     .get_mut(&no)
                     .expect("queued requests are under way");
+                if request.aborted.is_some() {
+                    break;
+                }
                 if !vat.delivered.is_empty() && bytes + request.bytes() > GROUP_BYTES_MAX {
                     break;
                 }
@@ -63,7 +66,13 @@ impl<W> Core<W> {
                 });
             }
         }
-        let ask = !vat.asked && !vat.delivered.is_empty() && (slot_free || single);
+        // An undone turn is consumed in its place: what comes before it must be handed over first.
+        let before_undone = vat
+            .queue
+            .front()
+            .is_some_and(|no| self.requests[no].aborted.is_some());
+        let urgent = slot_free || single || before_undone;
+        let ask = !vat.asked && !vat.delivered.is_empty() && urgent;
         if turns.is_empty() && !ask {
             return;
         }
@@ -117,6 +126,16 @@ impl<W> Core<W> {
             }
             FromWorker::HandOver(hand_over) => {
                 self.on_hand_over(id, generation, hand_over, ledger, out)
+            }
+            FromWorker::Aborted {
+                generation: named,
+                turn,
+                by,
+                why,
+            } if named == generation => self.on_aborted(id, generation, turn, (by, why), out),
+            FromWorker::Aborted { .. } => {
+                let why = "an abort of another generation".to_owned();
+                self.on_lie(id, generation, why, out)
             }
         }
     }
@@ -227,7 +246,7 @@ impl<W> Core<W> {
         vat.handed_turn = last_turn;
         vat.hand_over = number;
         vat.asked = false;
-        vat.deaths = 0;
+        vat.handed_pages = used_pages;
         if !delta.is_empty() {
             out.push(Effect::Stage(Part::Heap { vat: id, delta }));
         }
@@ -248,6 +267,7 @@ impl<W> Core<W> {
             out,
         );
         self.settle_replies(id, first, &consumed, replies, ledger, out)?;
+        self.forgive(id, out);
         self.touch(id);
         Ok(())
     }

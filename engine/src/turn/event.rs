@@ -49,10 +49,12 @@ pub enum Event<W> {
         why: String,
     },
     /// The process is reaped, and everything whole that it had sent was handed in before.
+    /// `running` is the turn it says it was running, a claim.
     WorkerGone {
         vat: VatId,
         generation: u64,
         death: Death,
+        running: Option<u64>,
     },
     /// The worker could not be started: its image is damaged, say.
     WorkerNotStarted {
@@ -76,6 +78,8 @@ pub enum Death {
     /// A fatal signal of its own making: SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT, SIGSYS.
     Signal(i32),
     Exit(i32),
+    /// The host ended it: one turn ran longer than a turn may.
+    Clock,
 }
 
 /// Something the core wants done, in the order given.

@@ -9,12 +9,12 @@ use kenvat_store::{Part, VatId};
 
 use super::birth::describe;
 use super::event::{Death, Effect, Ledger, LedgerError};
-use super::limits::{POISON_DEATHS, START_DEATHS};
-use super::rows::{self, CountersRow, Settled};
-use super::vat::{Ending, Run};
+use super::limits::{ABORT_REASON_BYTES_MAX, POISON_DEATHS, START_DEATHS};
+use super::rows::{self, CountersRow, PoisonRow, Settled};
+use super::vat::{Ending, RequestNo, Run, Vat};
 use super::{Core, Slot};
-use crate::api::CallError;
-use crate::protocol::EXIT_HEAP_LIMIT;
+use crate::api::{CallError, KilledBy};
+use crate::protocol::{AbortedBy, EXIT_HEAP_LIMIT, ToWorker};
 
 /// What the waiters of a terminated vat are told.
 const TERMINATED: &str = "was terminated";
@@ -67,7 +67,7 @@ impl<W> Core<W> {
         name: &str,
         waiter: W,
         out: &mut Vec<Effect<W>>,
-        keep: impl FnOnce(&mut super::Vat<W>, W),
+        keep: impl FnOnce(&mut Vat<W>, W),
     ) -> Option<VatId> {
         match self.vat_id(name) {
             Some(id) => {
@@ -96,6 +96,7 @@ impl<W> Core<W> {
         ledger: &mut dyn Ledger,
         out: &mut Vec<Effect<W>>,
     ) -> Result<(), LedgerError> {
+        self.consume_undone(id, ledger, out)?;
         let Some(vat) = self.vats.get_mut(&id) else {
             return Ok(());
         };
@@ -211,7 +212,7 @@ impl<W> Core<W> {
         id: VatId,
         generation: u64,
         death: Death,
-        ledger: &mut dyn Ledger,
+        running: Option<u64>,
         out: &mut Vec<Effect<W>>,
     ) -> Result<(), LedgerError> {
         if self.births.contains_key(&id) {
@@ -235,8 +236,7 @@ impl<W> Core<W> {
             } if *now == generation => (true, false, String::new()),
             _ => return Ok(()),
         };
-        let single = vat.single_steps();
-        let had_turns = !vat.delivered.is_empty();
+        let blamed = blame(vat, running);
         vat.run = Run::Asleep;
         let turns = vat.take_back();
         vat.queue_bytes = vat.queue.iter().map(|no| self.requests[no].bytes()).sum();
@@ -251,16 +251,153 @@ impl<W> Core<W> {
         if !was_ready {
             return self.on_start_death(id, &why, out);
         }
-        // Among several turns nobody knows which one it was: they are run one by one first.
-        if had_turns && single {
-            let hopeless = death == Death::Exit(EXIT_HEAP_LIMIT);
-            let vat = self.vat_mut(id);
-            vat.deaths += 1;
-            if vat.deaths >= POISON_DEATHS || hopeless {
-                return self.consume_poison(id, &why, ledger, out);
-            }
+        if let Some((turn, no)) = blamed {
+            self.count_death(id, turn, no, death, &why, out);
         }
         Ok(())
+    }
+
+    /// A message's worker died of it: noted durably before it is tried again, or given up (T3).
+    fn count_death(
+        &mut self,
+        id: VatId,
+        turn: u64,
+        no: RequestNo,
+        death: Death,
+        why: &str,
+        out: &mut Vec<Effect<W>>,
+    ) {
+        let content = self.requests[&no].message_hash();
+        let vat = self.vat_mut(id);
+        let known = vat
+            .poison
+            .filter(|known| known.turn == turn && known.content == content);
+        let deaths = known.map_or(0, |known| known.deaths) + 1;
+        let by = match death {
+            Death::Clock => Some(KilledBy::Clock),
+            Death::Exit(EXIT_HEAP_LIMIT) => Some(KilledBy::Heap),
+            _ if deaths >= POISON_DEATHS => Some(KilledBy::Crash),
+            _ => None,
+        };
+        if let Some(by) = by {
+            let why = format!("its worker {why} while it ran this message");
+            let request = self
+                .requests
+                .get_mut(&no)
+                .expect("blamed requests are under way");
+            request.aborted = Some((by, why));
+            return;
+        }
+        let poison = PoisonRow {
+            turn,
+            content,
+            deaths,
+        };
+        vat.poison = Some(poison);
+        let counters = CountersRow {
+            turns: vat.handed_turn,
+            used_pages: vat.handed_pages,
+        };
+        let row = rows::put(rows::POISON, rows::vat_key(id), &poison);
+        out.push(Effect::Stage(Part::Row(row)));
+        // Counting the same turns once more makes the next worker wait for this frame.
+        self.count_turns(id, 0, 0, counters, out);
+    }
+
+    /// The turns up to here are handed over: whatever killed a worker before is settled.
+    pub(super) fn forgive(&mut self, id: VatId, out: &mut Vec<Effect<W>>) {
+        let vat = self.vat_mut(id);
+        let handed = vat.handed_turn;
+        if vat.poison.take_if(|poison| poison.turn <= handed).is_some() {
+            let row = rows::delete(rows::POISON, rows::vat_key(id));
+            out.push(Effect::Stage(Part::Row(row)));
+        }
+    }
+
+    /// The worker undid a turn that went past a limit, and waits for everything after its last
+    /// hand-over to be delivered again (T2).
+    pub(super) fn on_aborted(
+        &mut self,
+        id: VatId,
+        generation: u64,
+        turn: u64,
+        (by, mut why): (AbortedBy, String),
+        out: &mut Vec<Effect<W>>,
+    ) -> Result<(), LedgerError> {
+        let vat = self.vat_mut(id);
+        let place = turn
+            .checked_sub(vat.handed_turn + 1)
+            .and_then(|at| usize::try_from(at).ok());
+        let Some(no) = place.and_then(|at| vat.delivered.get(at).copied()) else {
+            let why = format!("turn {turn} undone, which was not delivered");
+            return self.on_lie(id, generation, why, out);
+        };
+        let turns = vat.recall();
+        let bytes = self.vats[&id]
+            .queue
+            .iter()
+            .map(|no| self.requests[no].bytes())
+            .sum();
+        self.vat_mut(id).queue_bytes = bytes;
+        self.turns_out -= turns;
+        why.truncate(why.floor_char_boundary(ABORT_REASON_BYTES_MAX));
+        let by = match by {
+            AbortedBy::Gas => KilledBy::Gas,
+            AbortedBy::Heap => KilledBy::Heap,
+            AbortedBy::Request => KilledBy::Request,
+        };
+        let request = self
+            .requests
+            .get_mut(&no)
+            .expect("delivered requests are under way");
+        request.aborted = Some((by, why));
+        let message = ToWorker::AbortSeen;
+        out.push(Effect::SendToWorker {
+            vat: id,
+            generation,
+            message,
+        });
+        self.touch(id);
+        Ok(())
+    }
+
+    /// Undone messages at the head of the queue are consumed with their error, each in its place in
+    /// the order, behind the gate, and not run again (T2).
+    fn consume_undone(
+        &mut self,
+        id: VatId,
+        ledger: &dyn Ledger,
+        out: &mut Vec<Effect<W>>,
+    ) -> Result<(), LedgerError> {
+        loop {
+            let Some(vat) = self.vats.get_mut(&id) else {
+                return Ok(());
+            };
+            if !vat.delivered.is_empty() {
+                return Ok(());
+            }
+            let Some(no) = vat.queue.front().copied() else {
+                return Ok(());
+            };
+            let request = self
+                .requests
+                .get_mut(&no)
+                .expect("queued requests are under way");
+            let Some((by, why)) = request.aborted.take() else {
+                return Ok(());
+            };
+            vat.queue.pop_front();
+            vat.queue_bytes -= request.bytes();
+            vat.handed_turn += 1;
+            let counters = CountersRow {
+                turns: vat.handed_turn,
+                used_pages: vat.handed_pages,
+            };
+            // Generation 0 never runs: no worker is told of this frame's apply.
+            self.count_turns(id, 0, 0, counters, out);
+            self.forgive(id, out);
+            self.settle(no, Settled::Killed { by, why }, ledger, out)?;
+        }
     }
 
     fn on_start_death(
@@ -331,30 +468,6 @@ impl<W> Core<W> {
             }
         }
         self.touch(id);
-    }
-
-    /// Message k is consumed with its error, in its place in the order, and not run again (T3).
-    fn consume_poison(
-        &mut self,
-        id: VatId,
-        why: &str,
-        ledger: &mut dyn Ledger,
-        out: &mut Vec<Effect<W>>,
-    ) -> Result<(), LedgerError> {
-        let vat = self.vat_mut(id);
-        vat.deaths = 0;
-        let Some(no) = vat.queue.pop_front() else {
-            return Ok(());
-        };
-        vat.handed_turn += 1;
-        let turns = vat.handed_turn;
-        let used_pages = vat.committed.used_pages;
-        let bytes = self.requests[&no].bytes();
-        self.vat_mut(id).queue_bytes -= bytes;
-        // Generation 0 never runs: no worker is told of this frame's apply.
-        self.count_turns(id, 0, 0, CountersRow { turns, used_pages }, out);
-        let text = format!("the worker {why} while it ran this message; its effects are undone");
-        self.settle(no, Settled::Killed(text), ledger, out)
     }
 
     /// Puts the vat's end into the frame being filled.
@@ -436,4 +549,14 @@ fn done<W>(waiters: Vec<W>, answer: &Result<(), CallError>, out: &mut Vec<Effect
             answer: answer.clone(),
         });
     }
+}
+
+/// Which message a worker died of: the one it says it ran, if that was out, else the only one out.
+fn blame<W>(vat: &Vat<W>, running: Option<u64>) -> Option<(u64, RequestNo)> {
+    let first = vat.handed_turn + 1;
+    let said = running.and_then(|turn| usize::try_from(turn.checked_sub(first)?).ok());
+    let said = said.filter(|at| *at < vat.delivered.len());
+    let only = (vat.delivered.len() == 1).then_some(0);
+    let at = said.or(only)?;
+    Some((first + at as u64, vat.delivered[at]))
 }

@@ -33,6 +33,12 @@ pub const ANSWER_BYTES_MAX: u64 = 64 << 20;
 pub const ANSWERS_MAX: u64 = 100_000;
 /// Ids of one client that are remembered after their answer was dropped.
 pub const ANSWERS_GONE_MAX: u64 = 1_000_000;
+/// Bytes of a contract's own reason for undoing a turn.
+pub const ABORT_REASON_BYTES_MAX: usize = 4096;
+/// Gas a turn may use.
+pub const GAS_MAX: u64 = 100_000_000;
+/// Milliseconds a turn may run.
+pub const TURN_MS_MAX: u64 = 10_000;
 /// Deaths of a worker over one message before the message is answered with an error (T3).
 pub const POISON_DEATHS: u32 = 3;
 /// Deaths of a worker before it took any message, after which the vat is broken (T3).
@@ -48,6 +54,13 @@ pub fn table() -> Vec<Limit> {
         meaning,
     };
     vec![
+        row(
+            "gas",
+            GAS_MAX,
+            "units",
+            "what a turn may compute: calls and backward jumps",
+        ),
+        row("turn", TURN_MS_MAX, "ms", "how long a turn may run"),
         row(
             "message",
             CALL_BYTES_MAX as u64,

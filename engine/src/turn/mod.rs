@@ -38,7 +38,7 @@ use self::deliver::HeldBack;
 use self::event::{Effect, Event, Ledger, LedgerError};
 use self::frame::{Frame, Slot};
 use self::requests::Request;
-use self::rows::{CountersRow, OpenRow, VatRow};
+use self::rows::{CountersRow, OpenRow, PoisonRow, VatRow};
 use self::vat::{RequestNo, Run, Vat};
 use crate::api::{RequestKey, VatState};
 
@@ -65,6 +65,8 @@ pub struct LoadedVat {
     pub id: VatId,
     pub row: VatRow,
     pub counters: CountersRow,
+    /// A message that killed its worker before the host ended.
+    pub poison: Option<PoisonRow>,
     /// Why it cannot run, where recovery found damage.
     pub damage: Option<String>,
 }
@@ -119,11 +121,13 @@ impl<W> Core<W> {
             id,
             row,
             counters,
+            poison,
             damage,
         } in loaded.vats
         {
             core.names.insert(row.name.clone(), id);
             let mut vat = Vat::new(id, row, counters);
+            vat.poison = poison;
             if let Some(why) = damage {
                 vat.last_error = Some(why.clone());
                 vat.run = Run::Broken(why);
@@ -168,7 +172,8 @@ impl<W> Core<W> {
                 vat,
                 generation,
                 death,
-            } => self.on_gone(vat, generation, death, ledger, out),
+                running,
+            } => self.on_gone(vat, generation, death, running, out),
             Event::WorkerNotStarted {
                 vat,
                 generation,

@@ -14,7 +14,7 @@ use super::limits::{
 };
 use super::rows::{self, AnswerRow, OpenRow, Settled};
 use super::vat::{RequestNo, Run};
-use crate::api::{CLIENT_BYTES_MAX, Call, CallError, REQUEST_ID_BYTES_MAX, RequestKey};
+use crate::api::{CLIENT_BYTES_MAX, Call, CallError, KilledBy, REQUEST_ID_BYTES_MAX, RequestKey};
 
 /// One call under way.
 #[derive(Debug)]
@@ -25,6 +25,8 @@ pub struct Request<W> {
     pub key: Option<RequestKey>,
     pub content: [u8; 32],
     pub waiters: Vec<Waiter<W>>,
+    /// How the turn ended that ran it: it is undone, and this is consumed with its error.
+    pub aborted: Option<(KilledBy, String)>,
     /// The turn's time, fixed at its first delivery.
     pub time_ms: Option<i64>,
     /// How it ended; told once `committed`.
@@ -42,6 +44,11 @@ pub enum Waiter<W> {
 impl<W> Request<W> {
     pub fn bytes(&self) -> usize {
         self.method.len() + self.args.len()
+    }
+
+    /// What tells this message from another that may get its turn after a crash.
+    pub fn message_hash(&self) -> [u8; 32] {
+        hash_of([&self.method, &self.args, &String::new()])
     }
 }
 
@@ -207,6 +214,7 @@ impl<W> Core<W> {
             key: call.key,
             content,
             waiters: vec![Waiter::Call(waiter)],
+            aborted: None,
             time_ms: None,
             settled: None,
             committed: false,
@@ -238,6 +246,7 @@ impl<W> Core<W> {
             key,
             content: row.content,
             waiters: Vec::new(),
+            aborted: None,
             time_ms: None,
             settled: None,
             committed: false,
@@ -363,8 +372,12 @@ fn content_hash(call: &Call) -> [u8; 32] {
     if call.key.is_none() {
         return [0; 32];
     }
+    hash_of([&call.vat, &call.method, &call.args])
+}
+
+fn hash_of(parts: [&String; 3]) -> [u8; 32] {
     let mut hash = Sha256::new();
-    for part in [&call.vat, &call.method, &call.args] {
+    for part in parts {
         hash.update((part.len() as u64).to_le_bytes());
         hash.update(part.as_bytes());
     }

@@ -7,7 +7,7 @@
 use bincode::{Decode, Encode};
 use kenvat_store::{Row, VatId};
 
-use crate::api::{CallError, RequestKey};
+use crate::api::{CallError, KilledBy, RequestKey};
 use crate::protocol::{Outcome, Thrown};
 
 /// Vats: key `vat`, value [`VatRow`]. Written at deployment.
@@ -24,6 +24,9 @@ pub const ANSWERS: u8 = 4;
 pub const ANSWER_ORDER: u8 = 5;
 /// What is kept for a client: key `client`, value [`ClientRow`].
 pub const CLIENTS: u8 = 6;
+
+/// Deaths of a worker over the message at the head: key `vat`, value [`PoisonRow`] (T3).
+pub const POISON: u8 = 7;
 
 /// Bytes of one coded row value that are believed: sources are the largest (16 MiB of text).
 const ROW_BYTES_MAX: usize = 40 << 20;
@@ -51,6 +54,15 @@ pub struct SourcesRow {
     pub entry: String,
     pub files: Vec<(String, String)>,
     pub give: Vec<(String, String)>,
+}
+
+/// A message that killed its worker, before it is tried again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct PoisonRow {
+    pub turn: u64,
+    /// Hash of the message: after a crash of the host another one may get that turn.
+    pub content: [u8; 32],
+    pub deaths: u32,
 }
 
 /// A request whose turn is over and whose promise is pending.
@@ -82,7 +94,7 @@ pub enum AnswerRow {
 pub enum Settled {
     Value(String),
     Thrown(Thrown),
-    Killed(String),
+    Killed { by: KilledBy, why: String },
     Unavailable { name: String, why: String },
 }
 
@@ -125,7 +137,7 @@ impl Settled {
                 stack,
                 nearest,
             }),
-            Settled::Killed(why) => Err(CallError::TurnKilled(why)),
+            Settled::Killed { by, why } => Err(CallError::TurnKilled { by, why }),
             Settled::Unavailable { name, why } => Err(CallError::Unavailable { name, why }),
         }
     }
@@ -140,7 +152,7 @@ impl Settled {
                     + t.stack.len()
                     + t.nearest.iter().map(String::len).sum::<usize>()
             }
-            Settled::Killed(why) => why.len(),
+            Settled::Killed { why, .. } => why.len(),
             Settled::Unavailable { name, why } => name.len() + why.len(),
         };
         bytes as u64

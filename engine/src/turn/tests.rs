@@ -6,9 +6,10 @@ use kenvat_store::{Delta, EngineHash, Part, VatId};
 
 use super::event::{Death, Effect, Event, Ledger, LedgerError};
 use super::{Core, Loaded, Settings};
-use crate::api::{Call, CallError, Deploy, RequestKey};
+use crate::api::{Call, CallError, Deploy, KilledBy, RequestKey};
 use crate::protocol::{
-    Delivery, FromWorker, HandOver, Outcome, PROTOCOL_VERSION, Reply, Thrown, ToWorker, TrackerKind,
+    AbortedBy, Delivery, FromWorker, HandOver, Outcome, PROTOCOL_VERSION, Reply, Thrown, ToWorker,
+    TrackerKind,
 };
 
 type Waiter = u32;
@@ -74,6 +75,7 @@ impl Bench {
             vat: VatId(1),
             generation: 1,
             death: Death::Killed,
+            running: None,
         });
         bench.effects.clear();
         bench
@@ -253,10 +255,31 @@ impl Bench {
     }
 
     fn gone(&mut self, generation: u64, death: Death) {
+        self.dies(generation, death, None);
+    }
+
+    fn dies(&mut self, generation: u64, death: Death, running: Option<u64>) {
+        let vat = VatId(1);
         self.event(Event::WorkerGone {
-            vat: VatId(1),
+            vat,
             generation,
             death,
+            running,
+        });
+    }
+
+    fn aborts(&mut self, generation: u64, turn: u64, by: AbortedBy) {
+        let why = "too much".to_owned();
+        let message = FromWorker::Aborted {
+            generation,
+            turn,
+            by,
+            why,
+        };
+        self.event(Event::FromWorker {
+            vat: VatId(1),
+            generation,
+            message,
         });
     }
 }
@@ -409,25 +432,146 @@ fn a_message_that_kills_its_worker_three_times_is_answered_with_an_error() {
     let mut bench = Bench::with_vat();
     let bad = bench.call("bad", None);
     let good = bench.call("good", None);
-    // The first death may be of either turn: it is not counted, but from then on they go alone.
-    for death in 0..4 {
+    for death in 1..=3 {
         let generation = bench.started().unwrap_or_else(|| panic!("start {death}"));
         bench.ready(generation);
         bench.deliveries();
-        bench.gone(generation, Death::Signal(11));
+        bench.dies(generation, Death::Signal(11), Some(2));
+        assert!(
+            bench.started().is_none(),
+            "the count is durable before the next try"
+        );
+        assert!(
+            bench.answer(bad).is_none(),
+            "nothing is told before the commit"
+        );
+        assert!(bench.commit_wanted());
+        bench.commit();
     }
-    assert!(bench.commit_wanted(), "the error is committed");
-    assert!(bench.answer(bad).is_none(), "and told after that");
-    bench.commit();
     assert!(matches!(
         bench.answer(bad),
-        Some(Err(CallError::TurnKilled(_)))
+        Some(Err(CallError::TurnKilled {
+            by: KilledBy::Crash,
+            ..
+        }))
     ));
+    assert!(
+        bench
+            .rows
+            .get(super::rows::POISON, &super::rows::vat_key(VatId(1)))
+            .unwrap()
+            .is_none()
+    );
     let generation = bench.started().expect("the next message is well");
     assert_eq!(bench.deliveries(), vec![(3, 0, true)]);
     bench.hand_over(generation, 1, 3, vec![value(3, "1")]);
     bench.commit();
     assert_eq!(bench.answer(good), Some(Ok("1".into())));
+}
+
+#[test]
+fn a_death_that_names_no_turn_among_several_is_tried_one_by_one_first() {
+    let mut bench = Bench::with_vat();
+    let bad = bench.call("bad", None);
+    bench.call("good", None);
+    for death in 0..=3 {
+        let generation = bench.started().unwrap_or_else(|| panic!("start {death}"));
+        bench.ready(generation);
+        assert_eq!(bench.deliveries().len(), if death == 0 { 2 } else { 1 });
+        bench.dies(generation, Death::Signal(11), None);
+        if bench.commit_wanted() {
+            bench.commit();
+        }
+    }
+    assert!(matches!(
+        bench.answer(bad),
+        Some(Err(CallError::TurnKilled { .. }))
+    ));
+}
+
+#[test]
+fn an_undone_turn_is_consumed_in_its_place_and_the_others_go_on() {
+    let mut bench = Bench::with_vat();
+    let (a, b, c) = (
+        bench.call("a", None),
+        bench.call("b", None),
+        bench.call("c", None),
+    );
+    let generation = bench.started().unwrap();
+    bench.ready(generation);
+    assert_eq!(bench.deliveries().len(), 3);
+    bench.aborts(generation, 3, AbortedBy::Gas);
+    assert!(bench.take(|e| matches!(
+        e,
+        Effect::SendToWorker {
+            message: ToWorker::AbortSeen,
+            ..
+        }
+    )));
+    assert_eq!(
+        bench.deliveries(),
+        vec![(2, 0, true)],
+        "what came before runs again"
+    );
+    assert!(bench.answer(b).is_none());
+    bench.hand_over(generation, 1, 2, vec![value(2, "1")]);
+    assert_eq!(
+        bench.deliveries(),
+        vec![(4, 0, false)],
+        "the undone turn keeps its number"
+    );
+    bench.commit();
+    assert_eq!(bench.answer(a), Some(Ok("1".into())));
+    assert!(
+        matches!(
+            bench.answer(b),
+            Some(Err(CallError::TurnKilled {
+                by: KilledBy::Gas,
+                ..
+            }))
+        ),
+        "consumed in the frame of the turn before it"
+    );
+    assert!(bench.asked_to_hand_over());
+    bench.hand_over(generation, 2, 4, vec![value(4, "3")]);
+    bench.commit();
+    assert_eq!(bench.answer(c), Some(Ok("3".into())));
+}
+
+#[test]
+fn a_turn_past_the_clock_is_given_up_at_once() {
+    let mut bench = Bench::with_vat();
+    let waiter = bench.call("loop", Some("k"));
+    let generation = bench.started().unwrap();
+    bench.ready(generation);
+    bench.dies(generation, Death::Clock, Some(2));
+    assert!(bench.commit_wanted());
+    bench.commit();
+    let killed = |answer| {
+        matches!(
+            answer,
+            Some(Err(CallError::TurnKilled {
+                by: KilledBy::Clock,
+                ..
+            }))
+        )
+    };
+    assert!(killed(bench.answer(waiter)));
+    let again = bench.call("loop", Some("k"));
+    assert!(
+        killed(bench.answer(again)),
+        "its outcome is kept, it is not run again"
+    );
+}
+
+#[test]
+fn an_abort_of_a_turn_that_is_not_out_is_a_lie() {
+    let mut bench = Bench::with_vat();
+    bench.call("m", None);
+    let generation = bench.started().unwrap();
+    bench.ready(generation);
+    bench.aborts(generation, 7, AbortedBy::Heap);
+    assert!(bench.killed(generation));
 }
 
 #[test]
@@ -443,6 +587,11 @@ fn a_lying_worker_is_ended_and_nothing_it_said_has_an_effect() {
     bench.hand_over(generation, 1, 2, vec![value(2, "0")]);
     assert!(bench.staged.is_empty(), "nor what it says afterwards");
     bench.gone(generation, Death::Killed);
+    assert!(
+        bench.commit_wanted(),
+        "its message counts as having killed it"
+    );
+    bench.commit();
     let next = bench.started().expect("a new worker runs the message");
     bench.hand_over(next, 1, 2, vec![value(2, "1")]);
     bench.commit();

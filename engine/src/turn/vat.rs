@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use kenvat_store::VatId;
 
-use super::rows::{CountersRow, VatRow};
+use super::rows::{CountersRow, PoisonRow, VatRow};
 
 /// Numbers a request within one life of the host.
 pub type RequestNo = u64;
@@ -62,10 +62,12 @@ pub struct Vat<W> {
     pub unapplied: u32,
     pub open: BTreeMap<u64, RequestNo>,
     pub committed: CountersRow,
+    /// Pages in use as of the last hand-over.
+    pub handed_pages: u32,
     /// One turn a hand-over until this turn is past: a worker died with it outstanding.
     pub single_until: u64,
-    /// Deaths over the message at the head, in single steps.
-    pub deaths: u32,
+    /// A message that killed its worker and was not settled since; durable before it is tried again.
+    pub poison: Option<PoisonRow>,
     pub start_deaths: u32,
     pub idle_since_ms: i64,
     /// Idle for long enough to be put to sleep, unless something came meanwhile.
@@ -92,8 +94,9 @@ impl<W> Vat<W> {
             unapplied: 0,
             open: BTreeMap::new(),
             committed,
+            handed_pages: committed.used_pages,
             single_until: 0,
-            deaths: 0,
+            poison: None,
             start_deaths: 0,
             idle_since_ms: 0,
             drowsy: false,
@@ -130,14 +133,19 @@ impl<W> Vat<W> {
 
     /// The worker is gone: what it had not handed over waits again, in its order. How many turns.
     pub fn take_back(&mut self) -> usize {
-        let turns = self.delivered.len();
         self.single_until = self.single_until.max(self.last_turn());
+        self.applied_untold = None;
+        self.hand_over = 0;
+        self.recall()
+    }
+
+    /// What was delivered and not handed over waits again, in its order. How many turns.
+    pub fn recall(&mut self) -> usize {
+        let turns = self.delivered.len();
         while let Some(request) = self.delivered.pop_back() {
             self.queue.push_front(request);
         }
         self.asked = false;
-        self.applied_untold = None;
-        self.hand_over = 0;
         turns
     }
 }

@@ -4,8 +4,10 @@
 //! turns all of the vat is in the heap, nothing in Rust; a turn's outcome depends on heap and
 //! message alone. `heap` is the image, its allocator and its tracking; `js` the only code that
 //! speaks to QuickJS; `c_symbols` what QuickJS's C code finds in place of the machine's libc;
-//! `serve` the loop over the socket (`link`).
+//! `abort` why a turn is to be undone; `serve` the loop over the socket (`link`).
 
+#[cfg(feature = "worker")]
+mod abort;
 #[cfg(feature = "worker")]
 mod c_symbols;
 pub mod heap;

@@ -6,16 +6,18 @@
 
 use std::collections::VecDeque;
 
+use super::abort;
 use super::heap::checkpoint::Checkpoint;
 use super::heap::layout::{HEAP_PAGES_MAX, Page, STATE_PAGE};
 use super::heap::mapping::{self, MapError};
 use super::heap::region::Region;
+use super::heap::status::Status;
 use super::heap::{Tables, descriptor, stack, tracker};
 use super::js::vat::{self, GenesisError, HeaderError, Vat};
 use super::link::Link;
 use crate::protocol::{
-    CodecError, Delivery, EXIT_HEAP_LIMIT, EXIT_PROTOCOL, FromWorker, HandOver, IMAGE_FD,
-    PROTOCOL_VERSION, SOCKET_FD, Start, ToWorker,
+    AbortedBy, CodecError, Delivery, EXIT_HEAP_LIMIT, EXIT_PROTOCOL, FromWorker, HandOver,
+    IMAGE_FD, PROTOCOL_VERSION, SOCKET_FD, STATUS_FD, Start, ToWorker,
 };
 
 /// Bytes of a hand-over's delta (J7); a turn that changes more is treated as one that ran out of
@@ -98,9 +100,10 @@ fn run() -> Result<Never, End> {
         return Err(End::NotStatic);
     }
     let by_hand = std::env::args_os().len() > 1;
-    let (Some(socket), Some(image)) = (
+    let (Some(socket), Some(image), Some(status)) = (
         descriptor::inherit(SOCKET_FD),
         descriptor::inherit(IMAGE_FD),
+        descriptor::inherit(STATUS_FD),
     ) else {
         return Err(End::ByHand);
     };
@@ -123,19 +126,20 @@ fn run() -> Result<Never, End> {
     // Growth needs no descriptor; nothing else may have it either.
     drop(image);
     stack::map()?;
+    let status = Status::map(status).map_err(io("map the status page"))?;
     if start.genesis {
-        genesis(link, &start, region)
+        genesis(link, &start, region, status)
     } else {
-        resume(link, &start, region)
+        resume(link, &start, region, status)
     }
 }
 
 /// Makes a heap, hands it over, waits for the host to close.
-fn genesis(mut link: Link, start: &Start, region: Region) -> Result<Never, End> {
+fn genesis(mut link: Link, start: &Start, region: Region, status: Status) -> Result<Never, End> {
     let tracker = tracker::start(region, start.tracker).map_err(io("track written pages"))?;
     let checkpoint = Checkpoint::start(region, tracker, 0).map_err(io("track written pages"))?;
     let vat = Vat::genesis(&region)?;
-    let mut worker = Worker::new(start, vat, checkpoint);
+    let mut worker = Worker::new(start, vat, checkpoint, status);
     worker.hand_over(&mut link)?;
     loop {
         if !matches!(link.wait()?, ToWorker::Applied { .. }) {
@@ -145,7 +149,7 @@ fn genesis(mut link: Link, start: &Start, region: Region) -> Result<Never, End> 
 }
 
 /// Goes on with a heap.
-fn resume(mut link: Link, start: &Start, region: Region) -> Result<Never, End> {
+fn resume(mut link: Link, start: &Start, region: Region, status: Status) -> Result<Never, End> {
     let used = used_in_image(&region, start.page_limit)?;
     if !mapping::grow(used) {
         return Err(End::HeapLimit {
@@ -157,7 +161,7 @@ fn resume(mut link: Link, start: &Start, region: Region) -> Result<Never, End> {
     let checkpoint =
         Checkpoint::start(region, tracker, mapped).map_err(io("track written pages"))?;
     let vat = Vat::resume(&region, start.page_limit)?;
-    let worker = Worker::new(start, vat, checkpoint);
+    let worker = Worker::new(start, vat, checkpoint, status);
     link.send(&FromWorker::Ready {
         generation: start.generation,
         protocol: PROTOCOL_VERSION,
@@ -188,9 +192,11 @@ enum Task {
 
 struct Worker {
     generation: u64,
-    page_limit: u32,
+    /// Gas a turn may use.
+    gas: u64,
     vat: Vat,
     checkpoint: Checkpoint,
+    status: Status,
     tasks: VecDeque<Task>,
     /// Number of the last hand-over.
     number: u64,
@@ -199,21 +205,25 @@ struct Worker {
     dirty: bool,
     /// A hand-over was asked for before the turn it is to hand over was run.
     wanted: bool,
+    /// A turn was undone and the host has not heard of it: what arrives was sent before.
+    deaf: bool,
 }
 
 impl Worker {
-    fn new(start: &Start, vat: Vat, checkpoint: Checkpoint) -> Worker {
+    fn new(start: &Start, vat: Vat, checkpoint: Checkpoint, status: Status) -> Worker {
         Worker {
             generation: start.generation,
-            page_limit: start.page_limit,
+            gas: start.gas,
             vat,
             checkpoint,
+            status,
             tasks: VecDeque::new(),
             number: 0,
             last_turn: None,
             // A genesis heap is handed over without a turn; a resumed one has nothing to hand over.
             dirty: start.genesis,
             wanted: false,
+            deaf: false,
         }
     }
 
@@ -235,6 +245,11 @@ impl Worker {
 
     fn take(&mut self, message: ToWorker, link: &mut Link) -> Result<(), End> {
         match message {
+            ToWorker::AbortSeen => {
+                self.deaf = false;
+                Ok(())
+            }
+            ToWorker::Deliver { .. } | ToWorker::HandOver if self.deaf => Ok(()),
             ToWorker::Start(_) => Err(End::Protocol("a second `Start`".to_owned())),
             ToWorker::Deliver { turns, hand_over } => {
                 self.tasks
@@ -260,17 +275,18 @@ impl Worker {
     }
 
     fn turn(&mut self, delivery: &Delivery, link: &mut Link) -> Result<(), End> {
-        if let Some(last) = self.last_turn.filter(|last| last + 1 != delivery.turn) {
+        // Turns may be left out: one that was undone is consumed by the host alone.
+        if let Some(last) = self.last_turn.filter(|last| *last >= delivery.turn) {
             return Err(End::Protocol(format!(
                 "turn {} after turn {last}",
                 delivery.turn
             )));
         }
-        self.vat.run(delivery);
-        if mapping::exhausted() {
-            return Err(End::HeapLimit {
-                limit: self.page_limit,
-            });
+        self.status.running(delivery.turn);
+        self.vat.run(delivery, self.gas);
+        self.status.running(0);
+        if let Some((by, why)) = abort::reason() {
+            return self.abort(delivery.turn, by, why, link);
         }
         self.last_turn = Some(delivery.turn);
         self.dirty = true;
@@ -278,6 +294,27 @@ impl Worker {
             self.hand_over(link)?;
         }
         Ok(())
+    }
+
+    /// Undoes everything since the last hand-over, and says so (T2).
+    fn abort(&mut self, turn: u64, by: AbortedBy, why: String, link: &mut Link) -> Result<(), End> {
+        self.checkpoint
+            .undo(mapping::extent())
+            .map_err(io("put the heap back"))?;
+        stack::zero().map_err(io("clear the stack"))?;
+        mapping::clear_exhausted();
+        vat::discard_output();
+        self.tasks.clear();
+        self.last_turn = None;
+        self.dirty = false;
+        self.wanted = false;
+        self.deaf = true;
+        link.send(&FromWorker::Aborted {
+            generation: self.generation,
+            turn,
+            by,
+            why,
+        })
     }
 
     fn hand_over(&mut self, link: &mut Link) -> Result<(), End> {

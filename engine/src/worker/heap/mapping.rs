@@ -146,6 +146,16 @@ pub fn exhausted() -> bool {
     EXHAUSTED.load(Relaxed)
 }
 
+/// An undone turn's refusals are forgotten with it.
+pub fn clear_exhausted() {
+    EXHAUSTED.store(false, Relaxed);
+}
+
+/// Bytes the heap may grow to.
+pub fn limit_bytes() -> u64 {
+    u64::from(LIMIT.load(Relaxed)) * PAGE_BYTES as u64
+}
+
 /// Notes that an allocation was refused for another reason than growth.
 pub fn set_exhausted() {
     EXHAUSTED.store(true, Relaxed);

@@ -7,7 +7,8 @@
 //!
 //! `layout` says where things lie; `mapping` puts them there; `region` copies pages; `allocator`
 //! (over `spans` and `tables`) is QuickJS's malloc; `tracker` finds written pages; `checkpoint`
-//! makes deltas of them (`delta`) and undoes turns; `stack` is JavaScript's own.
+//! makes deltas of them (`delta`) and undoes turns; `stack` is JavaScript's own; `status` tells the
+//! host which turn runs.
 #![allow(
     unsafe_code,
     reason = "memory mapped at fixed addresses is outside what Rust can check"
@@ -24,6 +25,8 @@ pub mod region;
 mod spans;
 #[cfg(feature = "worker")]
 pub mod stack;
+#[cfg(feature = "worker")]
+pub mod status;
 mod tables;
 #[cfg(test)]
 mod testing;

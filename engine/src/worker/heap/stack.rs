@@ -4,7 +4,7 @@
 //! QuickJS left in the heap is the same in every process, and how deep a program may recurse is the
 //! engine's property, not the machine's.
 
-use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous};
+use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap_anonymous};
 
 use super::layout::{PAGE_BYTES, STACK_ADDRESS, STACK_BYTES};
 use super::mapping::MapError;
@@ -23,6 +23,15 @@ pub fn map() -> Result<(), MapError> {
     let prot = ProtFlags::READ | ProtFlags::WRITE;
     // SAFETY: as above.
     unsafe { mmap_anonymous(stack, STACK_BYTES, prot, flags) }.map_err(os)?;
+    Ok(())
+}
+
+/// Zeros the stack: an undone turn leaves no word of itself (H7). Not to be called from inside `enter`.
+pub fn zero() -> std::io::Result<()> {
+    let stack = std::ptr::with_exposed_provenance_mut(STACK_ADDRESS);
+    // SAFETY: these bytes are a private anonymous mapping of ours that nobody runs on now: dropping
+    // its pages makes them zeros again.
+    unsafe { madvise(stack, STACK_BYTES, Advice::LinuxDontNeed) }?;
     Ok(())
 }
 

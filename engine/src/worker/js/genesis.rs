@@ -13,6 +13,7 @@ use super::realm::Realm;
 use super::registry::{Registry, Slot};
 use super::value::{CLASS_DATE, CLASS_OBJECT, Cx, JsResult, PROPERTY_HIDDEN, Value};
 use super::{console, fault, memory, modules, output};
+use crate::worker::abort;
 use crate::worker::heap::layout::STACK_LIMIT_BYTES;
 use crate::worker::heap::mapping;
 
@@ -129,9 +130,9 @@ fn check_classes(cx: Cx, global: &Value) -> JsResult<()> {
     }
 }
 
-/// Polled by QuickJS: once memory ran out, nothing a program does may matter any more.
+/// Polled by QuickJS: once a limit is passed, nothing the program does may matter any more.
 extern "C" fn on_interrupt(_: *mut qjs::JSRuntime, _: *mut c_void) -> c_int {
-    c_int::from(mapping::exhausted())
+    c_int::from(abort::poll())
 }
 
 extern "C" fn on_rejection(

@@ -7,15 +7,15 @@ use rquickjs::qjs;
 
 pub use super::genesis::GenesisError;
 pub use super::header::HeaderError;
-pub use super::output::{Output, take as take_output, waiting_bytes};
+pub use super::output::{Output, discard as discard_output, take as take_output, waiting_bytes};
 
 use super::fault::{describe, summary};
 use super::header::Header;
 use super::realm::Realm;
 use super::{call, deploy, genesis, memory, modules, output};
 use crate::protocol::{Delivery, Message};
+use crate::worker::abort;
 use crate::worker::c_symbols;
-use crate::worker::heap::mapping;
 use crate::worker::heap::region::Region;
 use crate::worker::heap::stack;
 
@@ -50,8 +50,9 @@ impl Vat {
     }
 
     /// Runs one turn; what it says is in `take_output`.
-    pub fn run(&self, delivery: &Delivery) {
+    pub fn run(&self, delivery: &Delivery, gas: u64) {
         c_symbols::set_time(delivery.time_ms);
+        abort::begin_turn(gas);
         output::begin_turn(delivery.turn);
         on_stack(&self.realm, &mut || self.turn(&delivery.message));
         modules::forget();
@@ -72,8 +73,8 @@ impl Vat {
         // Describing a rejection may have run a getter that queued a job.
         self.drain_jobs();
         let late = output::take_unhandled();
-        if mapping::exhausted() {
-            // The process ends and the turn with it; a heap without memory is better not touched.
+        if abort::is_wanted() {
+            // The turn is undone; values of a heap that will be older than they are stay as they are.
             std::mem::forget(late);
         }
     }
@@ -85,7 +86,7 @@ impl Vat {
             let mut of = std::ptr::null_mut();
             // SAFETY: a live runtime; `of` is written with the job's context.
             let status = unsafe { qjs::JS_ExecutePendingJob(runtime, &mut of) };
-            if status == 0 || mapping::exhausted() {
+            if status == 0 || abort::is_wanted() {
                 return;
             }
             if status < 0 {
@@ -96,7 +97,7 @@ impl Vat {
     }
 
     fn report_unhandled(&self) {
-        if mapping::exhausted() {
+        if abort::is_wanted() {
             return;
         }
         for (_promise, reason) in output::take_unhandled() {

@@ -1,0 +1,79 @@
+//! Why the turn being run must be undone, and what it has used of its gas.
+//!
+//! Promises: the first reason stands; once there is one, nothing the program still does counts, and
+//! QuickJS is stopped at its next poll. Gas is counted in QuickJS's polls, so the same turn costs the
+//! same on every machine. Callbacks from C reach this without an argument, hence one thread-local; the
+//! worker has one thread.
+
+use std::cell::RefCell;
+
+use super::heap::mapping;
+use crate::protocol::AbortedBy;
+
+/// What one poll stands for: QuickJS asks after so many calls and backward jumps.
+const GAS_A_POLL: u64 = 10_000;
+/// Bytes of a contract's own reason that are kept.
+const REASON_BYTES_MAX: usize = 4096;
+
+#[derive(Default)]
+struct State {
+    gas_limit: u64,
+    gas_used: u64,
+    reason: Option<(AbortedBy, String)>,
+}
+
+thread_local! {
+    static STATE: RefCell<State> = RefCell::default();
+}
+
+/// A turn begins, with so much gas.
+pub fn begin_turn(gas_limit: u64) {
+    STATE.with_borrow_mut(|state| {
+        *state = State {
+            gas_limit,
+            ..State::default()
+        }
+    });
+}
+
+/// QuickJS polls: true when it is to stop.
+pub fn poll() -> bool {
+    STATE.with_borrow_mut(|state| {
+        state.gas_used = state.gas_used.saturating_add(GAS_A_POLL);
+        if state.gas_used > state.gas_limit && state.reason.is_none() {
+            let why = format!(
+                "the turn used more than its {} units of gas",
+                state.gas_limit
+            );
+            state.reason = Some((AbortedBy::Gas, why));
+        }
+        state.reason.is_some()
+    }) || mapping::exhausted()
+}
+
+/// The program wants this turn undone.
+pub fn request(reason: &str) {
+    let end = reason.floor_char_boundary(REASON_BYTES_MAX);
+    let why = reason[..end].to_owned();
+    STATE.with_borrow_mut(|state| {
+        state.reason.get_or_insert((AbortedBy::Request, why));
+    });
+}
+
+/// Whether the turn is to be undone.
+pub fn is_wanted() -> bool {
+    mapping::exhausted() || STATE.with_borrow(|state| state.reason.is_some())
+}
+
+/// The reason, once the turn has ended.
+pub fn reason() -> Option<(AbortedBy, String)> {
+    let reason = STATE.with_borrow(|state| state.reason.clone());
+    let heap = || {
+        let why = format!(
+            "the heap needs more than its limit of {} bytes",
+            mapping::limit_bytes()
+        );
+        (AbortedBy::Heap, why)
+    };
+    reason.or_else(|| mapping::exhausted().then(heap))
+}
