@@ -5,36 +5,27 @@
 //! so that anything can come between. Does not know clients or what they were promised.
 
 use std::collections::BTreeMap;
-use std::io;
 
 use kenvat_engine::api::{CallError, DeployError, Deployed};
-use kenvat_engine::protocol::{FromWorker, ToWorker};
-use kenvat_engine::turn::event::{Death, Effect, Event, LedgerError};
+use kenvat_engine::protocol::ToWorker;
+use kenvat_engine::turn::event::{Death, Effect, Event};
 use kenvat_engine::turn::{Core, Loaded, Settings};
 use kenvat_store::backend::memory::MemoryBackend;
-use kenvat_store::{
-    Durable, Fold, Folded, ImageError, Part, Sealed, StageError, StoreError, VatId,
-};
+use kenvat_store::{Durable, Fold, Folded, Part, Sealed, VatId};
 
 use crate::chance::Chance;
 use crate::client::Answer;
-use crate::disk::{Disk, DiskError};
+use crate::disk::Disk;
 use crate::heap::{Base, Genesis, Heap};
-use crate::invariants::{Violation, broken};
+use crate::invariants::broken;
 use crate::program::PAGE_LIMIT;
 use crate::rules::{Copies, Outputs, Rules};
+use crate::stop::Stop;
+use crate::trace::{describe, short};
 use crate::worker::Worker;
 
 /// An idle vat of the simulation sleeps after this many milliseconds.
 const SLEEP_AFTER_MS: u64 = 1_000;
-
-/// Why a step did not end well.
-#[derive(Debug)]
-pub enum Stop {
-    /// The disk failed the host, which ends.
-    Disk(String),
-    Broken(Violation),
-}
 
 /// Something the host let out, for whoever waits under that number.
 #[derive(Debug)]
@@ -331,97 +322,5 @@ impl Host {
         {
             worker.inbox.push_back(message);
         }
-    }
-}
-
-/// An effect in a few words, the same in every run.
-fn describe(effect: &Effect<u64>) -> String {
-    match effect {
-        Effect::Stage(Part::Heap { vat, delta }) => {
-            format!(
-                "stage heap {vat} {:?}",
-                delta.runs().map(|run| run.page).collect::<Vec<_>>()
-            )
-        }
-        Effect::Stage(Part::Row(row)) => format!("stage row {} {:?}", row.table, row.key),
-        Effect::Stage(Part::Log { vat, bytes }) => format!("stage log {vat} {}", bytes.len()),
-        Effect::SendToWorker {
-            generation,
-            message,
-            ..
-        } => match message {
-            ToWorker::Deliver { turns, hand_over } => {
-                let turns: Vec<u64> = turns.iter().map(|turn| turn.turn).collect();
-                format!("to {generation}: turns {turns:?}, hand over: {hand_over}")
-            }
-            other => format!("to {generation}: {other:?}"),
-        },
-        other => format!("{other:?}"),
-    }
-}
-
-fn short(message: &FromWorker) -> String {
-    match message {
-        FromWorker::Ready { generation, .. } => format!("ready {generation}"),
-        FromWorker::HandOver(it) => {
-            format!(
-                "hand-over {} of {} to turn {}",
-                it.number, it.generation, it.last_turn
-            )
-        }
-    }
-}
-
-impl From<Violation> for Stop {
-    fn from(violation: Violation) -> Stop {
-        Stop::Broken(violation)
-    }
-}
-
-impl From<StoreError> for Stop {
-    fn from(error: StoreError) -> Stop {
-        Stop::Disk(error.to_string())
-    }
-}
-
-impl From<StageError> for Stop {
-    fn from(error: StageError) -> Stop {
-        match error {
-            StageError::Store(error) => error.into(),
-            other => Stop::Broken(Violation {
-                promise: "what the core stages is never refused",
-                what: other.to_string(),
-            }),
-        }
-    }
-}
-
-impl From<ImageError> for Stop {
-    fn from(error: ImageError) -> Stop {
-        match error {
-            ImageError::Store(error) => error.into(),
-            other => Stop::Broken(Violation {
-                promise: "a vat that is there can be started",
-                what: other.to_string(),
-            }),
-        }
-    }
-}
-
-impl From<LedgerError> for Stop {
-    fn from(error: LedgerError) -> Stop {
-        Stop::Disk(error.to_string())
-    }
-}
-
-impl From<DiskError> for Stop {
-    fn from(error: DiskError) -> Stop {
-        Stop::Disk(error.0)
-    }
-}
-
-impl From<io::Error> for Stop {
-    fn from(error: io::Error) -> Stop {
-        Stop::Disk(error.to_string())
     }
 }

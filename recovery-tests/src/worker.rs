@@ -16,7 +16,8 @@ use kenvat_store::VatId;
 
 use crate::chance::Chance;
 use crate::heap::Heap;
-use crate::program::{self, Method, Output, Said, USED_PAGES};
+use crate::program::{Method, Said, USED_PAGES};
+use crate::words::{self, Output};
 
 /// The signal a poisoned message ends its worker with.
 const SIGSEGV: i32 = 11;
@@ -132,7 +133,7 @@ impl Worker {
         if method == Method::Poison {
             return Ok(Some(Death::Signal(SIGSEGV)));
         }
-        program::run(&mut self.heap, turn, token, method, &mut self.output)?;
+        words::run(&mut self.heap, turn, token, method, &mut self.output)?;
         let lines = std::mem::take(&mut self.output.lines);
         let level = || "log".to_owned();
         self.lines.extend(lines.into_iter().map(|text| LogLine {
