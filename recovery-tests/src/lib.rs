@@ -9,8 +9,8 @@
 //! the store; `worker` and `heap` stand for `kenvat-worker`; `client` asks; `program` is what vats
 //! run, on `words` in pages, and by `reference` without; `model` is what ought to be durable;
 //! `invariants` judges, `stop` tells a failed disk from a broken promise; `rules` holds the
-//! canaries; `chance`, `trace` and `disk` are what their names say. `process` is for the tests with real
-//! processes. `DESIGN.md` says how to run more and how to replay a seed:
+//! canaries; `chance`, `trace` and `disk` are what their names say. `process` is for the tests with
+//! real processes. `DESIGN.md` says how to run more and how to replay a seed:
 #![doc = include_str!("../DESIGN.md")]
 #![forbid(unsafe_code)]
 

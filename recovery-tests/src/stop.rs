@@ -1,7 +1,7 @@
 //! Why a step of the world did not end well: the disk failed the host, or a promise is broken.
 //!
-//! Promises: an error that only a disk can cause is never taken for a broken promise, and none of the
-//! others for the disk's fault.
+//! Promises: an error that only a disk can cause is never taken for a broken promise, and none of
+//! the others for the disk's fault.
 
 use std::io;
 

@@ -1,8 +1,8 @@
 //! How hosts end and come back: kills, power cuts, failed syncs, and crashes while recovering.
 //!
 //! Promises: of the frame that was being written either everything or nothing is found again, and
-//! of every other frame what the disk had acknowledged; a power cut right after a recovery finds the
-//! same (J6). The invariants are checked after every recovery.
+//! of every other frame what the disk had acknowledged; a power cut right after a recovery finds
+//! the same (J6). The invariants are checked after every recovery.
 
 use kenvat_engine::shell::load;
 use kenvat_store::backend::memory::{Crash, Faults, MemoryBackend};
