@@ -100,18 +100,17 @@ impl Host {
     /// Everything that can go on, each as often as its weight says.
     pub fn moves(&self) -> Vec<(u64, Move)> {
         let mut moves = Vec::new();
-        let full = self.disk.store.journal_full();
-        if self.sealed.is_some() && !full {
+        if self.sealed.is_some() {
             moves.push((25, Move::Write));
         }
         if self.durable.is_some() {
             moves.push((30, Move::Apply));
         }
         match self.folding {
-            Folding::No if self.disk.store.fold_due() || full => moves.push((8, Move::BeginFold)),
+            Folding::No if self.disk.store.fold_due() => moves.push((3, Move::BeginFold)),
             Folding::No => {}
-            Folding::Begun(_) => moves.push((8, Move::RunFold)),
-            Folding::Ran(_) => moves.push((8, Move::FinishFold)),
+            Folding::Begun(_) => moves.push((3, Move::RunFold)),
+            Folding::Ran(_) => moves.push((3, Move::FinishFold)),
         }
         for (generation, worker) in &self.workers {
             if worker.dead.is_none() && !worker.inbox.is_empty() {
@@ -299,6 +298,11 @@ impl Host {
     }
 
     fn seal(&mut self) -> Result<(), Stop> {
+        // At the journal's bound commits wait for the fold (J7).
+        while self.disk.store.journal_full() {
+            self.begin_fold()?;
+            self.go_on_folding()?;
+        }
         let sealed = self.disk.store.seal()?;
         if sealed.is_none() || self.sealed.is_some() || self.in_flight.is_some() {
             broken(
