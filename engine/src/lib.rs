@@ -10,6 +10,7 @@
 //! `shell/` the threads, sockets and processes around it; `js/` beside `src` the library that
 //! stands in the genesis image.
 
+#![doc = include_str!("../DESIGN.md")]
 #![deny(unsafe_code)]
 
 pub mod protocol;
