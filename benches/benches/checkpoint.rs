@@ -1,4 +1,5 @@
-//! One turn at a time on an idle host, message in to answer out, beside the raw disk in the same run.
+//! One turn at a time on an idle host, message in to answer out, beside the raw disk in the same
+//! run.
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use kenvat_benches::{Host, RawDisk, folder, update};

@@ -11,7 +11,8 @@ pub struct Call {
     /// The vat's name.
     pub vat: String,
     pub method: String,
-    /// One JSON array, in the mapping of `interfaces.md` section 3. Checked to be JSON by the engine.
+    /// One JSON array, in the mapping of `interfaces.md` section 3. Checked to be JSON by the
+    /// engine.
     pub args: String,
     /// Makes the call once-only: asked again with the same key and content, the first answer comes
     /// back and nothing runs. `None`: run at most once, as far as the caller is concerned.
@@ -139,7 +140,8 @@ pub struct LogChunk {
     pub text: String,
     /// Where to read on; equal to the `from` asked for when nothing is there yet.
     pub next: u64,
-    /// Where the oldest kept byte stands; larger than the `from` asked for when that was rotated away.
+    /// Where the oldest kept byte stands; larger than the `from` asked for when that was rotated
+    /// away.
     pub oldest: u64,
 }
 

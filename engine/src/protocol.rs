@@ -1,12 +1,13 @@
 //! What host and worker say to each other: message types, their coding, their framing.
 //!
 //! Promises: a message is `length: u32 LE` followed by that many bytes of bincode 2 (standard
-//! configuration, little endian, variable integers); a length beyond the receiver's limit is refused
-//! before anything is allocated; bytes left over after a message are an error. Does not know what a
-//! heap is, and decides nothing: the checks of a hand-over (T1) are the host's, in `turn`.
+//! configuration, little endian, variable integers); a length beyond the receiver's limit is
+//! refused before anything is allocated; bytes left over after a message are an error. Does not
+//! know what a heap is, and decides nothing: the checks of a hand-over (T1) are the host's, in
+//! `turn`.
 //!
-//! An old worker keeps working with a new host, so a change here is a new `PROTOCOL_VERSION` and the
-//! host keeps speaking the old ones.
+//! An old worker keeps working with a new host, so a change here is a new `PROTOCOL_VERSION` and
+//! the host keeps speaking the old ones.
 
 use bincode::{Decode, Encode};
 
@@ -89,7 +90,8 @@ pub enum TrackerKind {
 pub struct Delivery {
     /// Number of the turn in the vat's life, from 1, without gaps.
     pub turn: u64,
-    /// The turn's time, milliseconds since 1970, fixed within the turn and the same if delivered again.
+    /// The turn's time, milliseconds since 1970, fixed within the turn and the same if delivered
+    /// again.
     pub time_ms: i64,
     pub message: Message,
 }
@@ -97,7 +99,8 @@ pub struct Delivery {
 /// What a turn is about.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub enum Message {
-    /// Load the vat's program; always turn 1. Answered when the start function (and `init`) settled.
+    /// Load the vat's program; always turn 1. Answered when the start function (and `init`)
+    /// settled.
     Deploy { request: u64, program: Program },
     /// Call a method of the root object.
     Call {

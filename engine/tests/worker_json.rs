@@ -125,9 +125,9 @@ fn escapes_become_the_values_they_name() {
 fn what_is_not_json_or_not_of_the_mapping_is_refused_with_the_place() {
     let mut vat = TestVat::deployed(ECHO);
     for (args, place) in [
-        ("", "is not JSON"),
-        ("5", "not a JSON array"),
-        ("{}", "not a JSON array"),
+        ("", "is not a JSON array"),
+        ("5", "is not a JSON array"),
+        ("{}", "is not a JSON array"),
         ("[1,]", "a value is missing at byte 3"),
         ("[1 2]", "`,` is missing at byte 3"),
         ("[01]", "`,` is missing"),

@@ -36,8 +36,8 @@ impl Disk {
     pub fn open(backend: MemoryBackend) -> Result<(Disk, Recovery), DiskError> {
         let options = Options {
             segment_bytes: 24 << 10,
-            fold_bytes: 32 << 10,
-            journal_bytes_max: 96 << 10,
+            fold_bytes: 24 << 10,
+            journal_bytes_max: 28 << 10,
             cached_pages_max: 16,
             open_images_max: 2,
             ..Options::default()

@@ -9,8 +9,9 @@ use std::io;
 
 use kenvat_store::{PAGE_BYTES, push_run};
 
-use crate::program::{Memory, PAGE_WORDS, Page, genesis_page};
+use crate::program::{PAGE_WORDS, Page, genesis_page};
 use crate::rules::Copies;
+use crate::words::Memory;
 
 /// What lies under a worker's private pages.
 pub trait Base {

@@ -5,36 +5,27 @@
 //! so that anything can come between. Does not know clients or what they were promised.
 
 use std::collections::BTreeMap;
-use std::io;
 
 use kenvat_engine::api::{CallError, DeployError, Deployed};
-use kenvat_engine::protocol::{FromWorker, ToWorker};
-use kenvat_engine::turn::event::{Death, Effect, Event, LedgerError};
+use kenvat_engine::protocol::ToWorker;
+use kenvat_engine::turn::event::{Death, Effect, Event};
 use kenvat_engine::turn::{Core, Loaded, Settings};
 use kenvat_store::backend::memory::MemoryBackend;
-use kenvat_store::{
-    Durable, Fold, Folded, ImageError, Part, Sealed, StageError, StoreError, VatId,
-};
+use kenvat_store::{Durable, Fold, Folded, Part, Sealed, VatId};
 
 use crate::chance::Chance;
 use crate::client::Answer;
-use crate::disk::{Disk, DiskError};
+use crate::disk::Disk;
 use crate::heap::{Base, Genesis, Heap};
-use crate::invariants::{Violation, broken};
+use crate::invariants::broken;
 use crate::program::PAGE_LIMIT;
 use crate::rules::{Copies, Outputs, Rules};
+use crate::stop::Stop;
+use crate::trace::{describe, short};
 use crate::worker::Worker;
 
 /// An idle vat of the simulation sleeps after this many milliseconds.
 const SLEEP_AFTER_MS: u64 = 1_000;
-
-/// Why a step did not end well.
-#[derive(Debug)]
-pub enum Stop {
-    /// The disk failed the host, which ends.
-    Disk(String),
-    Broken(Violation),
-}
 
 /// Something the host let out, for whoever waits under that number.
 #[derive(Debug)]
@@ -109,18 +100,17 @@ impl Host {
     /// Everything that can go on, each as often as its weight says.
     pub fn moves(&self) -> Vec<(u64, Move)> {
         let mut moves = Vec::new();
-        let full = self.disk.store.journal_full();
-        if self.sealed.is_some() && !full {
+        if self.sealed.is_some() {
             moves.push((25, Move::Write));
         }
         if self.durable.is_some() {
             moves.push((30, Move::Apply));
         }
         match self.folding {
-            Folding::No if self.disk.store.fold_due() || full => moves.push((8, Move::BeginFold)),
+            Folding::No if self.disk.store.fold_due() => moves.push((3, Move::BeginFold)),
             Folding::No => {}
-            Folding::Begun(_) => moves.push((8, Move::RunFold)),
-            Folding::Ran(_) => moves.push((8, Move::FinishFold)),
+            Folding::Begun(_) => moves.push((3, Move::RunFold)),
+            Folding::Ran(_) => moves.push((3, Move::FinishFold)),
         }
         for (generation, worker) in &self.workers {
             if worker.dead.is_none() && !worker.inbox.is_empty() {
@@ -308,6 +298,11 @@ impl Host {
     }
 
     fn seal(&mut self) -> Result<(), Stop> {
+        // At the journal's bound commits wait for the fold (J7).
+        while self.disk.store.journal_full() {
+            self.begin_fold()?;
+            self.go_on_folding()?;
+        }
         let sealed = self.disk.store.seal()?;
         if sealed.is_none() || self.sealed.is_some() || self.in_flight.is_some() {
             broken(
@@ -331,97 +326,5 @@ impl Host {
         {
             worker.inbox.push_back(message);
         }
-    }
-}
-
-/// An effect in a few words, the same in every run.
-fn describe(effect: &Effect<u64>) -> String {
-    match effect {
-        Effect::Stage(Part::Heap { vat, delta }) => {
-            format!(
-                "stage heap {vat} {:?}",
-                delta.runs().map(|run| run.page).collect::<Vec<_>>()
-            )
-        }
-        Effect::Stage(Part::Row(row)) => format!("stage row {} {:?}", row.table, row.key),
-        Effect::Stage(Part::Log { vat, bytes }) => format!("stage log {vat} {}", bytes.len()),
-        Effect::SendToWorker {
-            generation,
-            message,
-            ..
-        } => match message {
-            ToWorker::Deliver { turns, hand_over } => {
-                let turns: Vec<u64> = turns.iter().map(|turn| turn.turn).collect();
-                format!("to {generation}: turns {turns:?}, hand over: {hand_over}")
-            }
-            other => format!("to {generation}: {other:?}"),
-        },
-        other => format!("{other:?}"),
-    }
-}
-
-fn short(message: &FromWorker) -> String {
-    match message {
-        FromWorker::Ready { generation, .. } => format!("ready {generation}"),
-        FromWorker::HandOver(it) => {
-            format!(
-                "hand-over {} of {} to turn {}",
-                it.number, it.generation, it.last_turn
-            )
-        }
-    }
-}
-
-impl From<Violation> for Stop {
-    fn from(violation: Violation) -> Stop {
-        Stop::Broken(violation)
-    }
-}
-
-impl From<StoreError> for Stop {
-    fn from(error: StoreError) -> Stop {
-        Stop::Disk(error.to_string())
-    }
-}
-
-impl From<StageError> for Stop {
-    fn from(error: StageError) -> Stop {
-        match error {
-            StageError::Store(error) => error.into(),
-            other => Stop::Broken(Violation {
-                promise: "what the core stages is never refused",
-                what: other.to_string(),
-            }),
-        }
-    }
-}
-
-impl From<ImageError> for Stop {
-    fn from(error: ImageError) -> Stop {
-        match error {
-            ImageError::Store(error) => error.into(),
-            other => Stop::Broken(Violation {
-                promise: "a vat that is there can be started",
-                what: other.to_string(),
-            }),
-        }
-    }
-}
-
-impl From<LedgerError> for Stop {
-    fn from(error: LedgerError) -> Stop {
-        Stop::Disk(error.to_string())
-    }
-}
-
-impl From<DiskError> for Stop {
-    fn from(error: DiskError) -> Stop {
-        Stop::Disk(error.0)
-    }
-}
-
-impl From<io::Error> for Stop {
-    fn from(error: io::Error) -> Stop {
-        Stop::Disk(error.to_string())
     }
 }

@@ -11,7 +11,8 @@ use kenvat_store::VatId;
 
 use crate::client::{Answer, Clients};
 use crate::model::State;
-use crate::program::{Knowledge, Reference, Said, Token};
+use crate::program::{Knowledge, Said, Token};
+use crate::reference::Reference;
 
 /// A promise that was broken.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -257,7 +258,7 @@ fn knowledge(state: &State, vat: VatId) -> Result<Knowledge, Violation> {
 
 /// What the executed requests of a vat make, by the reference program.
 fn replay(known: &Knowledge, clients: &Clients) -> Result<Reference, Violation> {
-    let mut reference = Reference::new();
+    let mut reference = Reference::default();
     for (turn, token) in &known.executed {
         match clients.requests.get(token) {
             Some(request) => reference.run(*turn, *token, request.method),

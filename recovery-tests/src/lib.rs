@@ -5,17 +5,17 @@
 //! 2. A seed says everything that happens; a failure names its seed.
 //! 3. The invariants are named after the promises and see only states and answers.
 //!
-//! Code map: `world` chooses what happens and `crash` ends and revives the host; `host` is the core
-//! over the store; `worker` and `heap` stand for `kenvat-worker`; `client` asks, `program` is what
-//! vats run, `model` what ought to be durable; `invariants` judges; `rules` holds the canaries;
-//! `chance`, `trace` and `disk` are what their names say. `process` is for the tests with real
-//! processes. `DESIGN.md` says how to run more and how to replay a seed.
-
+//! Code map: `world` chooses what happens, and ends and revives the host; `host` is the core over
+//! the store; `worker` and `heap` stand for `kenvat-worker`; `client` asks; `program` is what vats
+//! run, on `words` in pages, and by `reference` without; `model` is what ought to be durable;
+//! `invariants` judges, `stop` tells a failed disk from a broken promise; `rules` holds the
+//! canaries; `chance`, `trace` and `disk` are what their names say. `process` is for the tests with
+//! real processes. `DESIGN.md` says how to run more and how to replay a seed:
+#![doc = include_str!("../DESIGN.md")]
 #![forbid(unsafe_code)]
 
 pub mod chance;
 pub mod client;
-mod crash;
 pub mod disk;
 pub mod heap;
 pub mod host;
@@ -23,7 +23,10 @@ pub mod invariants;
 pub mod model;
 pub mod process;
 pub mod program;
+pub mod reference;
 pub mod rules;
+pub mod stop;
 pub mod trace;
+pub mod words;
 pub mod worker;
 pub mod world;

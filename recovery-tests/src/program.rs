@@ -1,8 +1,6 @@
-//! The program every simulated vat runs, twice: on words in pages, and on plain maps.
+//! The program every simulated vat runs: its methods, and how its heap is laid out.
 //!
-//! The first is what the worker model executes, so that everything it knows goes through deltas,
-//! frames and images. The second is the reference the invariants replay. They share the layout's
-//! reader and nothing else, so that neither can hide a mistake of the other.
+//! It is written twice, on words in pages (`words`) and on plain maps (`reference`).
 //!
 //! ```text
 //! page 0       magic, executed, counter, pending, lines
@@ -30,16 +28,16 @@ pub const KEYS: u64 = 40;
 pub const PENDING_MAX: u64 = PAGE_WORDS as u64 / 2;
 
 const MAGIC: u64 = 0x6b65_6e76_6174_0001;
-const EXECUTED_PAGE: u32 = 4;
-const PENDING_PAGE: u32 = 3;
-const VALUES_PAGE: u32 = 2;
-const SCRATCH_PAGE: u32 = 1;
+pub(crate) const EXECUTED_PAGE: u32 = 4;
+pub(crate) const PENDING_PAGE: u32 = 3;
+pub(crate) const VALUES_PAGE: u32 = 2;
+pub(crate) const SCRATCH_PAGE: u32 = 1;
 
 /// Scratch words that turns flip, far enough from each other to be runs of their own.
-const SCRATCH_WORDS: u64 = 64;
+pub(crate) const SCRATCH_WORDS: u64 = 64;
 
 /// Words of the first page.
-mod header {
+pub(crate) mod header {
     pub const EXECUTED: usize = 1;
     pub const COUNTER: usize = 2;
     pub const PENDING: usize = 3;
@@ -144,20 +142,6 @@ pub enum Said {
     Thrown(String),
 }
 
-/// Words that outlive the turn.
-pub trait Memory {
-    type Error;
-    fn get(&mut self, page: u32, word: usize) -> Result<u64, Self::Error>;
-    fn set(&mut self, page: u32, word: usize, value: u64) -> Result<(), Self::Error>;
-}
-
-/// What a turn lets out, by the turn that asked for it.
-#[derive(Debug, Default)]
-pub struct Output {
-    pub replies: Vec<(u64, Said)>,
-    pub lines: Vec<String>,
-}
-
 /// The heap of a vat that has run nothing.
 pub fn genesis_page(page: u32) -> Page {
     let mut words = [0; PAGE_WORDS];
@@ -167,109 +151,24 @@ pub fn genesis_page(page: u32) -> Page {
     words
 }
 
-/// Runs one turn on words in pages. `Method::Poison` never gets here.
-pub fn run<M: Memory>(
-    heap: &mut M,
-    turn: u64,
-    token: Token,
-    method: Method,
-    out: &mut Output,
-) -> Result<(), M::Error> {
-    let executed = heap.get(0, header::EXECUTED)?;
-    push(heap, EXECUTED_PAGE, executed, turn, token)?;
-    heap.set(0, header::EXECUTED, executed + 1)?;
-    flip(heap, executed)?;
-    let said = match method {
-        Method::Incr => Said::Value(raise(heap, header::COUNTER)?.to_string()),
-        Method::Set { key, value } => {
-            let (page, word) = place_of_value(key);
-            let old = heap.get(page, word)?;
-            heap.set(page, word, value)?;
-            Said::Value(old.to_string())
-        }
-        Method::Later => {
-            let pending = heap.get(0, header::PENDING)?;
-            if pending < PENDING_MAX {
-                push(heap, PENDING_PAGE, pending, turn, token)?;
-                heap.set(0, header::PENDING, pending + 1)?;
-                return Ok(());
-            }
-            Said::Value("\"full\"".to_owned())
-        }
-        Method::Release => Said::Value(release(heap, out)?.to_string()),
-        Method::Throw => {
-            raise(heap, header::COUNTER)?;
-            Said::Thrown(token.to_string())
-        }
-        Method::Log => {
-            out.lines.push(line_of(token));
-            Said::Value(raise(heap, header::LINES)?.to_string())
-        }
-        Method::Poison => unreachable!("the worker model dies of it instead"),
-    };
-    out.replies.push((turn, said));
-    Ok(())
-}
-
-/// Answers everything that waits; how much that was.
-fn release<M: Memory>(heap: &mut M, out: &mut Output) -> Result<u64, M::Error> {
-    let pending = heap.get(0, header::PENDING)?;
-    let counter = heap.get(0, header::COUNTER)?;
-    for at in 0..pending {
-        let turn = heap.get(PENDING_PAGE, at as usize * 2)?;
-        out.replies.push((turn, Said::Value(counter.to_string())));
-        push(heap, PENDING_PAGE, at, 0, Token::of_word(0))?;
-    }
-    heap.set(0, header::PENDING, 0)?;
-    Ok(pending)
-}
-
 /// Some lines are long, so that frames have many sectors to tear.
-fn line_of(token: Token) -> String {
+pub(crate) fn line_of(token: Token) -> String {
     format!(
         "line of {token}{}",
         "x".repeat(token.number as usize % 8 * 300)
     )
 }
 
-fn raise<M: Memory>(heap: &mut M, word: usize) -> Result<u64, M::Error> {
-    let value = heap.get(0, word)? + 1;
-    heap.set(0, word, value)?;
-    Ok(value)
-}
-
-/// Words that change and change back within a few turns, as reference counts do.
-fn flip<M: Memory>(heap: &mut M, executed: u64) -> Result<(), M::Error> {
-    for at in 0..=flips(executed) {
-        let word = place_of_scratch(at);
-        let value = heap.get(SCRATCH_PAGE, word)?;
-        heap.set(SCRATCH_PAGE, word, value ^ 1)?;
-    }
-    Ok(())
-}
-
 /// The last scratch word the nth turn flips: the first is flipped by each turn, the last by few.
-fn flips(executed: u64) -> u64 {
+pub(crate) fn flips(executed: u64) -> u64 {
     executed * 7 % SCRATCH_WORDS
 }
 
-fn place_of_scratch(at: u64) -> usize {
+pub(crate) fn place_of_scratch(at: u64) -> usize {
     100 + at as usize * 3
 }
 
-fn push<M: Memory>(
-    heap: &mut M,
-    first: u32,
-    at: u64,
-    turn: u64,
-    token: Token,
-) -> Result<(), M::Error> {
-    let (page, word) = place_of_pair(first, at);
-    heap.set(page, word, turn)?;
-    heap.set(page, word + 1, token.word())
-}
-
-fn place_of_pair(first: u32, at: u64) -> (u32, usize) {
+pub(crate) fn place_of_pair(first: u32, at: u64) -> (u32, usize) {
     let pairs = PAGE_WORDS as u64 / 2;
     let page = first + (at / pairs) as u32;
     assert!(
@@ -279,7 +178,7 @@ fn place_of_pair(first: u32, at: u64) -> (u32, usize) {
     (page, (at % pairs) as usize * 2)
 }
 
-fn place_of_value(key: u64) -> (u32, usize) {
+pub(crate) fn place_of_value(key: u64) -> (u32, usize) {
     (VALUES_PAGE, (key * 11) as usize % PAGE_WORDS)
 }
 
@@ -332,75 +231,5 @@ impl Knowledge {
                 .collect(),
             executed: pairs(EXECUTED_PAGE, head[header::EXECUTED]),
         })
-    }
-}
-
-/// The same program on maps, with what it said and logged.
-#[derive(Debug)]
-pub struct Reference {
-    pub knowledge: Knowledge,
-    pub said: BTreeMap<Token, Said>,
-    pub log: String,
-}
-
-impl Reference {
-    /// Nothing has run.
-    pub fn new() -> Reference {
-        let scratch = vec![0; SCRATCH_WORDS as usize];
-        let knowledge = Knowledge {
-            scratch,
-            ..Knowledge::default()
-        };
-        Reference {
-            knowledge,
-            said: BTreeMap::new(),
-            log: String::new(),
-        }
-    }
-
-    pub fn run(&mut self, turn: u64, token: Token, method: Method) {
-        let known = &mut self.knowledge;
-        let flips = flips(known.executed.len() as u64) as usize;
-        known.scratch[..=flips]
-            .iter_mut()
-            .for_each(|word| *word ^= 1);
-        known.executed.push((turn, token));
-        let said = match method {
-            Method::Incr => {
-                known.counter += 1;
-                Said::Value(known.counter.to_string())
-            }
-            Method::Set { key, value } => {
-                let old = known.values.insert(key, value).unwrap_or(0);
-                Said::Value(old.to_string())
-            }
-            Method::Later if known.pending.len() as u64 >= PENDING_MAX => {
-                Said::Value("\"full\"".to_owned())
-            }
-            Method::Later => {
-                known.pending.push((turn, token));
-                return;
-            }
-            Method::Release => {
-                let released = std::mem::take(&mut known.pending);
-                for (_, waiting) in &released {
-                    self.said
-                        .insert(*waiting, Said::Value(known.counter.to_string()));
-                }
-                Said::Value(released.len().to_string())
-            }
-            Method::Throw => {
-                known.counter += 1;
-                Said::Thrown(token.to_string())
-            }
-            Method::Log => {
-                known.lines += 1;
-                self.log
-                    .push_str(&format!("{turn} log {}\n", line_of(token)));
-                Said::Value(known.lines.to_string())
-            }
-            Method::Poison => Said::Thrown("a poisoned message was executed".to_owned()),
-        };
-        self.said.insert(token, said);
     }
 }

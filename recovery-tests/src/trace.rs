@@ -4,6 +4,10 @@
 
 use std::collections::VecDeque;
 
+use kenvat_engine::protocol::{FromWorker, ToWorker};
+use kenvat_engine::turn::event::Effect;
+use kenvat_store::Part;
+
 /// Lines kept for people.
 const LINES_KEPT: usize = 200;
 
@@ -43,6 +47,45 @@ impl Trace {
     /// The last lines.
     pub fn tail(&self) -> String {
         self.last.iter().map(|line| format!("{line}\n")).collect()
+    }
+}
+
+/// An effect in a few words, the same in every run.
+pub fn describe(effect: &Effect<u64>) -> String {
+    match effect {
+        Effect::Stage(Part::Heap { vat, delta }) => {
+            format!(
+                "stage heap {vat} {:?}",
+                delta.runs().map(|run| run.page).collect::<Vec<_>>()
+            )
+        }
+        Effect::Stage(Part::Row(row)) => format!("stage row {} {:?}", row.table, row.key),
+        Effect::Stage(Part::Log { vat, bytes }) => format!("stage log {vat} {}", bytes.len()),
+        Effect::SendToWorker {
+            generation,
+            message,
+            ..
+        } => match message {
+            ToWorker::Deliver { turns, hand_over } => {
+                let turns: Vec<u64> = turns.iter().map(|turn| turn.turn).collect();
+                format!("to {generation}: turns {turns:?}, hand over: {hand_over}")
+            }
+            other => format!("to {generation}: {other:?}"),
+        },
+        other => format!("{other:?}"),
+    }
+}
+
+/// A worker's message in a few words.
+pub fn short(message: &FromWorker) -> String {
+    match message {
+        FromWorker::Ready { generation, .. } => format!("ready {generation}"),
+        FromWorker::HandOver(it) => {
+            format!(
+                "hand-over {} of {} to turn {}",
+                it.number, it.generation, it.last_turn
+            )
+        }
     }
 }
 

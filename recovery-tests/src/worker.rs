@@ -16,7 +16,8 @@ use kenvat_store::VatId;
 
 use crate::chance::Chance;
 use crate::heap::Heap;
-use crate::program::{self, Method, Output, Said, USED_PAGES};
+use crate::program::{Method, Said, USED_PAGES};
+use crate::words::{self, Output};
 
 /// The signal a poisoned message ends its worker with.
 const SIGSEGV: i32 = 11;
@@ -127,12 +128,14 @@ impl Worker {
                 return Ok(self.start(turn, source.unwrap_or_default()));
             }
         };
-        let (token, method) =
-            Method::parse(method, args).expect("the host delivers what clients sent");
+        // Nobody asks this, unless the host took the other content of a key for a call of its own.
+        let Some((token, method)) = Method::parse(method, args) else {
+            return Ok(Some(Death::Exit(1)));
+        };
         if method == Method::Poison {
             return Ok(Some(Death::Signal(SIGSEGV)));
         }
-        program::run(&mut self.heap, turn, token, method, &mut self.output)?;
+        words::run(&mut self.heap, turn, token, method, &mut self.output)?;
         let lines = std::mem::take(&mut self.output.lines);
         let level = || "log".to_owned();
         self.lines.extend(lines.into_iter().map(|text| LogLine {

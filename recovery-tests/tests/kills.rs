@@ -1,8 +1,9 @@
 //! Real kills: whatever is killed whenever, nothing answered is lost and nothing runs twice.
 //!
 //! Several clients ask through the control socket; hosts and workers are killed with SIGKILL right
-//! after the nth request was sent, by a seeded plan; clients ask again with the same ids. What every
-//! answer must be is known beforehand. `KENVAT_KILLS=n` kills more, `KENVAT_SEED=s` with that plan.
+//! after the nth request was sent, by a seeded plan; clients ask again with the same ids. What
+//! every answer must be is known beforehand. `KENVAT_KILLS=n` kills more, `KENVAT_SEED=s` with that
+//! plan.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -1,7 +1,8 @@
-//! Frames to the disk: on the engine's thread when the host is idle, on a thread of their own under load.
+//! Frames to the disk: on the engine's thread when the host is idle, on a thread of their own under
+//! load.
 //!
-//! Promises: one frame at a time (J2); outputs leave before images are written (I1); folding goes on
-//! beside commits until the journal's hard bound, where commits wait for it (J7).
+//! Promises: one frame at a time (J2); outputs leave before images are written (I1); folding goes
+//! on beside commits until the journal's hard bound, where commits wait for it (J7).
 
 use std::io;
 use std::sync::mpsc;
@@ -64,8 +65,8 @@ impl Background {
 }
 
 impl Run {
-    /// Closes the staged frame: what is staged from now on belongs to the next one. Where the journal
-    /// is at its bound, commits wait here for the fold (J7).
+    /// Closes the staged frame: what is staged from now on belongs to the next one. Where the
+    /// journal is at its bound, commits wait here for the fold (J7).
     pub(super) fn seal(&mut self) -> Result<(), Fatal> {
         assert!(
             self.sealed.is_none(),

@@ -1,11 +1,12 @@
-//! The engine with everything that moves: the store, workers' processes, one thread that drives them.
+//! The engine with everything that moves: the store, workers' processes, one thread that drives
+//! them.
 //!
 //! Promises: [`start`] returns once the store is recovered and locked; every effect of the core is
-//! carried out in its order. One thread reads hand-overs, builds the frame, and on an idle host also
-//! writes and syncs it, with no other thread in between (T5). Files: `engine` the handle; `open`
-//! recovery and the engine's own executable; `run` the thread, with `children` (workers and waiting),
-//! `commands` (what is asked) and `commit` (frames to the disk); `process` one worker; `disk` the store
-//! behind the core's `Ledger`; `wake` the way in from other threads.
+//! carried out in its order. One thread reads hand-overs, builds the frame, and on an idle host
+//! also writes and syncs it, with no other thread in between (T5). Files: `engine` the handle;
+//! `open` recovery and the engine's own executable; `run` the thread, with `children` (workers and
+//! waiting), `commands` (what is asked) and `commit` (frames to the disk); `process` one worker;
+//! `disk` the store behind the core's `Ledger`; `wake` the way in from other threads.
 
 mod children;
 mod commands;

@@ -1,8 +1,9 @@
 //! The engine's thread: waits, feeds the core, carries out what it wants.
 //!
-//! Promises: effects are carried out in order; a commit is written after everything else of the same
-//! round, so that workers run while the disk syncs; its outputs leave before images are written; an
-//! error of the store ends the thread, and everybody who waits learns that the host stopped.
+//! Promises: effects are carried out in order; a commit is written after everything else of the
+//! same round, so that workers run while the disk syncs; its outputs leave before images are
+//! written; an error of the store ends the thread, and everybody who waits learns that the host
+//! stopped.
 
 use std::collections::{HashMap, VecDeque};
 use std::io;

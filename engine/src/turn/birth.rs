@@ -1,8 +1,9 @@
-//! Deployment: a vat is run for one turn on a copy of the genesis image, and exists only if that went well.
+//! Deployment: a vat is run for one turn on a copy of the genesis image, and exists only if that
+//! went well.
 //!
-//! Promises: the frame that makes the vat holds its whole first turn; a program that does not parse,
-//! throws, or never settles leaves nothing behind. The worker of the first turn is ended afterwards:
-//! it stands on a copy, and the next one on the vat's own image.
+//! Promises: the frame that makes the vat holds its whole first turn; a program that does not
+//! parse, throws, or never settles leaves nothing behind. The worker of the first turn is ended
+//! afterwards: it stands on a copy, and the next one on the vat's own image.
 
 use std::collections::BTreeMap;
 

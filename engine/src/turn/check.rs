@@ -1,8 +1,8 @@
 //! T1: what a worker hands over is a claim until it has passed here.
 //!
-//! Promises: an accepted hand-over consumes delivered turns in order and at least one of them, answers
-//! only requests that are open or consumed in it, each once, stays within every limit, and its delta
-//! is well formed. Does not know where any of it goes.
+//! Promises: an accepted hand-over consumes delivered turns in order and at least one of them,
+//! answers only requests that are open or consumed in it, each once, stays within every limit, and
+//! its delta is well formed. Does not know where any of it goes.
 
 use std::collections::{BTreeMap, HashSet};
 

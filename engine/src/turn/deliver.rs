@@ -1,7 +1,7 @@
 //! Turns to workers, hand-overs back, frames to the disk and their outputs out.
 //!
-//! Promises: see `turn`'s rules. Everything of an accepted hand-over is staged before the next event
-//! is looked at, so frames take hand-overs in the order received (J8).
+//! Promises: see `turn`'s rules. Everything of an accepted hand-over is staged before the next
+//! event is looked at, so frames take hand-overs in the order received (J8).
 
 use kenvat_store::{Part, VatId};
 
@@ -357,7 +357,8 @@ impl<W> Core<W> {
         Ok(())
     }
 
-    /// The frame's heap changes are in the images: the slot is free, workers may forget their copies.
+    /// The frame's heap changes are in the images: the slot is free, workers may forget their
+    /// copies.
     pub(super) fn on_applied(&mut self) -> Result<(), LedgerError> {
         let slot = std::mem::replace(&mut self.slot, Slot::Free);
         let Slot::Applying(Frame { settled, turns, .. }) = slot else {

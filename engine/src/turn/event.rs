@@ -1,7 +1,7 @@
 //! What happens to the core, and what the core wants done: plain data.
 //!
-//! `W` is whatever the shell needs to answer somebody who waits; the core only keeps it and gives it
-//! back. A simulation uses a number there.
+//! `W` is whatever the shell needs to answer somebody who waits; the core only keeps it and gives
+//! it back. A simulation uses a number there.
 
 use kenvat_store::{Part, VatId};
 

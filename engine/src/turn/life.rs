@@ -1,9 +1,9 @@
 //! Workers' lives: start, death, sleep, termination.
 //!
-//! Promises: a new worker starts only after the old process is reaped and every hand-over accepted from
-//! it is in the image (T1); a message whose turn killed its worker three times in single steps is
-//! answered with an error and never run again (T3); a worker that dies before it is ready three times
-//! makes its vat broken instead of a loop.
+//! Promises: a new worker starts only after the old process is reaped and every hand-over accepted
+//! from it is in the image (T1); a message whose turn killed its worker three times in single steps
+//! is answered with an error and never run again (T3); a worker that dies before it is ready three
+//! times makes its vat broken instead of a loop.
 
 use kenvat_store::{Part, VatId};
 

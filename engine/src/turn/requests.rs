@@ -1,8 +1,8 @@
 //! Calls: what is asked, by whom, under which key, and how the answer finds its way back.
 //!
-//! Promises: a key runs once, whatever is asked again and whenever; an error that ran no turn is never
-//! kept under a key (T4). A request lives here from its arrival until the frame that settles it is
-//! applied; after that a key's answer is the catalog's.
+//! Promises: a key runs once, whatever is asked again and whenever; an error that ran no turn is
+//! never kept under a key (T4). A request lives here from its arrival until the frame that settles
+//! it is applied; after that a key's answer is the catalog's.
 
 use kenvat_store::{Part, VatId};
 use sha2::{Digest, Sha256};

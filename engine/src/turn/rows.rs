@@ -20,7 +20,8 @@ pub const SOURCES: u8 = 2;
 pub const OPEN: u8 = 3;
 /// Keyed requests: key `len(client) client id`, value [`AnswerRow`].
 pub const ANSWERS: u8 = 4;
-/// The order in which a client's answers were made: key `len(client) client seq`, value [`OrderRow`].
+/// The order in which a client's answers were made: key `len(client) client seq`, value
+/// [`OrderRow`].
 pub const ANSWER_ORDER: u8 = 5;
 /// What is kept for a client: key `client`, value [`ClientRow`].
 pub const CLIENTS: u8 = 6;
@@ -105,7 +106,8 @@ pub struct OrderRow {
     pub bytes: u64,
 }
 
-/// The window of a client's answers: seqs `first..kept` are told "no longer kept", `kept..next` are kept.
+/// The window of a client's answers: seqs `first..kept` are told "no longer kept", `kept..next` are
+/// kept.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode)]
 pub struct ClientRow {
     pub first: u64,

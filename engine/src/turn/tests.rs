@@ -1,4 +1,5 @@
-//! The core alone, with a ledger in memory and workers played by the test: each rule of `turn` once.
+//! The core alone, with a ledger in memory and workers played by the test: each rule of `turn`
+//! once.
 
 use std::collections::BTreeMap;
 
@@ -207,7 +208,8 @@ impl Bench {
         }
     }
 
-    /// Turns delivered and not looked at yet: number, time, whether a hand-over was asked with them.
+    /// Turns delivered and not looked at yet: number, time, whether a hand-over was asked with
+    /// them.
     fn deliveries(&mut self) -> Vec<(u64, i64, bool)> {
         let mut found = Vec::new();
         self.effects.retain(|effect| match effect {

@@ -2,8 +2,8 @@
 //!
 //! Invariants:
 //! - `handed_turn + delivered.len()` is the last turn number given out: turns have no gaps.
-//! - `delivered` holds what the worker was sent and has not handed over; if the worker dies, it goes
-//!   back to the head of `queue` in its order, and gets the same turn numbers and times again.
+//! - `delivered` holds what the worker was sent and has not handed over; if the worker dies, it
+//!   goes back to the head of `queue` in its order, and gets the same turn numbers and times again.
 //! - a new worker starts only when `unapplied` is zero: its image holds every accepted hand-over.
 
 use std::collections::{BTreeMap, VecDeque};

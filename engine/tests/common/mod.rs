@@ -27,20 +27,25 @@ pub const PAGE_LIMIT: u32 = 16_384;
 /// The time the harness gives turns unless a test says otherwise.
 pub const TIME_MS: i64 = 1_700_000_000_000;
 
-/// The worker executable in a file of its own.
+/// The worker executable in a file of its own, in the folder cargo gives tests.
+///
+/// Written once, before any test of the program starts a process: a child forked while the file is
+/// open for writing would make it "busy" for whoever wants to run it.
 pub fn worker_file() -> &'static Path {
     static FILE: OnceLock<PathBuf> = OnceLock::new();
     FILE.get_or_init(|| {
-        let folder = tempfile::tempdir().expect("a temporary folder").keep();
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
         let path = folder.join("kenvat-worker");
+        if fs::read(&path).is_ok_and(|bytes| bytes == WORKER) {
+            return path;
+        }
+        let fresh = folder.join(format!("kenvat-worker.{}", std::process::id()));
         let mut options = OpenOptions::new();
-        let mut file = options
-            .create_new(true)
-            .write(true)
-            .mode(0o755)
-            .open(&path)
-            .expect("open");
-        file.write_all(WORKER).expect("write");
+        let options = options.create(true).truncate(true).write(true).mode(0o755);
+        let mut file = options.open(&fresh).expect("open the worker's file");
+        file.write_all(WORKER).expect("write the worker's file");
+        drop(file);
+        fs::rename(&fresh, &path).expect("put the worker in its place");
         path
     })
 }

@@ -56,24 +56,9 @@ fn prepare(realm: &Realm, method: &str, args: &str) -> Result<(Value, Value, Vec
     else {
         return Err(no_such_method(realm, &root, method));
     };
-    let args = arguments(realm, args)?;
-    Ok((root, function, args))
-}
-
-fn arguments(realm: &Realm, text: &str) -> Result<Vec<Value>, Thrown> {
-    let array = json::decode(realm, text)
+    let args = json::decode_list(realm, args)
         .map_err(|refused| thrown("TypeError", refused.message("the argument list")))?;
-    if !array.is_array() {
-        let message = "the argument list is not a JSON array".to_owned();
-        return Err(thrown("TypeError", message));
-    }
-    let read = || {
-        let length = u32::try_from(array.length()?).unwrap_or(u32::MAX);
-        (0..length)
-            .map(|index| array.get_index(index))
-            .collect::<Result<Vec<Value>, Value>>()
-    };
-    read().map_err(|error| describe(realm, &error))
+    Ok((root, function, args))
 }
 
 /// The method: a function-valued property of the root or what it inherits from, but for what every
@@ -92,22 +77,25 @@ fn find(realm: &Realm, root: &Value, method: &str) -> JsResult<Option<Value>> {
     Ok(found)
 }
 
-/// Visits the root and its prototypes up to the intrinsic ones, while `visit` says so.
+/// Visits the root and its prototypes up to the intrinsic ones, while `visit` says so. The intrinsic
+/// ones are fetched only when the root's own properties were not enough: each value fetched is a
+/// page written, for its reference count.
 fn each_object(
     realm: &Realm,
     root: &Value,
     mut visit: impl FnMut(&Value) -> JsResult<bool>,
 ) -> JsResult<()> {
+    if !visit(root)? {
+        return Ok(());
+    }
     let ends = [
         realm.registry.get(Slot::ObjectPrototype)?,
         realm.registry.get(Slot::FunctionPrototype)?,
     ];
-    let mut object = root.clone();
+    let mut object = root.prototype()?;
     for _ in 0..PROTOTYPES_MAX {
-        if !object.is_object() || ends.iter().any(|end| object.is_same_object(end)) {
-            break;
-        }
-        if !visit(&object)? {
+        let ended = !object.is_object() || ends.iter().any(|end| object.is_same_object(end));
+        if ended || !visit(&object)? {
             break;
         }
         object = object.prototype()?;

@@ -15,11 +15,20 @@ use crate::worker::js::value::{JsResult, PROPERTY_PLAIN, Value};
 pub fn decode(realm: &Realm, text: &str) -> Result<Value, Refused> {
     let mut decoder = Decoder { realm, text, at: 0 };
     let value = decoder.value(0)?;
+    decoder.end()?;
+    Ok(value)
+}
+
+/// Decodes an array's elements, without making the array.
+pub fn decode_list(realm: &Realm, text: &str) -> Result<Vec<Value>, Refused> {
+    let mut decoder = Decoder { realm, text, at: 0 };
     decoder.skip_space();
-    match decoder.peek() {
-        None => Ok(value),
-        Some(_) => Err(decoder.refused("something follows the value")),
+    if decoder.peek() != Some(b'[') {
+        return Err(Refused::new("is not a JSON array"));
     }
+    let values = decoder.elements(0)?;
+    decoder.end()?;
+    Ok(values)
 }
 
 struct Decoder<'a> {
@@ -51,6 +60,11 @@ impl<'a> Decoder<'a> {
     }
 
     fn array(&mut self, depth: usize) -> Result<Value, Refused> {
+        let values = self.elements(depth)?;
+        no_throw(self.realm.cx.array(values))
+    }
+
+    fn elements(&mut self, depth: usize) -> Result<Vec<Value>, Refused> {
         self.at += 1;
         let mut values = Vec::new();
         self.skip_space();
@@ -65,7 +79,15 @@ impl<'a> Decoder<'a> {
                 self.expect(b',')?;
             }
         }
-        no_throw(self.realm.cx.array(values))
+        Ok(values)
+    }
+
+    fn end(&mut self) -> Result<(), Refused> {
+        self.skip_space();
+        match self.peek() {
+            None => Ok(()),
+            Some(_) => Err(self.refused("something follows the value")),
+        }
     }
 
     fn object(&mut self, depth: usize) -> Result<Value, Refused> {

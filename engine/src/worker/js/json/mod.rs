@@ -12,7 +12,7 @@
 mod decode;
 mod encode;
 
-pub use decode::decode;
+pub use decode::{decode, decode_list};
 pub use encode::encode;
 
 /// Levels of arrays and objects a value may have. The host checks answers with a JSON reader that

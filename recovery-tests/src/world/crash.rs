@@ -1,24 +1,25 @@
 //! How hosts end and come back: kills, power cuts, failed syncs, and crashes while recovering.
 //!
 //! Promises: of the frame that was being written either everything or nothing is found again, and
-//! of every other frame what the disk had acknowledged; a power cut right after a recovery finds the
-//! same (J6). The invariants are checked after every recovery.
+//! of every other frame what the disk had acknowledged; a power cut right after a recovery finds
+//! the same (J6). The invariants are checked after every recovery.
 
 use kenvat_engine::shell::load;
 use kenvat_store::backend::memory::{Crash, Faults, MemoryBackend};
 
+use super::World;
 use crate::disk::Disk;
-use crate::host::{Host, Stop};
+use crate::host::Host;
 use crate::invariants::{self, Held, broken};
 use crate::model::State;
-use crate::world::World;
+use crate::stop::Stop;
 
 /// Crashes in a row while recovering before the disk is left in peace.
 const CRASHES_A_RECOVERY: u32 = 4;
 
 impl World {
     /// Ends the host here and now, and starts the next one.
-    pub(crate) fn crash(&mut self) -> Held {
+    pub(super) fn crash(&mut self) -> Held {
         self.tally.crashes += 1;
         let in_flight = self.host_mut().in_flight.take();
         let mut candidates = vec![self.durable.clone()];
@@ -63,7 +64,7 @@ impl World {
     }
 
     /// Starts a host on what is there. It may crash while it recovers, too.
-    pub(crate) fn recover(&mut self, candidates: Vec<State>) -> Held {
+    pub(super) fn recover(&mut self, candidates: Vec<State>) -> Held {
         for attempt in 0.. {
             if attempt < CRASHES_A_RECOVERY && self.life > 0 && self.chance.one_in(3) {
                 let at = Some(self.backend.operations() + 1 + self.chance.below(12));
@@ -105,7 +106,7 @@ impl World {
     }
 
     /// Cuts the power of a copy of the world, and looks at what would be found.
-    pub(crate) fn probe(&mut self) -> Result<(), Stop> {
+    pub(super) fn probe(&mut self) -> Result<(), Stop> {
         self.tally.probes += 1;
         let mut candidates = vec![self.durable.clone()];
         if let Some(frame) = &self.host_mut().in_flight {
@@ -127,7 +128,7 @@ impl World {
         Ok(self.check_state(&candidates[which])?)
     }
 
-    pub(crate) fn check_all(&self) -> Held {
+    pub(super) fn check_all(&self) -> Held {
         self.check_state(&self.durable)
     }
 
@@ -139,7 +140,7 @@ impl World {
     }
 
     /// Stops the host as a person would, and looks at the disk without what was never synced.
-    pub(crate) fn close(&mut self) -> Held {
+    pub(super) fn close(&mut self) -> Held {
         let Some(host) = self.host.take() else {
             return broken("recover leaves a host behind", "");
         };

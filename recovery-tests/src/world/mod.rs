@@ -4,25 +4,26 @@
 //! is a violation; the invariants are checked after each recovery, now and then in between on a
 //! copy of the disk, and at the end, when everything under way was let come to its end.
 
+mod acts;
+mod answers;
+mod crash;
+
 use std::collections::BTreeMap;
 
-use kenvat_engine::api::{CallError, Deploy};
-use kenvat_engine::turn::event::{Death, Event};
+use kenvat_engine::turn::event::Event;
 use kenvat_store::VatId;
-use kenvat_store::backend::memory::{Faults, MemoryBackend};
+use kenvat_store::backend::memory::MemoryBackend;
 
 use crate::chance::Chance;
 use crate::client::Clients;
-use crate::host::{Host, Move, Stop, Told};
+use crate::host::{Host, Move};
 use crate::invariants::{self, Held, ToldOfVats, Violation, broken};
 use crate::model::State;
-use crate::program::{KEYS, Method, Token};
+use crate::program::{Method, Token};
 use crate::rules::Rules;
+use crate::stop::Stop;
 use crate::trace::Trace;
-use crate::worker::start;
 
-/// Clients that call.
-const CLIENTS: u32 = 3;
 /// The client of the operator, who releases what waits at the end.
 const OPERATOR: u32 = 9;
 const NAMES: [&str; 3] = ["alpha", "beta", "gamma"];
@@ -107,25 +108,25 @@ enum Action {
 
 /// Everything there is.
 pub struct World {
-    pub(crate) rules: Rules,
-    pub(crate) chance: Chance,
-    pub(crate) backend: MemoryBackend,
-    pub(crate) host: Option<Host>,
-    pub(crate) clients: Clients,
-    pub(crate) told: ToldOfVats,
+    rules: Rules,
+    chance: Chance,
+    backend: MemoryBackend,
+    host: Option<Host>,
+    clients: Clients,
+    told: ToldOfVats,
     /// The fold of all frames that are durable.
-    pub(crate) durable: State,
+    durable: State,
     waiters: BTreeMap<u64, Waits>,
     next_waiter: u64,
-    pub(crate) now_ms: i64,
+    now_ms: i64,
     /// Which life of the host this is.
-    pub(crate) life: u64,
+    life: u64,
     /// A fault was set and nobody has died of it yet.
-    pub(crate) fault_set: bool,
+    fault_set: bool,
     /// No more faults: everything is let come to its end.
     resting: bool,
-    pub(crate) trace: Trace,
-    pub(crate) tally: Tally,
+    trace: Trace,
+    tally: Tally,
 }
 
 /// Runs a whole world.
@@ -256,7 +257,7 @@ impl World {
         }
     }
 
-    pub(crate) fn host_mut(&mut self) -> &mut Host {
+    fn host_mut(&mut self) -> &mut Host {
         self.host.as_mut().expect("recover leaves a host behind")
     }
 
@@ -302,172 +303,6 @@ impl World {
         Ok(())
     }
 
-    fn call(&mut self) -> Result<(), Stop> {
-        let client = self.chance.below(u64::from(CLIENTS)) as u32;
-        if let Some(token) = self.clients.next_again(client) {
-            return self.send(token);
-        }
-        let vat = (*self.chance.pick(&NAMES)).to_owned();
-        let (key, value) = (self.chance.below(KEYS), self.chance.bits() | 1);
-        let method = self.chance.weighted(&[
-            (8, Method::Incr),
-            (8, Method::Set { key, value }),
-            (4, Method::Later),
-            (2, Method::Release),
-            (2, Method::Throw),
-            (2, Method::Log),
-            (1, Method::Poison),
-        ]);
-        let keyed = !self.chance.one_in(4);
-        let token = self.clients.ask(client, vat, method, keyed);
-        self.send(token)
-    }
-
-    fn send(&mut self, token: Token) -> Result<(), Stop> {
-        let life = self.life;
-        let Some(request) = self.clients.requests.get_mut(&token) else {
-            return Ok(());
-        };
-        request.sent_in = life;
-        let call = request.call(token);
-        self.trace
-            .line(format!("  {token} {} to {}", call.method, call.vat));
-        let waiter = self.wait(Waits::Call(token));
-        self.feed(Event::Call { call, waiter })
-    }
-
-    /// Somebody asks again for what was answered, or is under way in this life of the host.
-    fn repeat(&mut self) -> Result<(), Stop> {
-        let life = self.life;
-        let tokens = self.clients.which(|request| {
-            request.is_kept()
-                || request.key.is_some() && request.is_open() && request.sent_in == life
-        });
-        if tokens.is_empty() {
-            return Ok(());
-        }
-        let token = *self.chance.pick(&tokens);
-        self.send(token)
-    }
-
-    fn ask_key(&mut self) -> Result<(), Stop> {
-        let tokens = self.clients.which(|request| request.key.is_some());
-        if tokens.is_empty() {
-            return Ok(());
-        }
-        let token = *self.chance.pick(&tokens);
-        let waiter = self.wait(Waits::Ask(token));
-        match self.clients.requests[&token].key.clone() {
-            Some(key) => self.feed(Event::Ask { key, waiter }),
-            None => Ok(()),
-        }
-    }
-
-    fn other_content(&mut self) -> Result<(), Stop> {
-        let tokens = self.clients.which(|request| request.is_kept());
-        if tokens.is_empty() {
-            return Ok(());
-        }
-        let token = *self.chance.pick(&tokens);
-        let mut call = self.clients.requests[&token].call(token);
-        call.args = "[0,0,0,0]".to_owned();
-        let waiter = self.wait(Waits::OtherContent(token));
-        self.feed(Event::Call { call, waiter })
-    }
-
-    fn worker_dies(&mut self) -> Result<(), Stop> {
-        let alive: Vec<u64> = self.host_mut().running().into_values().collect();
-        if alive.is_empty() {
-            return Ok(());
-        }
-        let generation = *self.chance.pick(&alive);
-        let deaths = [
-            (6, Death::Killed),
-            (2, Death::Signal(11)),
-            (1, Death::Exit(101)),
-            (1, Death::Exit(77)),
-        ];
-        let death = self.chance.weighted(&deaths);
-        let host = self.host.as_mut().expect("recover leaves a host behind");
-        if let Some(worker) = host.workers.get_mut(&generation) {
-            worker.die(death, &mut self.chance);
-            self.tally.worker_deaths += 1;
-            self.trace.line(format!("  {generation} dies: {death:?}"));
-        }
-        Ok(())
-    }
-
-    fn worker_lies(&mut self) -> Result<(), Stop> {
-        let host = self.host.as_mut().expect("recover leaves a host behind");
-        for worker in host.workers.values_mut() {
-            if worker.lie(&mut self.chance) {
-                return Ok(());
-            }
-        }
-        Ok(())
-    }
-
-    fn operate(&mut self, event: impl FnOnce(String, u64) -> Event<u64>) -> Result<(), Stop> {
-        let vat = (*self.chance.pick(&NAMES)).to_owned();
-        let waiter = self.wait(Waits::Done);
-        self.feed(event(vat, waiter))
-    }
-
-    fn deploy(&mut self) -> Result<(), Stop> {
-        let name = (*self.chance.pick(&NAMES)).to_owned();
-        let program = self.chance.weighted(&[
-            (8, start::WELL),
-            (1, start::THROWS),
-            (1, start::NEVER_SETTLES),
-            (1, start::DIES),
-        ]);
-        let files = vec![("v.js".to_owned(), program.to_owned())];
-        let entry = "v.js".to_owned();
-        let deploy = Deploy {
-            name: name.clone(),
-            entry,
-            files,
-            give: Vec::new(),
-        };
-        let waiter = self.wait(Waits::Deploy(name));
-        self.feed(Event::Deploy { deploy, waiter })
-    }
-
-    fn terminate(&mut self) -> Result<(), Stop> {
-        // Rarely, or no vat ever grows old.
-        if !self.chance.one_in(3) {
-            return Ok(());
-        }
-        let vat = (*self.chance.pick(&NAMES)).to_owned();
-        let id = self.host_mut().core().vat_id(&vat);
-        if id.is_some() {
-            self.told.ending.insert(vat.clone());
-        }
-        let waiter = self.wait(Waits::Terminate(id));
-        self.feed(Event::Terminate { vat, waiter })
-    }
-
-    /// Something goes wrong within so many operations of the disk.
-    fn set_fault(&mut self, operations: u64) {
-        if self.resting {
-            return;
-        }
-        let at = Some(self.backend.operations() + 1 + self.chance.below(operations));
-        let faults = match self.chance.below(2) {
-            0 => Faults {
-                freeze_at: at,
-                fail_at: None,
-            },
-            _ => Faults {
-                freeze_at: None,
-                fail_at: at,
-            },
-        };
-        self.backend.set_faults(faults);
-        self.fault_set = true;
-        self.tally.faults += 1;
-    }
-
     fn wait(&mut self, what: Waits) -> u64 {
         self.next_waiter += 1;
         self.waiters.insert(self.next_waiter, what);
@@ -475,86 +310,8 @@ impl World {
     }
 
     /// Nobody waits for a dead host.
-    pub(crate) fn forget_waiters(&mut self) {
+    fn forget_waiters(&mut self) {
         self.waiters.clear();
-    }
-
-    /// Hears what the host let out, and now and then looks whether a crash now would make it a lie.
-    fn listen(&mut self) -> Result<(), Stop> {
-        let told = std::mem::take(&mut self.host_mut().told);
-        let heard = !told.is_empty();
-        for (waiter, told) in told {
-            let Some(waits) = self.waiters.remove(&waiter) else {
-                return Ok(broken(
-                    "answers come once",
-                    format!("waiter {waiter}: {told:?}"),
-                )?);
-            };
-            self.hear(waits, told)?;
-        }
-        if heard && self.chance.one_in(12) {
-            self.probe()?;
-        }
-        Ok(())
-    }
-
-    fn hear(&mut self, waits: Waits, told: Told) -> Held {
-        match (waits, told) {
-            (Waits::Call(token), Told::Call(answer)) => self.hear_answer(token, answer),
-            (Waits::Ask(token), Told::Ask(answer)) => self.hear_of_key(token, answer),
-            (Waits::OtherContent(token), Told::Call(answer)) => match answer {
-                Err(CallError::KeyReused { .. }) => Ok(()),
-                other => broken(
-                    "exactly once",
-                    format!("{token} with other content: {other:?}"),
-                ),
-            },
-            (Waits::Deploy(name), Told::Deploy(Ok(deployed))) => {
-                let old = self.told.made.iter().filter(|(_, other)| **other == name);
-                self.told.ended.extend(old.map(|(vat, _)| *vat));
-                self.told.ending.remove(&name);
-                self.told.made.insert(VatId(deployed.id), name);
-                Ok(())
-            }
-            (Waits::Terminate(id), Told::Done(Ok(()))) => {
-                self.told.ended.extend(id);
-                Ok(())
-            }
-            (Waits::Deploy(_), Told::Deploy(Err(_)))
-            | (Waits::Terminate(..), Told::Done(Err(_)))
-            | (Waits::Done, Told::Done(_)) => Ok(()),
-            (waits, told) => broken("answers fit", format!("{waits:?} heard {told:?}")),
-        }
-    }
-
-    fn hear_answer(&mut self, token: Token, answer: crate::client::Answer) -> Held {
-        self.tally.answers += 1;
-        self.trace.line(format!("  {token} is answered {answer:?}"));
-        let Some(request) = self.clients.requests.get_mut(&token) else {
-            return broken("answers fit", format!("nobody asked {token}"));
-        };
-        match &request.answer {
-            Some(first) => invariants::invariant_same_answer(token, first, &answer),
-            None => {
-                request.answer = Some(answer);
-                Ok(())
-            }
-        }
-    }
-
-    /// An answer to the question what became of a key.
-    fn hear_of_key(&self, token: Token, answer: Result<Option<String>, CallError>) -> Held {
-        let request = &self.clients.requests[&token];
-        match (&request.answer, answer.transpose()) {
-            (Some(first), Some(again)) if request.is_kept() => {
-                invariants::invariant_same_answer(token, first, &again)
-            }
-            (Some(first), None) if request.is_kept() => broken(
-                "exactly once",
-                format!("{token}, answered {first:?}, is not known"),
-            ),
-            _ => Ok(()),
-        }
     }
 
     /// Lets everything under way come to its end, without faults.
