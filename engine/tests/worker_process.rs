@@ -129,13 +129,14 @@ fn a_host_that_breaks_the_protocol_is_left_with_a_status() {
         generation: 1,
         page_limit: PAGE_LIMIT,
         genesis: false,
+        gas: GAS,
         tracker: None,
     });
     let start = || start(1, false, None);
     assert_eq!(refused(&[older]), Some(EXIT_PROTOCOL));
     assert_eq!(refused(&[ToWorker::HandOver]), Some(EXIT_PROTOCOL));
     assert_eq!(refused(&[start(), start()]), Some(EXIT_PROTOCOL));
-    assert_eq!(refused(&[start(), deliver(&[1, 3])]), Some(EXIT_PROTOCOL));
+    assert_eq!(refused(&[start(), deliver(&[3, 3])]), Some(EXIT_PROTOCOL));
     assert_eq!(
         refused(&[start(), ToWorker::Applied { number: 1 }]),
         Some(EXIT_PROTOCOL)
@@ -198,36 +199,107 @@ fn a_worker_ends_with_its_host() {
     assert_eq!(vat.value("m", "[]"), "1");
 }
 
+/// Every way past a limit, and whether the turn is undone in a heap that goes on.
+const GREEDY: &str = "const kept = []; let n = 0;\nexport default (powers) => ({\n\
+    grow() { for (;;) kept.push(new Uint8Array(100000)); },\n\
+    catches() { for (;;) { try { for (;;) kept.push({ a: [1, 2, 3] }); } catch {} } },\n\
+    one() { return new ArrayBuffer(1e9).byteLength; },\n\
+    loop() { kept.push(1); for (;;); },\n\
+    jobs() { kept.push(1); const again = () => Promise.resolve().then(again); again(); },\n\
+    stubborn() { kept.push(1); for (;;) { try { for (;;); } catch {} finally { kept.push(2); } } },\n\
+    regexp() { kept.push(1); return /^(a+)+$/.test('a'.repeat(40) + 'b'); },\n\
+    asked() { kept.push(1); try { powers.abort('books do not balance'); } catch {} kept.push(2); },\n\
+    async later() { kept.push(1); await null; powers.abort(); },\n\
+    fine() { return kept.length; },\n\
+    incr() { return ++n; } });";
+
 #[test]
-fn a_heap_at_its_limit_ends_the_worker_with_its_own_status() {
-    let source = "const kept = [];\nexport default {\n\
-        grow() { for (;;) kept.push(new Uint8Array(100000)); },\n\
-        catches() { for (;;) { try { for (;;) kept.push({ a: [1, 2, 3] }); } catch {} } },\n\
-        one() { return new ArrayBuffer(1e9).byteLength; },\n\
-        fine() { return kept.length; } };";
-    for method in ["grow", "catches", "one"] {
-        let mut vat = TestVat::deployed(source);
+fn a_turn_past_a_limit_is_undone_to_the_bit_and_the_worker_goes_on() {
+    let methods = [
+        ("grow", AbortedBy::Heap),
+        ("catches", AbortedBy::Heap),
+        ("one", AbortedBy::Heap),
+        ("loop", AbortedBy::Gas),
+        ("jobs", AbortedBy::Gas),
+        ("stubborn", AbortedBy::Gas),
+        ("regexp", AbortedBy::Gas),
+        ("asked", AbortedBy::Request),
+        ("later", AbortedBy::Request),
+    ];
+    for tracker in TRACKERS {
+        let mut vat = TestVat::deployed(GREEDY);
         vat.kill();
-        let mut command = Command::new(worker_file());
-        command.stderr(std::process::Stdio::piped());
-        let mut process = Process::spawn(command, &vat.image);
-        process.send(&start(9, false, None));
-        assert!(matches!(process.receive(), Some(FromWorker::Ready { .. })));
-        let (_, message) = vat.call_message(method, "[]");
-        let turns = vec![vat.delivery(message)];
-        process.send(&ToWorker::Deliver {
-            turns,
-            hand_over: true,
-        });
-        assert!(
-            process.receive().is_none(),
-            "{method}: nothing of the turn is handed over"
-        );
-        let output = process.child.wait_with_output().expect("reap the worker");
-        assert_eq!(output.status.code(), Some(EXIT_HEAP_LIMIT), "{method}");
-        let said = String::from_utf8_lossy(&output.stderr);
-        assert!(said.contains("limit of 16384 pages"), "{method}: {said}");
-        vat.turn -= 1;
-        assert_eq!(vat.value("fine", "[]"), "0", "the turn left no trace");
+        vat.tracker = Some(tracker);
+        let before = heap_bytes(&vat);
+        for (method, by) in methods {
+            let what = format!("{tracker:?} {method}");
+            assert_eq!(vat.value("incr", "[]"), "1", "{what}");
+            let (_, message) = vat.call_message(method, "[]");
+            let turn = vat.delivery(message);
+            let number = turn.turn;
+            let process = vat.wake();
+            process.send(&ToWorker::Deliver {
+                turns: vec![turn],
+                hand_over: true,
+            });
+            match process.receive() {
+                Some(FromWorker::Aborted {
+                    turn, by: found, ..
+                }) => {
+                    assert_eq!((turn, found), (number, by), "{what}");
+                }
+                other => panic!("{what}: {other:?}"),
+            }
+            assert_eq!(process.running(), 0);
+            // What was sent before the host heard of it is void.
+            process.send(&ToWorker::HandOver);
+            process.send(&ToWorker::AbortSeen);
+            assert_eq!(vat.value("fine", "[]"), "0", "{what}: left no trace");
+            assert_eq!(vat.value("incr", "[]"), "2", "{what}");
+            let after = heap_bytes(&vat);
+            // A heap that never met the turn, with the same calls, is the same bit for bit.
+            vat.kill();
+            vat.image.write_all_at(&before, 0).expect("pwrite");
+            assert_eq!(vat.value("incr", "[]"), "1");
+            assert_eq!(vat.value("fine", "[]"), "0");
+            assert_eq!(vat.value("incr", "[]"), "2");
+            assert!(after == heap_bytes(&vat), "{what}: not the same heap");
+            vat.kill();
+            vat.image.write_all_at(&before, 0).expect("pwrite");
+        }
     }
+}
+
+/// As much of the image as these heaps ever use.
+fn heap_bytes(vat: &TestVat) -> Vec<u8> {
+    let mut bytes = vec![0; 8 << 20];
+    vat.image.read_exact_at(&mut bytes, 0).expect("pread");
+    bytes
+}
+
+#[test]
+fn the_status_page_says_which_turn_a_worker_runs() {
+    let mut vat = TestVat::deployed("export default { m() { for (let i = 0; i < 3e6; i++); } };");
+    let (_, message) = vat.call_message("m", "[]");
+    let turn = vat.delivery(message);
+    let number = turn.turn;
+    let process = vat.wake();
+    assert_eq!(process.running(), 0);
+    process.send(&ToWorker::Deliver {
+        turns: vec![turn],
+        hand_over: true,
+    });
+    let mut seen = false;
+    while !seen {
+        seen = process.running() == number;
+        assert!(
+            process
+                .child
+                .try_wait()
+                .expect("look at the worker")
+                .is_none()
+        );
+    }
+    assert!(matches!(process.receive(), Some(FromWorker::HandOver(_))));
+    assert_eq!(process.running(), 0);
 }

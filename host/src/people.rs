@@ -6,7 +6,7 @@
 
 use std::fmt::Write as _;
 
-use kenvat_engine::api::{CallError, DeployError, StartError};
+use kenvat_engine::api::{CallError, DeployError, KilledBy, StartError};
 use kenvat_engine::shell::Stopped;
 use serde::{Deserialize, Serialize};
 
@@ -27,6 +27,8 @@ pub mod code {
     pub const BAD_ARGUMENTS: i32 = -32602;
     pub const HOST: i32 = -32603;
     pub const THROWN: i32 = -32000;
+    pub const GAS: i32 = -32001;
+    pub const MEMORY: i32 = -32002;
     pub const TURN_KILLED: i32 = -32003;
     pub const UNAVAILABLE: i32 = -32004;
     pub const OVERLOADED: i32 = -32005;
@@ -187,9 +189,13 @@ impl From<CallError> for Trouble {
                 text,
                 &format!("kenvat show {name} tells more"),
             ),
-            CallError::TurnKilled(_) => Trouble::new(
+            CallError::TurnKilled { by, .. } => Trouble::new(
                 EXIT_VAT,
-                code::TURN_KILLED,
+                match by {
+                    KilledBy::Gas => code::GAS,
+                    KilledBy::Heap => code::MEMORY,
+                    KilledBy::Clock | KilledBy::Request | KilledBy::Crash => code::TURN_KILLED,
+                },
                 "TurnKilled",
                 text,
                 "the vat is as it was before the call; kenvat limits shows what a turn may use",

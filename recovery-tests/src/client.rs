@@ -47,7 +47,7 @@ impl Request {
         let kept = |answer: &Answer| {
             matches!(
                 answer,
-                Ok(_) | Err(CallError::Thrown { .. } | CallError::TurnKilled(_))
+                Ok(_) | Err(CallError::Thrown { .. } | CallError::TurnKilled { .. })
             )
         };
         self.key.is_some() && self.answer.as_ref().is_some_and(kept)

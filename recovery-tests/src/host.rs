@@ -200,6 +200,7 @@ impl Host {
                     vat,
                     generation,
                     death,
+                    running: None,
                 }
             }
             (None, None) => return Ok(()),

@@ -71,7 +71,7 @@ pub fn invariant_exactly_once(state: &State, clients: &Clients) -> Held {
         let ran = runs.contains_key(token);
         let wrong = match &request.answer {
             Some(Ok(_) | Err(CallError::Thrown { .. })) => !ran,
-            Some(Err(CallError::TurnKilled(_) | CallError::UnknownVat { .. })) => ran,
+            Some(Err(CallError::TurnKilled { .. } | CallError::UnknownVat { .. })) => ran,
             _ => false,
         };
         if wrong {
@@ -156,7 +156,7 @@ pub fn invariant_fifo_per_pair(state: &State, clients: &Clients) -> Held {
         let killed = clients
             .requests
             .values()
-            .filter(|request| matches!(request.answer, None | Some(Err(CallError::TurnKilled(_)))));
+            .filter(|request| matches!(request.answer, None | Some(Err(CallError::TurnKilled { .. }))));
         let (turns, most) = (counters.turns, last_turn + killed.count() as u64);
         if turns < last_turn || turns > most {
             let what = format!("vat {vat} counts {turns} turns, {last_turn} to {most} were run");

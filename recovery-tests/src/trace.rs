@@ -80,6 +80,7 @@ pub fn describe(effect: &Effect<u64>) -> String {
 pub fn short(message: &FromWorker) -> String {
     match message {
         FromWorker::Ready { generation, .. } => format!("ready {generation}"),
+        FromWorker::Aborted { turn, by, .. } => format!("undid turn {turn}: {by:?}"),
         FromWorker::HandOver(it) => {
             format!(
                 "hand-over {} of {} to turn {}",

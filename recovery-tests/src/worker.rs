@@ -72,7 +72,7 @@ impl Worker {
     /// Reads and does the next message. An error is the disk's: the mapping cannot be read.
     pub fn hear(&mut self, chance: &mut Chance) -> io::Result<()> {
         match self.inbox.pop_front() {
-            None | Some(ToWorker::Start(_)) => {}
+            None | Some(ToWorker::Start(_) | ToWorker::AbortSeen) => {}
             Some(ToWorker::Applied { number }) => self.heap.applied(number),
             Some(ToWorker::HandOver) => self.hand_over()?,
             Some(ToWorker::Deliver { turns, hand_over }) => {
@@ -102,7 +102,7 @@ impl Worker {
     pub fn lie(&mut self, chance: &mut Chance) -> bool {
         let waiting = self.outbox.iter_mut().find_map(|message| match message {
             FromWorker::HandOver(hand_over) => Some(hand_over),
-            FromWorker::Ready { .. } => None,
+            FromWorker::Ready { .. } | FromWorker::Aborted { .. } => None,
         });
         let Some(hand_over) = waiting else {
             return false;

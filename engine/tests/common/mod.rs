@@ -18,12 +18,14 @@ use command_fds::{CommandFdExt, FdMapping};
 use kenvat_engine::WORKER;
 use kenvat_engine::protocol::{
     Delivery, FROM_WORKER_BYTES_MAX, FromWorker, HandOver, IMAGE_FD, LogLine, Message, Outcome,
-    PROTOCOL_VERSION, Program, SOCKET_FD, Start, Thrown, ToWorker, TrackerKind, decode, encode,
-    frame_length,
+    PROTOCOL_VERSION, Program, SOCKET_FD, STATUS_BYTES, STATUS_FD, Start, Thrown, ToWorker,
+    TrackerKind, decode, encode, frame_length,
 };
 
 pub const PAGE_BYTES: usize = 4096;
 pub const PAGE_LIMIT: u32 = 16_384;
+/// Gas a turn may use here: a few million steps.
+pub const GAS: u64 = 20_000_000;
 /// The time the harness gives turns unless a test says otherwise.
 pub const TIME_MS: i64 = 1_700_000_000_000;
 
@@ -54,6 +56,7 @@ pub fn worker_file() -> &'static Path {
 pub struct Process {
     pub child: Child,
     socket: UnixStream,
+    status: File,
     input: Vec<u8>,
 }
 
@@ -63,6 +66,8 @@ impl Process {
         // Opened again for reading only, as the worker must get it (I1).
         let read_only = format!("/proc/self/fd/{}", image.as_raw_fd());
         let read_only = File::open(read_only).expect("open the image for reading");
+        let status = tempfile::tempfile().expect("a temporary file");
+        status.set_len(STATUS_BYTES as u64).expect("set the length");
         let fds = vec![
             FdMapping {
                 parent_fd: OwnedFd::from(theirs),
@@ -72,6 +77,10 @@ impl Process {
                 parent_fd: OwnedFd::from(read_only),
                 child_fd: IMAGE_FD,
             },
+            FdMapping {
+                parent_fd: OwnedFd::from(status.try_clone().expect("a second descriptor")),
+                child_fd: STATUS_FD,
+            },
         ];
         command.fd_mappings(fds).expect("map the descriptors");
         let child = command.spawn().expect("start the worker");
@@ -80,6 +89,7 @@ impl Process {
         Process {
             child,
             socket: ours,
+            status,
             input: Vec::new(),
         }
     }
@@ -118,6 +128,15 @@ impl Process {
         }
     }
 
+    /// The turn the status page says is running; 0 for none.
+    pub fn running(&self) -> u64 {
+        let mut word = [0; 8];
+        self.status
+            .read_exact_at(&mut word, 0)
+            .expect("read the status page");
+        u64::from_ne_bytes(word)
+    }
+
     pub fn kill(mut self) {
         self.child.kill().expect("kill the worker");
         self.child.wait().expect("reap the worker");
@@ -141,6 +160,7 @@ pub fn start(generation: u64, genesis: bool, tracker: Option<TrackerKind>) -> To
         generation,
         page_limit,
         genesis,
+        gas: GAS,
         tracker,
     })
 }

@@ -10,12 +10,12 @@ use std::ptr::NonNull;
 
 use rquickjs::qjs;
 
-use super::fault::{describe, thrown};
+use super::fault::describe;
 use super::realm::Realm;
 use super::registry::Slot;
 use super::settle::{Pending, Stage, when_settled};
 use super::value::{Cx, JsResult, Kind, NAMES_ALL, UNDEFINED, Value};
-use super::{json, modules, output};
+use super::{modules, output, powers};
 use crate::protocol::{Outcome, Program, Thrown};
 
 /// Loads the program; answered when its start function and `init` have settled.
@@ -40,7 +40,7 @@ fn begin(realm: &Realm, request: u64, program: &Program) -> Result<(), Thrown> {
             format!("{entry} is not among the program's files"),
         ));
     };
-    let powers = powers(realm, &program.give)?;
+    let powers = powers::powers(realm, &program.give)?;
     let fail = |error: Value| located(describe(realm, &error));
     if let Some(function) = compile_common(realm, entry, &text).map_err(fail)? {
         let exports = run_common(realm, &function).map_err(fail)?;
@@ -62,19 +62,6 @@ fn begin(realm: &Realm, request: u64, program: &Program) -> Result<(), Thrown> {
         Ok(evaluated),
     );
     Ok(())
-}
-
-/// The frozen object of what the vat was given.
-fn powers(realm: &Realm, give: &[(String, String)]) -> Result<Value, Thrown> {
-    let fail = |error: Value| describe(realm, &error);
-    let powers = realm.cx.object().map_err(fail)?;
-    for (name, text) in give {
-        let value = json::decode(realm, text)
-            .map_err(|refused| thrown("TypeError", refused.message(&format!("powers.{name}"))))?;
-        powers.define_str(name, value).map_err(fail)?;
-    }
-    powers.freeze().map_err(fail)?;
-    Ok(powers)
 }
 
 /// The program's modules are evaluated, or one of them threw.

@@ -1,0 +1,52 @@
+//! The object a program starts with: what it was given, and the powers every vat has.
+
+use std::ffi::c_int;
+
+use rquickjs::qjs;
+
+use super::fault::{describe, thrown};
+use super::json;
+use super::realm::Realm;
+use super::value::{Cx, UNDEFINED, Value};
+use crate::protocol::Thrown;
+use crate::worker::abort as turn_abort;
+
+/// The frozen object of what the vat was given, and of the powers it has by default.
+pub fn powers(realm: &Realm, give: &[(String, String)]) -> Result<Value, Thrown> {
+    let fail = |error: Value| describe(realm, &error);
+    let powers = realm.cx.object().map_err(fail)?;
+    let undo = realm.cx.function(c"abort", 1, Some(abort)).map_err(fail)?;
+    undo.freeze().map_err(fail)?;
+    powers.define_str("abort", undo).map_err(fail)?;
+    for (name, text) in give {
+        let value = json::decode(realm, text)
+            .map_err(|refused| thrown("TypeError", refused.message(&format!("powers.{name}"))))?;
+        powers.define_str(name, value).map_err(fail)?;
+    }
+    powers.freeze().map_err(fail)?;
+    Ok(powers)
+}
+
+/// `abort(reason)`: undoes this turn on purpose. Nothing of the program runs after it.
+extern "C" fn abort(
+    cx: *mut qjs::JSContext,
+    _this: qjs::JSValue,
+    count: c_int,
+    arguments: *mut qjs::JSValue,
+) -> qjs::JSValue {
+    let Some(cx) = std::ptr::NonNull::new(cx).map(Cx::new) else {
+        return UNDEFINED;
+    };
+    let reason = if count > 0 {
+        // SAFETY: QuickJS passes `count` live values.
+        let raw = unsafe { *arguments };
+        cx.borrow(raw).display().ok()
+    } else {
+        None
+    };
+    turn_abort::request(reason.as_deref().unwrap_or("the vat gave no reason"));
+    let error = cx.type_error("this turn is undone");
+    // SAFETY: a live error object; catch blocks and `finally` are passed over from here on.
+    unsafe { qjs::JS_SetUncatchableError(cx.raw(), error.raw()) };
+    cx.throw(error)
+}
