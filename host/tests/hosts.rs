@@ -4,6 +4,7 @@ mod common;
 
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixListener;
 
 use common::{COUNTER, World};
 use rustix::process::Signal;
@@ -94,6 +95,25 @@ fn what_a_killed_host_left_is_replaced() {
     let host = world.host();
     assert_eq!(host.token(), token);
     assert_eq!(world.ok(&["call", "counter", "incr"]), "1");
+}
+
+#[test]
+fn a_socket_that_outlives_its_host_for_a_moment_is_not_taken_for_one() {
+    let world = World::new();
+    world.serve(&["run", "counter.js"]).kill();
+    let path = world.data().join("control.sock");
+    std::fs::remove_file(&path).expect("a killed host leaves it");
+    // What a worker that is being started inherits: connected to, never accepted, then closed.
+    let inherited = UnixListener::bind(&path).expect("binds");
+    let host = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let connected = inherited.accept().expect("the next host tries it");
+            drop((connected, inherited));
+        });
+        world.host()
+    });
+    assert_eq!(world.ok(&["call", "counter", "incr"]), "1");
+    host.kill();
 }
 
 #[test]

@@ -11,16 +11,19 @@
 //! crc = CRC-32 of table u8, key length u32 LE, key bytes, value bytes
 //! ```
 
+mod guard;
 mod storage;
 
 use crate::backend::File;
 use crate::codec::{self, TallyRecord};
 use crate::error::{Damage, StoreError};
 use crate::latch::Latch;
+use guard::{Guard, Held};
 use redb::{Database, ReadOnlyTable, ReadableDatabase, ReadableTable, Table, TableDefinition};
 use std::ops::Bound;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+
+pub(crate) use storage::check as check_sectors;
 
 /// The file's name.
 pub(crate) const CATALOG_FILE: &str = "catalog.redb";
@@ -55,20 +58,15 @@ pub(crate) mod meta {
 /// The open catalog.
 #[derive(Debug)]
 pub(crate) struct Catalog {
-    database: Database,
-    latch: Arc<Latch>,
+    database: Held<Database>,
+    guard: Arc<Guard>,
 }
 
 /// A view of the rows as of one transaction.
+#[derive(Debug)]
 pub(crate) struct Reader {
-    table: ReadOnlyTable<&'static [u8], &'static [u8]>,
-    latch: Arc<Latch>,
-}
-
-impl std::fmt::Debug for Reader {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Reader")
-    }
+    table: Held<ReadOnlyTable<&'static [u8], &'static [u8]>>,
+    guard: Arc<Guard>,
 }
 
 /// A row as it comes out of a scan: key without the table, and value.
@@ -77,24 +75,23 @@ pub(crate) type KeyValue = (Vec<u8>, Vec<u8>);
 impl Catalog {
     /// Opens, or makes in an empty file.
     pub(crate) fn open<F: File>(file: F, latch: Arc<Latch>) -> Result<Catalog, StoreError> {
-        let database = guarded(&latch, || {
-            redb::Builder::new()
-                .set_cache_size(CACHE_BYTES)
-                .create_with_backend(storage::Storage::new(file, latch.clone()))
-                .map_err(redb::Error::from)
-        })?;
-        Ok(Catalog { database, latch })
+        let guard = Guard::new(latch.clone());
+        let database = guard.run(|| Ok(create(file, latch)?))?;
+        Ok(Catalog {
+            database: guard.hold(database),
+            guard,
+        })
     }
 
     /// A view of what is committed now. A catalog nothing was ever written to has no view.
     pub(crate) fn reader(&self) -> Result<Reader, StoreError> {
-        self.latch.check()?;
-        let table = guarded(&self.latch, || {
-            Ok(self.database.begin_read()?.open_table(ROWS)?)
-        })?;
+        self.guard.check()?;
+        let table = self
+            .guard
+            .run(|| Ok(self.database.begin_read()?.open_table(ROWS)?))?;
         Ok(Reader {
-            table,
-            latch: self.latch.clone(),
+            table: self.guard.hold(table),
+            guard: self.guard.clone(),
         })
     }
 
@@ -103,65 +100,72 @@ impl Catalog {
         &self,
         fill: impl FnOnce(&mut Batch<'_>) -> Result<(), StoreError>,
     ) -> Result<(), StoreError> {
-        self.latch.check()?;
-        let mut refused = None;
-        let result = guarded(&self.latch, || {
+        self.guard.check()?;
+        let transaction = self.guard.run(|| {
             let mut transaction = self.database.begin_write()?;
             transaction.set_quick_repair(true);
-            let filled = {
-                let table = transaction.open_table(ROWS)?;
-                let mut batch = Batch {
-                    table,
-                    latch: &self.latch,
-                    tally: TallyRecord::default(),
-                };
-                batch.fill(fill)
-            };
-            match filled {
-                Ok(()) => transaction.commit()?,
-                Err(error) => {
-                    refused = Some(error);
-                    transaction.abort()?;
-                }
+            Ok(transaction)
+        })?;
+        let transaction = self.guard.hold(transaction);
+        let filled = self.guard.run(|| {
+            let table = transaction.open_table(ROWS)?;
+            let tally = TallyRecord::default();
+            Ok(Batch {
+                table,
+                guard: &self.guard,
+                tally,
             }
-            Ok(())
+            .fill(fill))
         });
-        match refused {
-            Some(error) => Err(error),
-            None => result,
-        }
+        let filled = filled.and_then(|filled| filled);
+        let ended = match &filled {
+            Ok(()) => self.guard.run(|| Ok(transaction.take().commit()?)),
+            Err(_) if self.guard.has_panicked() => Ok(()),
+            Err(_) => self.guard.run(|| Ok(transaction.take().abort()?)),
+        };
+        filled
+            .and(ended)
+            .inspect_err(|error| self.guard.latch(error))
     }
 
     /// Walks a copy of the file the way redb itself does; what is wrong is the error. redb brings
     /// what it walks up to date, so it is never given the file itself.
-    pub(crate) fn check_copy<F: File>(file: F) -> Result<(), String> {
-        let walk = || -> Result<bool, redb::Error> {
-            let mut copy = redb::Builder::new()
-                .set_cache_size(CACHE_BYTES)
-                .create_with_backend(storage::Storage::new(file, Arc::default()))?;
-            Ok(copy.check_integrity()?)
+    pub(crate) fn check_copy<F: File>(file: F) -> Result<(), Damage> {
+        let latch = Arc::new(Latch::default());
+        let guard = Guard::new(latch.clone());
+        let check = || {
+            let mut copy = guard.hold(guard.run(|| Ok(create(file, latch)?))?);
+            guard.run(|| Ok(copy.check_integrity()?))
         };
-        match catch_unwind(AssertUnwindSafe(walk)) {
-            Ok(Ok(true)) => Ok(()),
-            Ok(Ok(false)) => Err("the trees or the allocator's state are not consistent".into()),
-            Ok(Err(error)) => Err(error.to_string()),
-            Err(_) => Err("redb could not make sense of it".into()),
-        }
+        let what = match check() {
+            Ok(true) => return Ok(()),
+            Ok(false) => "the trees or the allocator's state are not consistent".to_owned(),
+            Err(StoreError::Damaged(damage)) => return Err(damage),
+            Err(error) => error.to_string(),
+        };
+        Err(Damage::new(CATALOG_FILE, 0, what))
     }
+}
+
+fn create<F: File>(file: F, latch: Arc<Latch>) -> Result<Database, redb::DatabaseError> {
+    redb::Builder::new()
+        .set_cache_size(CACHE_BYTES)
+        .create_with_backend(storage::Storage::new(file, latch))
 }
 
 impl Reader {
     pub(crate) fn get(&self, table: u8, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
         let full = full_key(table, key);
-        guarded(&self.latch, || {
-            let Some(guard) = self.table.get(&full[..])? else {
-                return Ok(None);
-            };
-            Ok(Some(
-                checked_value(&full, guard.value()).map(<[u8]>::to_vec),
-            ))
-        })?
-        .transpose()
+        self.guard
+            .run(|| {
+                let Some(guard) = self.table.get(&full[..])? else {
+                    return Ok(None);
+                };
+                Ok(Some(
+                    checked_value(&full, guard.value()).map(<[u8]>::to_vec),
+                ))
+            })?
+            .transpose()
     }
 
     /// Rows of one table from `start` on whose keys begin with `prefix`, in order, at most `limit`.
@@ -183,7 +187,7 @@ impl Reader {
             Bound::Excluded(key) if *key < full_prefix => Bound::Included(full_prefix.clone()),
             other => other.clone(),
         };
-        guarded(&self.latch, || {
+        self.guard.run(|| {
             let mut rows = Vec::new();
             let from = from.as_ref().map(Vec::as_slice);
             for row in self.table.range::<&[u8]>((from, Bound::Unbounded))? {
@@ -210,7 +214,7 @@ impl Reader {
 
     /// Reads every row; what is wrong goes to `report`. Returns the bytes read.
     pub(crate) fn check_rows(&self, report: &mut Vec<Damage>) -> Result<u64, StoreError> {
-        guarded(&self.latch, || {
+        self.guard.run(|| {
             let (mut bytes, mut tally, mut claimed) = (0, TallyRecord::default(), None);
             for row in self.table.iter()? {
                 let (key, value) = row?;
@@ -236,7 +240,7 @@ impl Reader {
 /// Changes of one transaction.
 pub(crate) struct Batch<'t> {
     table: Table<'t, &'static [u8], &'static [u8]>,
-    latch: &'t Latch,
+    guard: &'t Guard,
     tally: TallyRecord,
 }
 
@@ -254,7 +258,7 @@ impl Batch<'_> {
         let row = row_bytes(&full, &tally);
         self.table
             .insert(&full[..], &row[..])
-            .map_err(|error| told(self.latch, error.into()))?;
+            .map_err(|error| self.guard.told(error))?;
         Ok(())
     }
 
@@ -263,7 +267,7 @@ impl Batch<'_> {
         let found = self
             .table
             .get(&full[..])
-            .map_err(|error| told(self.latch, error.into()))?;
+            .map_err(|error| self.guard.told(error))?;
         found
             .map(|guard| checked_value(&full, guard.value()).map(<[u8]>::to_vec))
             .transpose()
@@ -277,7 +281,7 @@ impl Batch<'_> {
         value: Option<&[u8]>,
     ) -> Result<(), StoreError> {
         let full = full_key(table, key);
-        let told = |error: redb::StorageError| told(self.latch, error.into());
+        let told = |error: redb::StorageError| self.guard.told(error);
         let before = match value {
             Some(value) => {
                 let row = row_bytes(&full, value);
@@ -295,7 +299,7 @@ impl Batch<'_> {
     /// Deletes all rows of a table whose keys begin with `prefix`.
     pub(crate) fn delete_prefix(&mut self, table: u8, prefix: &[u8]) -> Result<(), StoreError> {
         let full = full_key(table, prefix);
-        let told = |error: redb::StorageError| told(self.latch, error.into());
+        let told = |error: redb::StorageError| self.guard.told(error);
         let mut keys = Vec::new();
         for row in self.table.range::<&[u8]>(&full[..]..).map_err(told)? {
             let (key, _) = row.map_err(told)?;
@@ -393,34 +397,6 @@ fn checked_value<'r>(full_key: &[u8], row: &'r [u8]) -> Result<&'r [u8], StoreEr
     }
 }
 
-/// Runs redb, telling its errors and panics in our words. An error of the disk latches; so does
-/// damage, since a transaction may have been half way.
-fn guarded<T>(
-    latch: &Latch,
-    run: impl FnOnce() -> Result<T, redb::Error>,
-) -> Result<T, StoreError> {
-    match catch_unwind(AssertUnwindSafe(run)) {
-        Ok(Ok(value)) => Ok(value),
-        Ok(Err(error)) => Err(told(latch, error)),
-        Err(_) => {
-            latch.trip("redb panicked over the catalog");
-            Err(Damage::new(CATALOG_FILE, 0, "redb could not make sense of it").into())
-        }
-    }
-}
-
-fn told(latch: &Latch, error: redb::Error) -> StoreError {
-    match error {
-        redb::Error::Io(source) if source.kind() != std::io::ErrorKind::InvalidData => {
-            latch.io("use", CATALOG_FILE, source)
-        }
-        error => {
-            latch.trip(format!("{CATALOG_FILE}: {error}"));
-            Damage::new(CATALOG_FILE, 0, error.to_string()).into()
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -491,20 +467,17 @@ mod tests {
         let mut damages = Vec::new();
         first.reader().unwrap().check_rows(&mut damages).unwrap();
         assert!(damages[0].what.contains("rows are missing"), "{damages:?}");
-        drop(first);
-        let bytes = backend.contents(CATALOG_FILE).unwrap();
-        let places = bytes
-            .windows(19)
-            .enumerate()
-            .filter(|(_, w)| *w == b"a value to be found");
-        for (at, _) in places {
-            backend.flip(CATALOG_FILE, at as u64, 1);
-        }
-        let error = catalog(&backend)
-            .reader()
+        let transaction = first.database.begin_write().unwrap();
+        let full = full_key(3, b"key");
+        let mut row = row_bytes(&full, b"a value to be found");
+        row[9] ^= 1;
+        transaction
+            .open_table(ROWS)
             .unwrap()
-            .get(3, b"key")
-            .unwrap_err();
+            .insert(&full[..], &row[..])
+            .unwrap();
+        transaction.commit().unwrap();
+        let error = first.reader().unwrap().get(3, b"key").unwrap_err();
         assert!(matches!(error, StoreError::Damaged(_)), "{error}");
     }
 }

@@ -6,7 +6,7 @@
 
 use crate::backend::overlay::{Overlay, OverlayFile};
 use crate::backend::{Backend, File};
-use crate::catalog::{CATALOG_FILE, Catalog};
+use crate::catalog::{CATALOG_FILE, Catalog, check_sectors};
 use crate::engines::{self, ENGINES_DIR};
 use crate::error::{Damage, OpenError, StoreError};
 use crate::genesis::{GENESIS_FILE_BYTES_MAX, Genesis};
@@ -69,17 +69,35 @@ pub fn verify<B: Backend>(backend: B) -> Result<VerifyReport, OpenError> {
         let (dir, why) = (backend.name(), "it is empty".to_owned());
         return Err(OpenError::NotAStore { dir, why });
     }
+    // Before recovery writes over what is free in it, if only in memory.
+    let mut report = VerifyReport::default();
+    if let Ok(file) = backend.open(CATALOG_FILE) {
+        let checked = check_sectors(&file, &mut report.damages);
+        checked.map_err(|source| read_error(CATALOG_FILE, source))?;
+    }
     match Store::open(Overlay::new(backend.clone()), Options::default()) {
-        Ok((mut store, _)) => store.verify(),
-        Err(OpenError::Damaged(damage)) => {
-            let mut report = VerifyReport {
-                read_bytes: 0,
-                damages: vec![damage],
-            };
-            verify_unopened(&Overlay::new(backend), &mut report)?;
-            Ok(report)
+        Ok((mut store, _)) => {
+            let found = store.verify()?;
+            report.read_bytes = found.read_bytes;
+            found
+                .damages
+                .into_iter()
+                .for_each(|damage| report.add(damage));
         }
-        Err(error) => Err(error),
+        Err(OpenError::Damaged(damage)) => {
+            report.add(damage);
+            verify_unopened(&Overlay::new(backend), &mut report)?;
+        }
+        Err(error) => return Err(error),
+    }
+    Ok(report)
+}
+
+fn read_error(file: &str, source: io::Error) -> StoreError {
+    StoreError::Io {
+        what: "read",
+        file: file.to_owned(),
+        source,
     }
 }
 
@@ -91,7 +109,9 @@ fn verify_unopened<B: Backend>(backend: &B, report: &mut VerifyReport) -> Result
     let Some(catalog) = catalog else {
         return Ok(());
     };
-    verify_catalog(backend, &catalog, report)?;
+    if !verify_catalog(backend, &catalog, report)? {
+        return Ok(());
+    }
     let Some(rows) = report.take(Rows::read(&catalog))? else {
         return Ok(());
     };
@@ -123,8 +143,9 @@ impl<B: Backend> Store<B> {
             Some(false) => report.add(Damage::new(VERSION_FILE, 0, "the file is missing")),
             None => {}
         }
-        verify_catalog(&backend, &self.shared.catalog, &mut report)?;
-        self.verify_journal(&mut report)?;
+        if verify_catalog(&backend, &self.shared.catalog, &mut report)? {
+            self.verify_journal(&mut report)?;
+        }
         let hashes: Vec<(EngineHash, [u8; 32])> = self
             .engines
             .iter()
@@ -235,27 +256,28 @@ fn is_name_in(dir: &str, name: &str) -> bool {
     }
 }
 
+/// Every sector; then every row; then what redb says of the whole.
 fn verify_catalog<B: Backend>(
     backend: &B,
     catalog: &Catalog,
     report: &mut VerifyReport,
-) -> Result<(), OpenError> {
+) -> Result<bool, OpenError> {
+    let told = |source| read_error(CATALOG_FILE, source);
     let mut damages = Vec::new();
-    let read = catalog
-        .reader()
-        .and_then(|reader| reader.check_rows(&mut damages));
-    report.read_bytes += report.take(read.map_err(OpenError::from))?.unwrap_or(0);
-    damages.into_iter().for_each(|damage| report.add(damage));
-    let told = |source| StoreError::Io {
-        what: "open",
-        file: CATALOG_FILE.to_owned(),
-        source,
-    };
-    let copy = OverlayFile::over(Some(backend.open(CATALOG_FILE).map_err(told)?)).map_err(told)?;
-    if let Err(what) = Catalog::check_copy(Arc::new(copy)) {
-        report.add(Damage::new(CATALOG_FILE, 0, what));
+    let file = backend.open(CATALOG_FILE).map_err(told)?;
+    report.read_bytes += check_sectors(&file, &mut damages).map_err(told)?;
+    // redb refuses everything after the first damaged sector it meets.
+    let is_sound = damages.is_empty();
+    if is_sound {
+        let read = catalog
+            .reader()
+            .and_then(|reader| reader.check_rows(&mut damages));
+        report.take(read.map_err(OpenError::from))?;
+        let copy = OverlayFile::over(Some(file)).map_err(told)?;
+        damages.extend(Catalog::check_copy(Arc::new(copy)).err());
     }
-    Ok(())
+    damages.into_iter().for_each(|damage| report.add(damage));
+    Ok(is_sound)
 }
 
 /// Every sector of a segment is zeros or rightly stamped, wherever the journal is.

@@ -9,7 +9,7 @@ use std::time::Duration;
 use kenvat_engine::api::StartError;
 use kenvat_engine::shell::{Engine, EngineOptions, start};
 use serde_json::value::RawValue;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::control::answer::begin;
 use crate::control::client::{AskError, HostLink};
@@ -95,8 +95,14 @@ pub async fn reach(dir: &Path, deadline: Instant) -> Result<Place, Trouble> {
 pub async fn open_to_serve(dir: &Path, deadline: Instant) -> Result<Engine, Trouble> {
     let mut waiting = None;
     loop {
-        if let Some(link) = connect(dir).await? {
-            return Err(already_served(dir, link.host_pid()));
+        if let Some(mut link) = connect(dir).await? {
+            let pid = link.host_pid();
+            // A host that was killed while it started a worker leaves its socket, and its lock, to
+            // that child until the child's exec: what connects is a host only if it answers.
+            let asked = timeout_at(deadline, link.ask(&Ask::Limits)).await;
+            if !matches!(asked, Ok(Err(AskError::Lost(_)))) {
+                return Err(already_served(dir, pid));
+            }
         }
         match open(dir).await? {
             Opened::Ours(engine) => return Ok(engine),
