@@ -2,16 +2,24 @@
 
 mod common;
 
+use std::os::unix::fs::FileExt;
 use std::process::Command;
 
 use common::{
-    PAGE_LIMIT, Process, TestVat, apply, blank_image, genesis, genesis_by, start, worker_file,
+    GAS, PAGE_LIMIT, Process, TestVat, apply, blank_image, genesis, genesis_by, start, worker_file,
 };
 use kenvat_engine::WORKER;
 use kenvat_engine::protocol::{
-    Delivery, EXIT_HEAP_LIMIT, EXIT_PROTOCOL, FromWorker, Message, PROTOCOL_VERSION, Start,
-    ToWorker, TrackerKind,
+    AbortedBy, Delivery, EXIT_PROTOCOL, FromWorker, Message, PROTOCOL_VERSION, Start, ToWorker,
+    TrackerKind,
 };
+
+/// Every way to find written pages.
+const TRACKERS: [TrackerKind; 3] = [
+    TrackerKind::Userfaultfd,
+    TrackerKind::PrivatePages,
+    TrackerKind::Mprotect,
+];
 
 #[test]
 fn the_worker_is_static_and_at_a_fixed_address() {
@@ -205,7 +213,7 @@ const GREEDY: &str = "const kept = []; let n = 0;\nexport default (powers) => ({
     catches() { for (;;) { try { for (;;) kept.push({ a: [1, 2, 3] }); } catch {} } },\n\
     one() { return new ArrayBuffer(1e9).byteLength; },\n\
     loop() { kept.push(1); for (;;); },\n\
-    jobs() { kept.push(1); const again = () => Promise.resolve().then(again); again(); },\n\
+    jobs() { kept.push(1); const again = () => { Promise.resolve().then(again); }; again(); },\n\
     stubborn() { kept.push(1); for (;;) { try { for (;;); } catch {} finally { kept.push(2); } } },\n\
     regexp() { kept.push(1); return /^(a+)+$/.test('a'.repeat(40) + 'b'); },\n\
     asked() { kept.push(1); try { powers.abort('books do not balance'); } catch {} kept.push(2); },\n\

@@ -10,7 +10,7 @@ use std::ptr::NonNull;
 
 use rquickjs::qjs;
 
-use super::fault::describe;
+use super::fault::{describe, thrown};
 use super::realm::Realm;
 use super::registry::Slot;
 use super::settle::{Pending, Stage, when_settled};

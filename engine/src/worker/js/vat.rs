@@ -32,6 +32,7 @@ impl Vat {
     /// Makes a genesis heap; the region must be zeros.
     pub fn genesis(region: &Region) -> Result<Vat, GenesisError> {
         c_symbols::set_time(GENESIS_TIME_MS);
+        abort::begin_turn(u64::MAX);
         let realm = stack::enter(genesis::create)?;
         Header {
             cx: realm.cx,
