@@ -14,6 +14,7 @@
 #![deny(unsafe_code)]
 
 pub mod protocol;
+mod text;
 
 #[cfg(feature = "host")]
 pub mod api;

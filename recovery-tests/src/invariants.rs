@@ -153,10 +153,12 @@ pub fn invariant_fifo_per_pair(state: &State, clients: &Clients) -> Held {
         let counters: CountersRow = state
             .row(rows::COUNTERS, &rows::vat_key(*vat))
             .map_or_else(|| broken(PROMISE, format!("vat {vat} has no counters")), Ok)?;
-        let killed = clients
-            .requests
-            .values()
-            .filter(|request| matches!(request.answer, None | Some(Err(CallError::TurnKilled { .. }))));
+        let killed = clients.requests.values().filter(|request| {
+            matches!(
+                request.answer,
+                None | Some(Err(CallError::TurnKilled { .. }))
+            )
+        });
         let (turns, most) = (counters.turns, last_turn + killed.count() as u64);
         if turns < last_turn || turns > most {
             let what = format!("vat {vat} counts {turns} turns, {last_turn} to {most} were run");

@@ -15,6 +15,7 @@ use super::vat::{Ending, RequestNo, Run, Vat};
 use super::{Core, Slot};
 use crate::api::{CallError, KilledBy};
 use crate::protocol::{AbortedBy, EXIT_HEAP_LIMIT, ToWorker};
+use crate::text::beginning;
 
 /// What the waiters of a terminated vat are told.
 const TERMINATED: &str = "was terminated";
@@ -321,7 +322,7 @@ impl<W> Core<W> {
         id: VatId,
         generation: u64,
         turn: u64,
-        (by, mut why): (AbortedBy, String),
+        (by, why): (AbortedBy, String),
         out: &mut Vec<Effect<W>>,
     ) -> Result<(), LedgerError> {
         let vat = self.vat_mut(id);
@@ -340,7 +341,7 @@ impl<W> Core<W> {
             .sum();
         self.vat_mut(id).queue_bytes = bytes;
         self.turns_out -= turns;
-        why.truncate(why.floor_char_boundary(ABORT_REASON_BYTES_MAX));
+        let why = beginning(&why, ABORT_REASON_BYTES_MAX).to_owned();
         let by = match by {
             AbortedBy::Gas => KilledBy::Gas,
             AbortedBy::Heap => KilledBy::Heap,

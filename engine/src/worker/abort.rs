@@ -9,6 +9,7 @@ use std::cell::RefCell;
 
 use super::heap::mapping;
 use crate::protocol::AbortedBy;
+use crate::text::beginning;
 
 /// What one poll stands for: QuickJS asks after so many calls and backward jumps.
 const GAS_A_POLL: u64 = 10_000;
@@ -53,8 +54,7 @@ pub fn poll() -> bool {
 
 /// The program wants this turn undone.
 pub fn request(reason: &str) {
-    let end = reason.floor_char_boundary(REASON_BYTES_MAX);
-    let why = reason[..end].to_owned();
+    let why = beginning(reason, REASON_BYTES_MAX).to_owned();
     STATE.with_borrow_mut(|state| {
         state.reason.get_or_insert((AbortedBy::Request, why));
     });

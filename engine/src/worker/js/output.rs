@@ -7,6 +7,7 @@ use std::cell::RefCell;
 
 use super::value::Value;
 use crate::protocol::{LogLine, Outcome, Reply, Thrown};
+use crate::text::beginning;
 
 /// Bytes of one log line; what is longer is cut.
 const LINE_BYTES_MAX: usize = 64 << 10;
@@ -176,12 +177,8 @@ fn outcome_bytes(outcome: &Outcome) -> usize {
 }
 
 fn cut(text: &str, limit: usize) -> String {
-    if text.len() <= limit {
-        return text.to_owned();
+    match beginning(text, limit) {
+        whole if whole.len() == text.len() => whole.to_owned(),
+        part => format!("{part}…"),
     }
-    let mut end = limit;
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    format!("{}…", &text[..end])
 }
