@@ -11,8 +11,11 @@
 //! 6. files nobody names are removed.
 
 pub(crate) mod case;
+pub(crate) mod folder;
+mod look;
 pub(crate) mod open;
 pub(crate) mod replay;
+pub(crate) mod rows;
 pub(crate) mod scan;
 
 use crate::error::Damage;

@@ -48,10 +48,7 @@ pub struct Store<B: Backend = FileBackend> {
     pub(crate) in_flight: VecDeque<InFlight>,
     pub(crate) applied: Position,
     pub(crate) folded: Position,
-    pub(crate) _lock: LockOf<B>,
 }
-
-type LockOf<B> = <B as Backend>::Lock;
 
 /// The frame being filled.
 #[derive(Debug, Default)]
