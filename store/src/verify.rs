@@ -1,8 +1,8 @@
 //! Reading every byte of a store against its checksums.
 //!
-//! Promises: nothing on disk is changed; each damage comes with file, offset and vat. A closed store
-//! is opened through an overlay, so that recovery happens in memory and images are judged as they
-//! would be after it. An open one is read between two frames, as it is.
+//! Promises: nothing on disk is changed; each damage comes with file, offset and vat. A closed
+//! store is opened through an overlay, so that recovery happens in memory and images are judged as
+//! they would be after it. An open one is read between two frames, as it is.
 
 use crate::backend::overlay::{Overlay, OverlayFile};
 use crate::backend::{Backend, File};
