@@ -64,8 +64,8 @@ pub fn check_name(name: &str) -> Result<(), String> {
         return Ok(());
     }
     Err(format!(
-        "`{name}` cannot be a vat's name: 1 to {NAME_BYTES_MAX} of a-z 0-9 . _ -, the first a letter \
-         or digit"
+        "`{name}` cannot be a vat's name: 1 to {NAME_BYTES_MAX} of a-z 0-9 . _ -, the first a \
+         letter or digit"
     ))
 }
 

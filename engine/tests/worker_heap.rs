@@ -235,9 +235,9 @@ fn scan(bytes: &[u8], maps: &[(Range<u64>, String)], executable: &[Range<u64>]) 
 
 #[test]
 fn no_word_of_a_heap_points_where_another_process_has_something_else() {
-    // The C heap of a static executable lies below 1 GiB, at a place drawn for each process, and four
-    // bytes of text or of a hash look like an address there now and then. A pointer points into
-    // its own process's mappings in every process: only such a word counts.
+    // The C heap of a static executable lies below 1 GiB, at a place drawn for each process, and
+    // four bytes of text or of a hash look like an address there now and then. A pointer points
+    // into its own process's mappings in every process: only such a word counts.
     let executable = executable_ranges();
     assert!(!executable.is_empty());
     let scans: Vec<Scan> = (0..4)

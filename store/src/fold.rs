@@ -4,7 +4,8 @@
 //! Promises: the fold's view is one instant between two frames; commits go on while it runs (C2).
 //! Images and logs are synced before the one transaction that names the new fold position, so a
 //! crash at any point leaves either the old position, whose frames are all still there, or the new
-//! one, whose content is. Segments are used again, and files of ended vats removed, only after that.
+//! one, whose content is. Segments are used again, and files of ended vats removed, only after
+//! that.
 
 use crate::backend::{Backend, File};
 use crate::catalog::{Batch, meta, table};

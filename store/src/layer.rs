@@ -1,8 +1,9 @@
 //! What frames changed in the catalog since a fold, kept in memory until the next one writes it.
 //!
 //! Two layers lie over the catalog at most: the *folding* one, frozen, which a fold is writing, and
-//! the *active* one, which frames go on changing (C2). A row is looked for in the active layer, then
-//! the folding one, then the catalog. Effects are absolute, so a row found first is the newest.
+//! the *active* one, which frames go on changing (C2). A row is looked for in the active layer,
+//! then the folding one, then the catalog. Effects are absolute, so a row found first is the
+//! newest.
 
 use crate::ids::VatId;
 use std::collections::{BTreeMap, BTreeSet, HashMap};

@@ -14,7 +14,8 @@ use std::sync::Arc;
 /// Which page of which heap.
 pub(crate) type PageKey = (VatId, u32);
 
-/// A page as of a frame's end, and which bytes of it the frame's deltas name (and what lies between).
+/// A page as of a frame's end, and which bytes of it the frame's deltas name (and what lies
+/// between).
 #[derive(Debug)]
 pub(crate) struct DirtyPage {
     pub vat: VatId,

@@ -4,15 +4,19 @@
 //! 1. the catalog is opened and written to once, so that what is read of it is on disk (J6);
 //! 2. the journal is read from the fold position to its end (`scan`), each frame judged by the
 //!    table in `case`; damage ends here;
-//! 3. a torn frame's number is given up in the catalog, then its sectors are zeroed and synced (J3);
+//! 3. a torn frame's number is given up in the catalog, then its sectors are zeroed and synced
+//!    (J3);
 //! 4. the last frame found is rewritten, same bytes, same place, and synced (J6);
 //! 5. frames after the fold position are applied again (`replay`), which changes nothing where they
 //!    were applied before;
 //! 6. files nobody names are removed.
 
 pub(crate) mod case;
+pub(crate) mod folder;
+mod look;
 pub(crate) mod open;
 pub(crate) mod replay;
+pub(crate) mod rows;
 pub(crate) mod scan;
 
 use crate::error::Damage;

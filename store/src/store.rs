@@ -24,7 +24,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Bound;
 use std::sync::Arc;
 
-/// An open store. One owner; frames are written and folds run wherever `Sealed` and `Fold` are sent.
+/// An open store. One owner; frames are written and folds run wherever `Sealed` and `Fold` are
+/// sent.
 #[derive(Debug)]
 pub struct Store<B: Backend = FileBackend> {
     pub(crate) shared: Arc<Shared<B>>,
@@ -48,10 +49,7 @@ pub struct Store<B: Backend = FileBackend> {
     pub(crate) in_flight: VecDeque<InFlight>,
     pub(crate) applied: Position,
     pub(crate) folded: Position,
-    pub(crate) _lock: LockOf<B>,
 }
-
-type LockOf<B> = <B as Backend>::Lock;
 
 /// The frame being filled.
 #[derive(Debug, Default)]

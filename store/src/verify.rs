@@ -1,8 +1,8 @@
 //! Reading every byte of a store against its checksums.
 //!
-//! Promises: nothing on disk is changed; each damage comes with file, offset and vat. A closed store
-//! is opened through an overlay, so that recovery happens in memory and images are judged as they
-//! would be after it. An open one is read between two frames, as it is.
+//! Promises: nothing on disk is changed; each damage comes with file, offset and vat. A closed
+//! store is opened through an overlay, so that recovery happens in memory and images are judged as
+//! they would be after it. An open one is read between two frames, as it is.
 
 use crate::backend::overlay::{Overlay, OverlayFile};
 use crate::backend::{Backend, File};
@@ -16,7 +16,8 @@ use crate::journal::sector::{self, SECTOR_BYTES, Sector, StampKey};
 use crate::journal::segment::{self, FIRST_FRAME, JOURNAL_DIR, Segment};
 use crate::logs::{self, LOGS_DIR};
 use crate::options::Options;
-use crate::recover::open::{Rows, VERSION_FILE, check_version, list, open_catalog, open_segments};
+use crate::recover::folder::{VERSION_FILE, check_version, list, open_catalog};
+use crate::recover::rows::{Rows, open_segments};
 use crate::recover::scan::{self, Segments};
 use crate::store::Store;
 use std::io;

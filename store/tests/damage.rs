@@ -1,7 +1,7 @@
 //! Files that are missing, cut, flipped, or another store's.
 //!
-//! Claims: each is refused, or marked, by the name of the file; what is damaged of one vat leaves the
-//! others; no wrong value is ever returned; `verify` names every flipped byte of every file and
+//! Claims: each is refused, or marked, by the name of the file; what is damaged of one vat leaves
+//! the others; no wrong value is ever returned; `verify` names every flipped byte of every file and
 //! changes nothing.
 
 mod common;
@@ -273,8 +273,8 @@ fn verify_names_every_flipped_byte_and_changes_nothing() {
     }
 }
 
-/// Every byte of what is small, and a sample of what is not, ends included; of the catalog, which is
-/// mostly room, a sample of what is not zero as well.
+/// Every byte of what is small, and a sample of what is not, ends included; of the catalog, which
+/// is mostly room, a sample of what is not zero as well.
 fn places(disk: &MemoryBackend, path: &str, len: u64) -> Vec<u64> {
     let step = (len / 150).max(1) as usize;
     let mut places: Vec<u64> = (0..len).step_by(step).chain([len - 1]).collect();

@@ -1,6 +1,8 @@
 //! The store on a real folder: committed things are found again.
 
-use kenvat_store::{Delta, FileBackend, Genesis, Options, Part, Row, Store, push_run};
+use kenvat_store::{
+    Delta, FileBackend, Folded, Genesis, OpenError, Options, Part, Row, Store, StoreError, push_run,
+};
 
 fn delta(runs: &[(u32, usize, u64)]) -> Delta {
     let mut bytes = Vec::new();
@@ -87,4 +89,118 @@ fn what_was_committed_is_found_again() {
         0
     );
     assert_eq!(store.remove_unused_engines(&[]).unwrap(), [engine]);
+}
+
+/// A fold on its way, on a thread of its own.
+type Folding = std::thread::JoinHandle<Result<Folded<FileBackend>, StoreError>>;
+
+#[test]
+fn frames_are_written_and_folds_run_on_other_threads() {
+    let dir = tempfile::tempdir().unwrap();
+    let options = Options {
+        fold_bytes: 64 << 10,
+        segment_bytes: 256 << 10,
+        ..Options::default()
+    };
+    let open = || {
+        Store::open(FileBackend::new(dir.path()), options.clone())
+            .unwrap()
+            .0
+    };
+    let mut store = open();
+    let genesis = Genesis::from_delta(&delta(&[(0, 0, 1)])).unwrap();
+    let engine = store.put_engine(b"worker", &genesis).unwrap();
+    let vat = store.next_vat_id();
+    store
+        .stage(Part::Create {
+            vat,
+            engine,
+            page_limit: 16,
+        })
+        .unwrap();
+    let mut folding: Option<Folding> = None;
+    let mut folds = 0;
+    for n in 1..=600u64 {
+        let sealed = {
+            let value = Some(vec![n as u8; 300]);
+            store
+                .stage(Part::Row(Row {
+                    table: 0,
+                    key: vec![n as u8],
+                    value,
+                }))
+                .unwrap();
+            store
+                .stage(Part::Heap {
+                    vat,
+                    delta: delta(&[(n as u32 % 16, 9, n)]),
+                })
+                .unwrap();
+            store.seal().unwrap().unwrap()
+        };
+        let writing = std::thread::spawn(move || sealed.write());
+        // The next frame fills meanwhile.
+        store
+            .stage(Part::Log {
+                vat,
+                bytes: format!("{n}\n").into_bytes(),
+            })
+            .unwrap();
+        store.apply(writing.join().unwrap().unwrap()).unwrap();
+        if folding.as_ref().is_some_and(Folding::is_finished) {
+            let handle = folding.take().unwrap();
+            store.finish_fold(handle.join().unwrap().unwrap()).unwrap();
+            folds += 1;
+        }
+        if store.fold_due() {
+            let fold = store.begin_fold().unwrap().unwrap();
+            folding = Some(std::thread::spawn(move || fold.run()));
+        }
+    }
+    if let Some(handle) = folding {
+        store.finish_fold(handle.join().unwrap().unwrap()).unwrap();
+        folds += 1;
+    }
+    assert!(folds > 2, "{folds} folds");
+    let durable = store.seal().unwrap().unwrap().write().unwrap();
+    store.apply(durable).unwrap();
+    let hash = store.heap_sha256(vat).unwrap();
+    drop(store);
+    let mut store = open();
+    assert_eq!(store.heap_sha256(vat).unwrap(), hash);
+    let log: String = (1..=600).map(|n| format!("{n}\n")).collect();
+    assert_eq!(
+        store.log_read(vat, 0, 1 << 20).unwrap().bytes,
+        log.as_bytes()
+    );
+    assert_eq!(store.get(0, &[88]).unwrap().unwrap(), vec![88; 300]);
+    assert_eq!(store.verify().unwrap().damages, []);
+    drop(store);
+    assert_eq!(
+        kenvat_store::verify(FileBackend::new(dir.path()))
+            .unwrap()
+            .damages,
+        []
+    );
+}
+
+#[test]
+fn a_second_opener_is_refused_with_the_pid_and_an_empty_folder_is_no_store_to_verify() {
+    let dir = tempfile::tempdir().unwrap();
+    let empty = kenvat_store::verify(FileBackend::new(dir.path().join("none")));
+    assert!(
+        matches!(empty, Err(OpenError::NotAStore { .. })),
+        "{empty:?}"
+    );
+    assert!(!dir.path().join("none").exists());
+    let _store = Store::open(FileBackend::new(dir.path()), Options::default()).unwrap();
+    let second = Store::open(FileBackend::new(dir.path()), Options::default());
+    let Err(OpenError::InUse { pid, .. }) = second else {
+        panic!("{second:?}")
+    };
+    assert_eq!(pid, std::process::id());
+    assert!(matches!(
+        kenvat_store::verify(FileBackend::new(dir.path())),
+        Err(OpenError::InUse { .. })
+    ));
 }

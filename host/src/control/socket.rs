@@ -79,10 +79,11 @@ pub async fn connect(dir: &Path) -> io::Result<Option<UnixStream>> {
     }
 }
 
+/// A reset is a listener that was closed while we connected: that of a host that was just killed.
 fn nobody_listens(error: &io::Error) -> bool {
     matches!(
         error.kind(),
-        io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused
+        io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused | io::ErrorKind::ConnectionReset
     )
 }
 
@@ -182,6 +183,12 @@ mod tests {
             assert!(connect(dir.path()).await.expect("no error").is_none());
             binds_privately_and_is_reached(dir.path()).await;
         });
+    }
+
+    #[test]
+    fn a_listener_that_closes_while_we_connect_is_nobody() {
+        assert!(nobody_listens(&io::ErrorKind::ConnectionReset.into()));
+        assert!(!nobody_listens(&io::ErrorKind::PermissionDenied.into()));
     }
 
     #[test]

@@ -213,7 +213,8 @@ mod tests {
 
     #[test]
     fn a_request_keeps_every_digit_of_its_numbers() {
-        let body = r#" {"jsonrpc":"2.0","id":1.50,"method":"a\u0062","params":[12345678901234567890123,1e400]} "#;
+        let body = r#" {"jsonrpc":"2.0","id":1.50,"method":"a\u0062",
+            "params":[12345678901234567890123,1e400]} "#;
         let request = one(body).expect("is well-formed");
         assert_eq!(request.id.expect("has one").get(), "1.50");
         assert_eq!(request.method, "ab");

@@ -156,7 +156,8 @@ impl File for DiskFile {
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        // Not std's `sync_data`, which calls again after EINTR: a failed sync is never retried (J6).
+        // Not std's `sync_data`, which calls again after EINTR: a failed sync is never retried
+        // (J6).
         Ok(rustix::fs::fdatasync(&self.0)?)
     }
 

@@ -5,12 +5,13 @@
 //! sector  content 508 bytes, crc u32 LE: CRC-32 of the sector's number (u64 LE) and the content
 //!         512 zeros: never written, content zeros
 //! ```
-//! Why: redb trusts what it reads. Over a file with one byte flipped it returns wrong values, panics,
-//! and panics again while the first panic is under way, which ends the process. With the checksum
-//! below it, it never sees such a byte, and damage is told with its place. A unit of 512 because a
-//! disk writes that whole or not at all: a crash leaves each sector with the checksum of its content,
-//! and redb's own order of writes and syncs stays what it relies on. A sector at the border of two of
-//! redb's pages is written with either; the other page's bytes in it stay as they are, whole.
+//! Why: redb trusts what it reads. Over a file with one byte flipped it returns wrong values,
+//! panics, and panics again while the first panic is under way, which ends the process. With the
+//! checksum below it, it never sees such a byte, and damage is told with its place. A unit of 512
+//! because a disk writes that whole or not at all: a crash leaves each sector with the checksum of
+//! its content, and redb's own order of writes and syncs stays what it relies on. A sector at the
+//! border of two of redb's pages is written with either; the other page's bytes in it stay as they
+//! are, whole.
 //!
 //! Promises: redb reads what it wrote or gets an error; nothing is retried or kept back; once the
 //! latch has tripped nothing is written any more, not even what redb writes when it is dropped (a

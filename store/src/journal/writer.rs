@@ -25,6 +25,8 @@ pub(crate) struct Shared<B: Backend> {
     pub key: StampKey,
     pub segment_bytes: u64,
     pub journal: Mutex<Journal<B::File>>,
+    /// Last: the folder is let go of when everything that writes to it has ended.
+    pub _lock: B::Lock,
 }
 
 impl<B: Backend> Shared<B> {

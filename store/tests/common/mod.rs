@@ -1,7 +1,7 @@
 //! A model of the store, and a driver that keeps store and model in step.
 //!
-//! The model is three `BTreeMap`s; what it says after each acknowledged commit is what must be found
-//! again, whatever happened since.
+//! The model is three `BTreeMap`s; what it says after each acknowledged commit is what must be
+//! found again, whatever happened since.
 
 #![allow(dead_code, reason = "each test file uses its own part of this")]
 

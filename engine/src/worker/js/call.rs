@@ -77,9 +77,9 @@ fn find(realm: &Realm, root: &Value, method: &str) -> JsResult<Option<Value>> {
     Ok(found)
 }
 
-/// Visits the root and its prototypes up to the intrinsic ones, while `visit` says so. The intrinsic
-/// ones are fetched only when the root's own properties were not enough: each value fetched is a
-/// page written, for its reference count.
+/// Visits the root and its prototypes up to the intrinsic ones, while `visit` says so. The
+/// intrinsic ones are fetched only when the root's own properties were not enough: each value
+/// fetched is a page written, for its reference count.
 fn each_object(
     realm: &Realm,
     root: &Value,

@@ -1,0 +1,281 @@
+//! Looking at one place of the journal: what stands there, as evidence for `case`.
+//!
+//! Promises: reads only; every length is checked against the segment before it is used.
+
+use super::Dropped;
+use super::case::{self, Case, Evidence, Head};
+use super::scan::{Place, Segments, Torn, body_of, read_bytes};
+use crate::backend::File;
+use crate::error::{Damage, OpenError};
+use crate::journal::frame::{self, HeadError};
+use crate::journal::sector::{self, SECTOR_BYTES, Sector, StampKey};
+use crate::journal::segment::{self, FIRST_FRAME, Segment};
+
+/// Looks at one place of the journal.
+pub(super) struct Reader<'a, F> {
+    pub segment: &'a Segment<F>,
+    pub segments: &'a Segments<F>,
+    pub key: &'a StampKey,
+    pub chain: &'a [u32],
+    /// The last committed frame: what is stamped with a greater number is new.
+    pub last: u64,
+}
+
+/// What was seen there, besides the evidence.
+#[derive(Default)]
+pub(super) struct Seen {
+    pub sequence: u64,
+    pub head: Option<frame::Head>,
+    pub body: Vec<u8>,
+    /// Bytes from the place up to the last sector seen of the frame.
+    extent: u64,
+    /// Where in the file what is wrong was seen first.
+    pub at: u64,
+    /// What to tell instead of the case, where more is known.
+    pub named: Option<OpenError>,
+}
+
+impl Seen {
+    pub(super) fn place(&self, segment: u32, offset: u64) -> Result<Place, OpenError> {
+        let head = self.head.as_ref();
+        let head = head.ok_or_else(|| Damage::new(segment::path(segment), offset, "no head"))?;
+        let (sequence, sectors, kind) = (self.sequence, head.sectors, head.kind);
+        Ok(Place {
+            sequence,
+            segment,
+            offset,
+            sectors,
+            kind,
+        })
+    }
+}
+
+/// What a sector is to a reader who knows the last committed frame.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Judged {
+    Old,
+    New { sequence: u64, index: u32 },
+    Bad,
+}
+
+impl<F: File> Reader<'_, F> {
+    fn judge(&self, bytes: &[u8; SECTOR_BYTES]) -> Judged {
+        match sector::classify(self.key, bytes) {
+            Sector::Zero => Judged::Old,
+            Sector::Stamped { sequence, .. } if sequence <= self.last => Judged::Old,
+            Sector::Stamped { sequence, index } => Judged::New { sequence, index },
+            Sector::Bad => Judged::Bad,
+        }
+    }
+
+    /// Judges what stands at `offset`.
+    pub(super) fn look(&self, offset: u64) -> Result<(Case, Seen), OpenError> {
+        let mut seen = Seen {
+            at: offset,
+            ..Seen::default()
+        };
+        let mut evidence = Evidence {
+            head: Head::Old,
+            has_new: false,
+            has_old: false,
+            has_bad: false,
+            has_misplaced: false,
+            whole_matches: false,
+            bad_beyond: false,
+            newer_beyond: false,
+        };
+        if offset < self.segment.bytes {
+            self.look_at_head(offset, &mut evidence, &mut seen)?;
+        }
+        if evidence.head == Head::Sound {
+            self.look_inside(offset, &mut evidence, &mut seen)?;
+        }
+        // A complete frame is committed whatever follows; what follows is looked at next.
+        let is_settled = !matches!(evidence.head, Head::Old | Head::Sound)
+            || (evidence.head == Head::Sound
+                && !(evidence.has_old || evidence.has_bad || evidence.has_misplaced));
+        if !is_settled {
+            self.look_beyond(offset, &mut evidence, &mut seen)?;
+            self.look_elsewhere(&mut evidence, &mut seen)?;
+        }
+        Ok((case::decide(&evidence), seen))
+    }
+
+    fn look_at_head(
+        &self,
+        offset: u64,
+        evidence: &mut Evidence,
+        seen: &mut Seen,
+    ) -> Result<(), OpenError> {
+        let bytes = read_bytes(self.segment, offset, SECTOR_BYTES as u64)?;
+        let Ok(bytes) = <&[u8; SECTOR_BYTES]>::try_from(&bytes[..]) else {
+            return Ok(());
+        };
+        evidence.head = match self.judge(bytes) {
+            Judged::Old => Head::Old,
+            Judged::Bad => Head::Bad,
+            Judged::New { index, .. } if index != 0 => {
+                evidence.has_misplaced = true;
+                Head::Old
+            }
+            Judged::New { sequence, .. } => {
+                seen.sequence = sequence;
+                match frame::parse_head(sector::content(bytes)) {
+                    Ok(head) if !self.fits(offset, &head) => Head::Senseless,
+                    Ok(head) if head.predecessor != self.last => Head::OtherPredecessor,
+                    Ok(head) => {
+                        seen.head = Some(head);
+                        Head::Sound
+                    }
+                    Err(error) => {
+                        seen.named = other_version(self.segment.number, error);
+                        Head::Senseless
+                    }
+                }
+            }
+        };
+        Ok(())
+    }
+
+    fn fits(&self, offset: u64, head: &frame::Head) -> bool {
+        u64::from(head.sectors) * SECTOR_BYTES as u64 <= self.segment.bytes.saturating_sub(offset)
+    }
+
+    fn look_inside(
+        &self,
+        offset: u64,
+        evidence: &mut Evidence,
+        seen: &mut Seen,
+    ) -> Result<(), OpenError> {
+        let Some(head) = seen.head else { return Ok(()) };
+        seen.extent = u64::from(head.sectors) * SECTOR_BYTES as u64;
+        let bytes = read_bytes(self.segment, offset, seen.extent)?;
+        for (index, bytes) in (0..).zip(bytes.as_chunks::<SECTOR_BYTES>().0) {
+            let is_wrong = match self.judge(bytes) {
+                Judged::Old => {
+                    evidence.has_old = true;
+                    false
+                }
+                Judged::New {
+                    sequence,
+                    index: found,
+                } => {
+                    let is_in_place = sequence == seen.sequence && found == index;
+                    evidence.has_new |= is_in_place;
+                    evidence.has_misplaced |= !is_in_place;
+                    !is_in_place
+                }
+                Judged::Bad => {
+                    evidence.has_bad = true;
+                    true
+                }
+            };
+            if is_wrong && seen.at == offset {
+                seen.at = offset + u64::from(index) * SECTOR_BYTES as u64;
+            }
+        }
+        if let Some((body, head)) = body_of(&bytes) {
+            evidence.whole_matches = frame::crc_matches(self.key, seen.sequence, &head, &body);
+            seen.body = body;
+        }
+        Ok(())
+    }
+
+    /// From the frame's end (or, its first sector missing, from the next one) to the segment's.
+    fn look_beyond(
+        &self,
+        offset: u64,
+        evidence: &mut Evidence,
+        seen: &mut Seen,
+    ) -> Result<(), OpenError> {
+        const PIECE_BYTES: u64 = 1 << 20;
+        let is_bounded = seen.head.is_some();
+        let mut at = offset + seen.extent.max(SECTOR_BYTES as u64);
+        while at < self.segment.bytes {
+            let len = (self.segment.bytes - at).min(PIECE_BYTES);
+            let bytes = read_bytes(self.segment, at, len)?;
+            for bytes in bytes.as_chunks::<SECTOR_BYTES>().0 {
+                let place = (at - offset) / SECTOR_BYTES as u64;
+                let is_wrong = match self.judge(bytes) {
+                    Judged::Old => false,
+                    Judged::Bad => {
+                        evidence.bad_beyond = true;
+                        true
+                    }
+                    Judged::New { sequence, .. }
+                        if seen.sequence != 0 && sequence > seen.sequence =>
+                    {
+                        evidence.newer_beyond = true;
+                        true
+                    }
+                    Judged::New { sequence, index } => {
+                        // Of the same frame: in its place if its first sector is missing.
+                        let is_in_place = !is_bounded && u64::from(index) == place;
+                        evidence.has_misplaced |= !is_in_place;
+                        evidence.has_misplaced |= seen.sequence != 0 && sequence < seen.sequence;
+                        evidence.has_new |= is_in_place;
+                        if is_in_place {
+                            seen.sequence = sequence;
+                            seen.extent = at - offset + SECTOR_BYTES as u64;
+                        }
+                        !is_in_place
+                    }
+                };
+                if is_wrong && seen.at == offset {
+                    seen.at = at;
+                }
+                at += SECTOR_BYTES as u64;
+            }
+        }
+        Ok(())
+    }
+
+    /// The beginnings of segments the journal has not come to: a newer frame there was cut off from
+    /// the rest by something lost here.
+    fn look_elsewhere(&self, evidence: &mut Evidence, seen: &mut Seen) -> Result<(), OpenError> {
+        for (number, other) in self.segments {
+            if self.chain.contains(number) || other.bytes <= FIRST_FRAME {
+                continue;
+            }
+            let bytes = read_bytes(other, FIRST_FRAME, SECTOR_BYTES as u64)?;
+            let Ok(bytes) = <&[u8; SECTOR_BYTES]>::try_from(&bytes[..]) else {
+                continue;
+            };
+            match self.judge(bytes) {
+                Judged::Old => {}
+                Judged::New { .. } => evidence.newer_beyond = true,
+                Judged::Bad => {
+                    let what = Case::BadSector.what();
+                    let damage = Damage::new(segment::path(*number), FIRST_FRAME, what);
+                    evidence.bad_beyond = true;
+                    seen.named.get_or_insert(damage.into());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn torn(&self, seen: &Seen, offset: u64) -> Torn {
+        let file = segment::path(self.segment.number);
+        let dropped = Dropped {
+            sequence: seen.sequence,
+            file,
+            offset,
+        };
+        Torn {
+            dropped,
+            bytes: seen.extent.max(SECTOR_BYTES as u64),
+        }
+    }
+}
+
+fn other_version(segment: u32, error: HeadError) -> Option<OpenError> {
+    match error {
+        HeadError::Version(version) => Some(OpenError::other_version(
+            &segment::path(segment),
+            version.into(),
+            frame::FRAME_VERSION.into(),
+        )),
+        HeadError::Kind(_) | HeadError::Length => None,
+    }
+}
