@@ -208,8 +208,8 @@ pub enum CallError {
     /// The vat was terminated, or is broken and not run any more.
     #[error("vat `{name}` {why}")]
     Unavailable { name: String, why: String },
-    /// The turn was ended by a limit, or by a fault of its worker: its effects are undone, and it is
-    /// never run again. Committed.
+    /// The turn was ended by a limit, or by a fault of its worker: its effects are undone, and it
+    /// is never run again. Committed.
     #[error("the turn was undone: {why}")]
     TurnKilled { by: KilledBy, why: String },
     /// The host or its disk is at fault. Whether the call ran is not known to the caller; ask again

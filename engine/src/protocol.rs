@@ -14,8 +14,8 @@ use bincode::{Decode, Encode};
 /// The version this build speaks.
 pub const PROTOCOL_VERSION: u32 = 1;
 
-/// The descriptor of the worker's status page: one page shared with the host, where the worker notes
-/// the turn it runs (T3).
+/// The descriptor of the worker's status page: one page shared with the host, where the worker
+/// notes the turn it runs (T3).
 pub const STATUS_FD: i32 = 5;
 
 /// Bytes of the status page.
@@ -134,8 +134,8 @@ pub enum FromWorker {
     },
     /// What happened since the last hand-over.
     HandOver(HandOver),
-    /// This turn went past a limit: the heap is as it was last handed over, and everything delivered
-    /// since waits to be delivered again (T2).
+    /// This turn went past a limit: the heap is as it was last handed over, and everything
+    /// delivered since waits to be delivered again (T2).
     Aborted {
         generation: u64,
         turn: u64,

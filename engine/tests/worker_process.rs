@@ -214,9 +214,9 @@ const GREEDY: &str = "const kept = []; let n = 0;\nexport default (powers) => ({
     one() { return new ArrayBuffer(1e9).byteLength; },\n\
     loop() { kept.push(1); for (;;); },\n\
     jobs() { kept.push(1); const again = () => { Promise.resolve().then(again); }; again(); },\n\
-    stubborn() { kept.push(1); for (;;) { try { for (;;); } catch {} finally { kept.push(2); } } },\n\
+    stubborn() { for (;;) { try { for (;;); } catch {} finally { kept.push(2); } } },\n\
     regexp() { kept.push(1); return /^(a+)+$/.test('a'.repeat(40) + 'b'); },\n\
-    asked() { kept.push(1); try { powers.abort('books do not balance'); } catch {} kept.push(2); },\n\
+    asked() { kept.push(1); try { powers.abort('no balance'); } catch {} kept.push(2); },\n\
     async later() { kept.push(1); await null; powers.abort(); },\n\
     fine() { return kept.length; },\n\
     incr() { return ++n; } });";

@@ -21,7 +21,7 @@ pub struct State {
 }
 
 /// The engine's tables.
-pub const TABLES: [u8; 7] = [
+pub const TABLES: [u8; 8] = [
     rows::VATS,
     rows::COUNTERS,
     rows::SOURCES,
@@ -29,6 +29,7 @@ pub const TABLES: [u8; 7] = [
     rows::ANSWERS,
     rows::ANSWER_ORDER,
     rows::CLIENTS,
+    rows::POISON,
 ];
 
 impl State {

@@ -483,7 +483,7 @@ impl<W> Core<W> {
             return Ok(());
         }
         let key = rows::vat_key(id);
-        for table in [rows::VATS, rows::COUNTERS, rows::SOURCES] {
+        for table in [rows::VATS, rows::COUNTERS, rows::SOURCES, rows::POISON] {
             out.push(Effect::Stage(Part::Row(rows::delete(table, key.clone()))));
         }
         let vat = self.vat_mut(id);

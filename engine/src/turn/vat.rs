@@ -66,7 +66,8 @@ pub struct Vat<W> {
     pub handed_pages: u32,
     /// One turn a hand-over until this turn is past: a worker died with it outstanding.
     pub single_until: u64,
-    /// A message that killed its worker and was not settled since; durable before it is tried again.
+    /// A message that killed its worker and was not settled since; durable before it is tried
+    /// again.
     pub poison: Option<PoisonRow>,
     pub start_deaths: u32,
     pub idle_since_ms: i64,

@@ -1,9 +1,9 @@
 //! Why the turn being run must be undone, and what it has used of its gas.
 //!
 //! Promises: the first reason stands; once there is one, nothing the program still does counts, and
-//! QuickJS is stopped at its next poll. Gas is counted in QuickJS's polls, so the same turn costs the
-//! same on every machine. Callbacks from C reach this without an argument, hence one thread-local; the
-//! worker has one thread.
+//! QuickJS is stopped at its next poll. Gas is counted in QuickJS's polls, so the same turn costs
+//! the same on every machine. Callbacks from C reach this without an argument, hence one
+//! thread-local; the worker has one thread.
 
 use std::cell::RefCell;
 

@@ -26,7 +26,8 @@ pub fn map() -> Result<(), MapError> {
     Ok(())
 }
 
-/// Zeros the stack: an undone turn leaves no word of itself (H7). Not to be called from inside `enter`.
+/// Zeros the stack: an undone turn leaves no word of itself (H7). Not to be called from inside
+/// `enter`.
 pub fn zero() -> std::io::Result<()> {
     let stack = std::ptr::with_exposed_provenance_mut(STACK_ADDRESS);
     // SAFETY: these bytes are a private anonymous mapping of ours that nobody runs on now: dropping

@@ -1,7 +1,8 @@
-//! The status page: where the worker notes which turn it runs, for the host to read after a death (T3).
+//! The status page: where the worker notes which turn it runs, for the host to read after a death
+//! (T3).
 //!
-//! One page of memory shared with the host, outside the heap. What stands there is a claim; the host
-//! uses it only to blame one of this vat's own messages.
+//! One page of memory shared with the host, outside the heap. What stands there is a claim; the
+//! host uses it only to blame one of this vat's own messages.
 
 use std::os::fd::OwnedFd;
 use std::ptr::NonNull;

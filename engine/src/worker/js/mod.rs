@@ -8,7 +8,8 @@
 //! 3. Nothing here depends on the clock, the environment or the machine's libc.
 //!
 //! `value` wraps QuickJS's C interface; `memory` is its malloc; `genesis` makes a heap, `header`
-//! finds it again; `vat` runs turns: `deploy` (with `modules` and `powers`) and `call`, answered through
+//! finds it again; `vat` runs turns: `deploy` (with `modules` and `powers`) and `call`, answered
+//! through
 //! `settle`; `json` is the mapping of values; `fault` makes exceptions presentable; `console` and
 //! `output` collect what a turn says.
 #![allow(unsafe_code, reason = "QuickJS is a C library")]

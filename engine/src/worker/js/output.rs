@@ -60,8 +60,8 @@ pub fn begin_turn(number: u64) {
     });
 }
 
-/// Forgets everything said since the last hand-over: its turns are undone. Values are not given back
-/// to a heap that is older than they are.
+/// Forgets everything said since the last hand-over: its turns are undone. Values are not given
+/// back to a heap that is older than they are.
 pub fn discard() {
     let state = with(std::mem::take);
     std::mem::forget(state.turn.unhandled);

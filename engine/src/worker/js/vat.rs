@@ -75,7 +75,8 @@ impl Vat {
         self.drain_jobs();
         let late = output::take_unhandled();
         if abort::is_wanted() {
-            // The turn is undone; values of a heap that will be older than they are stay as they are.
+            // The turn is undone; values of a heap that will be older than they are stay as they
+            // are.
             std::mem::forget(late);
         }
     }
