@@ -8,7 +8,7 @@ use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 use std::os::unix::net::UnixStream;
-use std::os::unix::process::ExitStatusExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -16,7 +16,9 @@ use command_fds::{CommandFdExt, FdMapping};
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
 use rustix::io::fcntl_dupfd_cloexec;
 use rustix::pipe::{PipeFlags, pipe_with};
-use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
+use rustix::process::{
+    Pid, PidfdFlags, Resource, Rlimit, Signal, kill_process, pidfd_open, prlimit,
+};
 
 use crate::protocol::{
     self, CodecError, FROM_WORKER_BYTES_MAX, FromWorker, IMAGE_FD, SOCKET_FD, STATUS_BYTES,
@@ -28,6 +30,8 @@ use crate::turn::event::Death;
 const EXECUTABLE_FD_MIN: i32 = 16;
 /// Bytes asked of the socket at once.
 const READ_BYTES: usize = 256 << 10;
+/// Descriptors a worker may have: its own stay below ten.
+const WORKER_FDS_MAX: u64 = 16;
 /// Bytes of a dead worker's last words that are kept.
 const LAST_WORDS_BYTES: usize = 2048;
 
@@ -114,6 +118,9 @@ impl Worker {
         command
             .env_clear()
             .current_dir("/")
+            // A key that interrupts the host at its terminal is the host's to answer, and a signal
+            // to the worker's own group reaches nobody else.
+            .process_group(0)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::from(mouth));
@@ -133,9 +140,16 @@ impl Worker {
                 },
             ])
             .map_err(|error| io::Error::other(error.to_string()))?;
-        let child = command.spawn()?;
-        let pid = Pid::from_child(&child);
-        let pidfd = pidfd_open(pid, PidfdFlags::empty())?;
+        let mut child = command.spawn()?;
+        let pidfd = match confine(&child) {
+            Ok(pidfd) => pidfd,
+            Err(errno) => {
+                // Fails only when it is reaped already.
+                let _ = child.kill();
+                child.wait()?;
+                return Err(errno.into());
+            }
+        };
         Ok(Worker {
             child,
             pidfd,
@@ -279,6 +293,29 @@ impl Worker {
             }
         }
     }
+}
+
+/// The walls a worker needs no part in, so that engines older than a wall get it too (E3). It waits
+/// for its first message meanwhile, which nobody has queued yet.
+fn confine(child: &Child) -> rustix::io::Result<OwnedFd> {
+    let pid = Pid::from_child(child);
+    let limits = [
+        // A core would hold a vat's secrets, outside its store.
+        (Resource::Core, 0),
+        // No file grows by its hand, no process starts (a root user's may, but for the filter).
+        (Resource::Fsize, 0),
+        (Resource::Nproc, 0),
+        (Resource::Nofile, WORKER_FDS_MAX),
+    ];
+    for (resource, most) in limits {
+        let most = Some(most);
+        let limit = Rlimit {
+            current: most,
+            maximum: most,
+        };
+        prlimit(Some(pid), resource, limit)?;
+    }
+    pidfd_open(pid, PidfdFlags::empty())
 }
 
 /// Signals a process brings upon itself (T3); others come from outside and say nothing about it.

@@ -12,9 +12,11 @@ use super::heap::layout::{HEAP_PAGES_MAX, Page, STATE_PAGE};
 use super::heap::mapping::{self, MapError};
 use super::heap::region::Region;
 use super::heap::status::Status;
-use super::heap::{Tables, descriptor, stack, tracker};
+use super::heap::tracker::{self, Tracker};
+use super::heap::{Tables, descriptor, stack};
 use super::js::vat::{self, GenesisError, HeaderError, Vat};
 use super::link::Link;
+use super::sandbox::{self, SandboxError};
 use crate::protocol::{
     AbortedBy, CodecError, Delivery, EXIT_HEAP_LIMIT, EXIT_PROTOCOL, FromWorker, HandOver,
     IMAGE_FD, PROTOCOL_VERSION, SOCKET_FD, STATUS_FD, Start, ToWorker,
@@ -51,6 +53,8 @@ pub enum End {
     Header(#[from] HeaderError),
     #[error("{0}")]
     Genesis(#[from] GenesisError),
+    #[error("{0}")]
+    Sandbox(#[from] SandboxError),
     #[error("{what}: {source}")]
     Io {
         what: &'static str,
@@ -127,19 +131,34 @@ fn run() -> Result<Never, End> {
     drop(image);
     stack::map()?;
     let status = Status::map(status).map_err(io("map the status page"))?;
+    let tracker = tracker::start(region, start.tracker).map_err(io("track written pages"))?;
+    // From here on bytes of the heap are read and run.
+    sandbox::enter(&tracker.descriptors())?;
+    let heap = Heap {
+        region,
+        tracker,
+        status,
+    };
     if start.genesis {
-        genesis(link, &start, region, status)
+        genesis(link, &start, heap)
     } else {
-        resume(link, &start, region, status)
+        resume(link, &start, heap)
     }
 }
 
+/// What stands before the first byte of the heap is looked at.
+struct Heap {
+    region: Region,
+    tracker: Box<dyn Tracker>,
+    status: Status,
+}
+
 /// Makes a heap, hands it over, waits for the host to close.
-fn genesis(mut link: Link, start: &Start, region: Region, status: Status) -> Result<Never, End> {
-    let tracker = tracker::start(region, start.tracker).map_err(io("track written pages"))?;
-    let checkpoint = Checkpoint::start(region, tracker, 0).map_err(io("track written pages"))?;
-    let vat = Vat::genesis(&region)?;
-    let mut worker = Worker::new(start, vat, checkpoint, status);
+fn genesis(mut link: Link, start: &Start, heap: Heap) -> Result<Never, End> {
+    let checkpoint =
+        Checkpoint::start(heap.region, heap.tracker, 0).map_err(io("track written pages"))?;
+    let vat = Vat::genesis(&heap.region)?;
+    let mut worker = Worker::new(start, vat, checkpoint, heap.status);
     worker.hand_over(&mut link)?;
     loop {
         if !matches!(link.wait()?, ToWorker::Applied { .. }) {
@@ -149,19 +168,18 @@ fn genesis(mut link: Link, start: &Start, region: Region, status: Status) -> Res
 }
 
 /// Goes on with a heap.
-fn resume(mut link: Link, start: &Start, region: Region, status: Status) -> Result<Never, End> {
-    let used = used_in_image(&region, start.page_limit)?;
+fn resume(mut link: Link, start: &Start, heap: Heap) -> Result<Never, End> {
+    let used = used_in_image(&heap.region, start.page_limit)?;
     if !mapping::grow(used) {
         return Err(End::HeapLimit {
             limit: start.page_limit,
         });
     }
-    let tracker = tracker::start(region, start.tracker).map_err(io("track written pages"))?;
     let mapped = mapping::extent().mapped;
     let checkpoint =
-        Checkpoint::start(region, tracker, mapped).map_err(io("track written pages"))?;
-    let vat = Vat::resume(&region, start.page_limit)?;
-    let worker = Worker::new(start, vat, checkpoint, status);
+        Checkpoint::start(heap.region, heap.tracker, mapped).map_err(io("track written pages"))?;
+    let vat = Vat::resume(&heap.region, start.page_limit)?;
+    let worker = Worker::new(start, vat, checkpoint, heap.status);
     link.send(&FromWorker::Ready {
         generation: start.generation,
         protocol: PROTOCOL_VERSION,

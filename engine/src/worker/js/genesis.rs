@@ -94,6 +94,8 @@ fn fill(realm: &Realm) -> JsResult<()> {
         Slot::FunctionPrototype,
         global.get_str("Function")?.get_str("prototype")?,
     )?;
+    #[cfg(feature = "misbehave")]
+    super::misbehave::install(cx, &global)?;
     let host = console::host_object(cx)?;
     for (file, source) in LIBRARY {
         let name = format!("{LIBRARY_PREFIX}{file}");

@@ -22,6 +22,8 @@ mod genesis;
 mod header;
 mod json;
 mod memory;
+#[cfg(feature = "misbehave")]
+mod misbehave;
 mod modules;
 mod output;
 mod powers;

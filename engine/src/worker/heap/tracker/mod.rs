@@ -10,9 +10,12 @@ mod userfaultfd;
 
 use std::io;
 use std::ops::Range;
+use std::os::fd::RawFd;
 
 use super::region::Region;
 use crate::protocol::TrackerKind;
+#[cfg(feature = "worker")]
+pub use userfaultfd::{PAGEMAP_SCAN, UFFDIO_REGISTER};
 
 /// One way to find written pages.
 pub trait Tracker {
@@ -28,6 +31,9 @@ pub trait Tracker {
     /// Called for a page just named by `take_written` which has no copy and equals the base: it may
     /// be given back (H2).
     fn settled(&mut self, page: u32) -> io::Result<()>;
+
+    /// The descriptors it works with, which must stay open.
+    fn descriptors(&self) -> Vec<RawFd>;
 }
 
 /// Starts the tracker asked for, or without a wish the best that works here.

@@ -10,6 +10,7 @@
 
 use std::io;
 use std::ops::Range;
+use std::os::fd::RawFd;
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, AtomicUsize, Ordering::Relaxed};
 
 use rustix::mm::{MapFlags, MprotectFlags, ProtFlags, mmap_anonymous, mprotect};
@@ -97,6 +98,10 @@ impl Tracker for Mprotect {
 
     fn settled(&mut self, _page: u32) -> io::Result<()> {
         Ok(())
+    }
+
+    fn descriptors(&self) -> Vec<RawFd> {
+        Vec::new()
     }
 }
 

@@ -8,6 +8,7 @@
 use std::fs::File;
 use std::io;
 use std::ops::Range;
+use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::fs::FileExt;
 
 use super::Tracker;
@@ -76,6 +77,10 @@ impl Tracker for PrivatePages {
 
     fn settled(&mut self, page: u32) -> io::Result<()> {
         self.region.drop_private(page)
+    }
+
+    fn descriptors(&self) -> Vec<RawFd> {
+        vec![self.pagemap.as_raw_fd()]
     }
 }
 

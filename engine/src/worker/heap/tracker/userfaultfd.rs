@@ -13,7 +13,7 @@ use std::ffi::c_void;
 use std::fs::File;
 use std::io;
 use std::ops::Range;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 
 use rustix::ioctl::{Ioctl, IoctlOutput, Opcode, ioctl, opcode};
 use rustix::mm::UserfaultfdFlags;
@@ -35,6 +35,10 @@ const UFFDIO_REGISTER_MODE_WP: u64 = 1 << 1;
 const PAGE_IS_WRITTEN: u64 = 1 << 1;
 const PM_SCAN_WP_MATCHING: u64 = 1 << 0;
 const PM_SCAN_CHECK_WPASYNC: u64 = 1 << 1;
+
+/// The two calls made once a tracker has started.
+pub const PAGEMAP_SCAN: Opcode = opcode::read_write::<ScanArg>(b'f', 16);
+pub const UFFDIO_REGISTER: Opcode = opcode::read_write::<UffdioRegister>(UFFD_API as u8, 0x00);
 
 /// Runs of pages a scan reports at once.
 const RUNS_AT_ONCE: usize = 256;
@@ -168,9 +172,8 @@ impl Userfaultfd {
                 return_mask: PAGE_IS_WRITTEN,
                 ..ScanArg::default()
             };
-            let opcode = opcode::read_write::<ScanArg>(b'f', 16);
             let exchange = Exchange {
-                opcode,
+                opcode: PAGEMAP_SCAN,
                 argument: &mut argument,
             };
             // SAFETY: PAGEMAP_SCAN reads and writes a `pm_scan_arg` and the vector it names, which
@@ -203,9 +206,8 @@ impl Tracker for Userfaultfd {
             mode: UFFDIO_REGISTER_MODE_WP,
             ioctls: 0,
         };
-        let opcode = opcode::read_write::<UffdioRegister>(UFFD_API as u8, 0x00);
         let exchange = Exchange {
-            opcode,
+            opcode: UFFDIO_REGISTER,
             argument: &mut register,
         };
         // SAFETY: UFFDIO_REGISTER reads and writes exactly a `uffdio_register`; in asynchronous
@@ -228,5 +230,9 @@ impl Tracker for Userfaultfd {
     fn settled(&mut self, _page: u32) -> io::Result<()> {
         // Keeping the page costs memory only, and giving it back a fault at its next use.
         Ok(())
+    }
+
+    fn descriptors(&self) -> Vec<RawFd> {
+        vec![self.uffd.as_raw_fd(), self.pagemap.as_raw_fd()]
     }
 }
