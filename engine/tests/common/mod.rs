@@ -35,21 +35,93 @@ pub const TIME_MS: i64 = 1_700_000_000_000;
 /// open for writing would make it "busy" for whoever wants to run it.
 pub fn worker_file() -> &'static Path {
     static FILE: OnceLock<PathBuf> = OnceLock::new();
-    FILE.get_or_init(|| {
-        let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
-        let path = folder.join("kenvat-worker");
-        if fs::read(&path).is_ok_and(|bytes| bytes == WORKER) {
-            return path;
+    FILE.get_or_init(|| executable_file("kenvat-worker", WORKER))
+}
+
+/// A file of this name with these bytes, which can be run.
+pub fn executable_file(name: &str, bytes: &[u8]) -> PathBuf {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let path = folder.join(name);
+    if fs::read(&path).is_ok_and(|found| found == bytes) {
+        return path;
+    }
+    let fresh = folder.join(format!("{name}.{}", std::process::id()));
+    let mut options = OpenOptions::new();
+    let options = options.create(true).truncate(true).write(true).mode(0o755);
+    let mut file = options.open(&fresh).expect("open the executable's file");
+    file.write_all(bytes).expect("write the executable's file");
+    drop(file);
+    fs::rename(&fresh, &path).expect("put the executable in its place");
+    path
+}
+
+/// The same worker built to lie elsewhere in memory and with other optimisation, with this feature.
+pub fn other_worker(feature: &str) -> Vec<u8> {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("other-worker");
+    fs::create_dir_all(&folder).expect("make the folder");
+    // Two test programs may want one each, and cargo puts both at the same place.
+    let lock = File::create(folder.join("lock")).expect("open the lock");
+    rustix::fs::flock(&lock, rustix::fs::FlockOperation::LockExclusive).expect("lock");
+    let triple = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.current_dir(env!("CARGO_MANIFEST_DIR")).env_clear();
+    for (name, value) in std::env::vars_os() {
+        let text = name.to_string_lossy();
+        let kept = ["PATH", "HOME", "CARGO_HOME"].contains(&&*text)
+            || [
+                "RUSTUP_",
+                "CARGO_NET_",
+                "CARGO_SOURCE_",
+                "CARGO_REGISTR",
+                "CARGO_HTTP_",
+            ]
+            .iter()
+            .any(|prefix| text.starts_with(prefix));
+        if kept {
+            cargo.env(&name, &value);
         }
-        let fresh = folder.join(format!("kenvat-worker.{}", std::process::id()));
-        let mut options = OpenOptions::new();
-        let options = options.create(true).truncate(true).write(true).mode(0o755);
-        let mut file = options.open(&fresh).expect("open the worker's file");
-        file.write_all(WORKER).expect("write the worker's file");
-        drop(file);
-        fs::rename(&fresh, &path).expect("put the worker in its place");
-        path
-    })
+    }
+    let flags = format!(
+        "{}\x1f-Clink-arg=-Wl,{}=0x20000000",
+        env!("KENVAT_WORKER_FLAGS"),
+        // Rust links with its own lld on x86-64, and with GNU ld elsewhere.
+        if cfg!(target_arch = "x86_64") {
+            "--image-base"
+        } else {
+            "-Ttext-segment"
+        }
+    );
+    let output = cargo
+        .args([
+            "build",
+            "--locked",
+            "--no-default-features",
+            "--features",
+            feature,
+        ])
+        .args([
+            "--bin",
+            "kenvat-worker",
+            "--profile",
+            "worker",
+            "--target",
+            &triple,
+        ])
+        .arg("--target-dir")
+        .arg(&folder)
+        .env("KENVAT_INNER_BUILD", "1")
+        .env("CARGO_ENCODED_RUSTFLAGS", flags)
+        .env("CARGO_PROFILE_WORKER_LTO", "off")
+        .env("CARGO_PROFILE_WORKER_CODEGEN_UNITS", "16")
+        .env("CARGO_PROFILE_WORKER_OPT_LEVEL", "1")
+        .output()
+        .expect("cargo runs");
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    fs::read(folder.join(triple).join("worker/kenvat-worker")).expect("it was built")
 }
 
 /// A process of the worker and the host's end of its socket.
@@ -227,6 +299,7 @@ fn each_run(delta: &[u8], mut visit: impl FnMut(u64, &[u8])) {
 
 /// A vat, awake or not.
 pub struct TestVat {
+    worker: PathBuf,
     pub image: File,
     pub process: Option<Process>,
     pub tracker: Option<TrackerKind>,
@@ -250,9 +323,15 @@ pub struct TestVat {
 impl TestVat {
     /// A vat with a genesis heap, asleep.
     pub fn new() -> TestVat {
+        TestVat::born(worker_file(), genesis())
+    }
+
+    /// A vat of this worker, with the genesis heap it made, asleep.
+    pub fn born(worker: &Path, genesis: &HandOver) -> TestVat {
         let image = blank_image();
-        apply(&image, &genesis().delta);
+        apply(&image, &genesis.delta);
         TestVat {
+            worker: worker.to_owned(),
             image,
             process: None,
             tracker: None,
@@ -265,7 +344,7 @@ impl TestVat {
             log: Vec::new(),
             delta_bytes: 0,
             delta_pages: BTreeSet::new(),
-            used_pages: genesis().used_pages,
+            used_pages: genesis.used_pages,
             lag: 0,
             waiting: VecDeque::new(),
         }
@@ -281,23 +360,28 @@ impl TestVat {
 
     pub fn wake(&mut self) -> &mut Process {
         if self.process.is_none() {
-            self.generation += 1;
-            self.number = 0;
-            let mut process = Process::spawn(Command::new(worker_file()), &self.image);
-            process.send(&start(self.generation, false, self.tracker));
-            let Some(FromWorker::Ready {
-                generation,
-                tracker,
-                ..
-            }) = process.receive()
-            else {
-                panic!("the worker does not resume");
-            };
-            assert_eq!(generation, self.generation);
-            assert!(self.tracker.is_none_or(|wish| wish == tracker));
-            self.process = Some(process);
+            self.wake_by(Command::new(&self.worker));
         }
-        self.process.as_mut().expect("just started")
+        self.process.as_mut().expect("awake")
+    }
+
+    /// Starts the worker this way.
+    pub fn wake_by(&mut self, command: Command) {
+        self.generation += 1;
+        self.number = 0;
+        let mut process = Process::spawn(command, &self.image);
+        process.send(&start(self.generation, false, self.tracker));
+        let Some(FromWorker::Ready {
+            generation,
+            tracker,
+            ..
+        }) = process.receive()
+        else {
+            panic!("the worker does not resume");
+        };
+        assert_eq!(generation, self.generation);
+        assert!(self.tracker.is_none_or(|wish| wish == tracker));
+        self.process = Some(process);
     }
 
     /// Kills the worker: what it had not handed over is gone, and what it had is applied before the
@@ -446,6 +530,13 @@ pub fn thrown(outcome: Outcome) -> Thrown {
     }
 }
 
-pub fn maps(pid: u32) -> String {
-    fs::read_to_string(format!("/proc/{pid}/maps")).expect("read the worker's mappings")
+/// `None` where they cannot be seen, as workers let nobody but root look into them.
+pub fn maps(pid: u32) -> Option<String> {
+    match fs::read_to_string(format!("/proc/{pid}/maps")) {
+        Err(error) if error.kind() == ErrorKind::PermissionDenied => {
+            eprintln!("a worker's mappings are shown to root only: not tried");
+            None
+        }
+        maps => Some(maps.expect("read the worker's mappings")),
+    }
 }
