@@ -1,7 +1,8 @@
 //! What a commit and a turn cost, beside the raw disk. Run with `--release` and a folder.
 //!
 //! Prints p50 and p99 of one small frame against the same write and sync on a plain preallocated
-//! file, and turns a second through stage and apply when many share a frame.
+//! file, turns a second through stage and apply when many share a frame, and the time to open
+//! without having been closed.
 
 use kenvat_store::{Delta, FileBackend, Genesis, Options, Part, Row, Store, VatId, push_run};
 use std::error::Error;
@@ -72,6 +73,24 @@ fn main() -> Result<(), Box<dyn Error>> {
             total / staging.as_secs_f64()
         );
     }
+    for n in 0..500 {
+        store.stage(Part::Heap {
+            vat: vats[0],
+            delta: turn(n)?,
+        })?;
+        commit(&mut store)?;
+    }
+    drop(store);
+    let start = Instant::now();
+    let (mut store, recovery) = Store::open(FileBackend::new(&dir), Options::default())?;
+    let opened = start.elapsed();
+    store.image(vats[0])?;
+    let (opened, woken) = (
+        opened.as_secs_f64() * 1e3,
+        start.elapsed().as_secs_f64() * 1e3,
+    );
+    let frames = recovery.frames_applied;
+    println!("opened with {frames} frames to apply in {opened:.1} ms, an image at {woken:.1} ms");
     Ok(store.close()?)
 }
 
