@@ -471,7 +471,7 @@ fn a_worker_does_not_outlive_a_killed_host() {
     let out = other.stdout.take().expect("piped");
     let mut lines = std::io::BufRead::lines(std::io::BufReader::new(out));
     let pid = lines
-        .find_map(|line| Some(line.ok()?.split_once("worker ")?.1.parse::<i32>().ok()?))
+        .find_map(|line| line.ok()?.split_once("worker ")?.1.parse::<i32>().ok())
         .expect("it names its worker");
     let pid = Pid::from_raw(pid).expect("a process id");
     let worker = pidfd_open(pid, PidfdFlags::empty()).expect("the worker lives");

@@ -186,8 +186,11 @@ fn mapped_ranges(maps: &str) -> Vec<(Range<u64>, String)> {
     lines.collect()
 }
 
+/// Ranges of addresses and what lies there.
+type Mappings = Vec<(Range<u64>, String)>;
+
 /// A heap after heavy use, with the mappings of the process that used it where they can be seen.
-fn used_heap() -> Option<(Vec<u8>, Vec<(Range<u64>, String)>)> {
+fn used_heap() -> Option<(Vec<u8>, Mappings)> {
     let mut vat = TestVat::deployed(STATES);
     for n in 0..60 {
         vat.value("step", &format!("[{n}]"));
