@@ -229,9 +229,9 @@ impl<W> Core<W> {
         self.settings.engine
     }
 
-    /// Whether a worker runs turns that it has not handed over.
+    /// Whether a worker runs turns that it has not handed over, the first one of a vat included.
     pub fn has_turns_out(&self) -> bool {
-        self.turns_out > 0
+        self.turns_out > 0 || self.births.values().any(|birth| !birth.done)
     }
 
     /// Whether anything is under way: a commit, a delivery, a birth.

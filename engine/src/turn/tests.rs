@@ -650,6 +650,24 @@ fn a_failed_start_function_leaves_no_vat_and_its_name_is_free() {
 }
 
 #[test]
+fn a_first_turn_counts_as_one_that_runs_until_it_is_in_a_frame() {
+    let mut bench = Bench::new();
+    assert!(!bench.core.has_turns_out());
+    bench.deploy("v");
+    assert!(bench.core.has_turns_out(), "the clock must be looked at");
+    bench.hand_over(1, 1, 1, vec![value(1, "{\"$undefined\":true}")]);
+    assert!(!bench.core.has_turns_out());
+    bench.deploy("w");
+    bench.event(Event::WorkerGone {
+        vat: VatId(2),
+        generation: 2,
+        death: Death::Clock,
+        running: Some(1),
+    });
+    assert!(!bench.core.has_turns_out());
+}
+
+#[test]
 fn an_idle_vat_sleeps_and_wakes_on_a_message() {
     let mut bench = Bench::with_vat();
     bench.call("m", None);
