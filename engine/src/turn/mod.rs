@@ -87,7 +87,8 @@ pub struct Core<W> {
     answers: Answers,
     filling: Frame<W>,
     slot: Slot<W>,
-    /// Hand-overs the frame being filled had no room for, in the order received.
+    /// Hand-overs the frame being filled had no room for, in the order received, and what their
+    /// workers said after them.
     held_back: VecDeque<HeldBack>,
     /// Turns delivered and not handed over, over all vats.
     turns_out: usize,

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use kenvat_store::{Delta, EngineHash, Part, VatId};
 
 use super::event::{Death, Effect, Event, Ledger, LedgerError};
+use super::limits::FRAME_BYTES;
 use super::{Core, Loaded, Settings};
 use crate::api::{Call, CallError, Deploy, KilledBy, RequestKey};
 use crate::protocol::{
@@ -564,6 +565,52 @@ fn a_turn_past_the_clock_is_given_up_at_once() {
         killed(bench.answer(again)),
         "its outcome is kept, it is not run again"
     );
+}
+
+#[test]
+fn an_abort_waits_behind_a_hand_over_that_found_no_room() {
+    let mut bench = Bench::with_vat();
+    let large = |bench: &mut Bench, turn: u64, number: u64| {
+        let json = format!("\"{}\"", "x".repeat(FRAME_BYTES - 100));
+        bench.hand_over(2, number, turn, vec![value(turn, &json)]);
+    };
+    bench.call("a", None);
+    assert_eq!(bench.started(), Some(2));
+    bench.ready(2);
+    large(&mut bench, 2, 1);
+    assert!(bench.commit_wanted());
+    // While that frame syncs: the next fills one of its own, the one after finds no room.
+    bench.call("b", None);
+    let c = bench.call("c", None);
+    let d = bench.call("d", None);
+    let e = bench.call("e", None);
+    large(&mut bench, 3, 2);
+    large(&mut bench, 4, 3);
+    bench.deliveries();
+    bench.aborts(2, 6, AbortedBy::Gas);
+    for _ in 0..3 {
+        bench.commit();
+        if !bench.commit_wanted() {
+            break;
+        }
+    }
+    assert!(bench.answer(c).expect("was handed over").is_ok());
+    let again = bench.deliveries();
+    let turns: Vec<u64> = again.iter().map(|(turn, ..)| *turn).collect();
+    assert_eq!(turns, vec![5], "turns 3 and 4 were handed over");
+    bench.hand_over(2, 4, 5, vec![value(5, "1")]);
+    while bench.commit_wanted() {
+        bench.commit();
+    }
+    assert_eq!(bench.answer(d), Some(Ok("1".into())));
+    assert!(matches!(
+        bench.answer(e),
+        Some(Err(CallError::TurnKilled {
+            by: KilledBy::Gas,
+            ..
+        }))
+    ));
+    assert!(!bench.killed(2));
 }
 
 #[test]
