@@ -80,6 +80,7 @@ impl Run {
             Command::Verify(to) => drop(to.send(self.verify())),
             Command::Limits(to) => drop(to.send(self.limits())),
             Command::Stop(to) => self.begin_stop(Some(to)),
+            Command::Watch(to) => self.watchers.push(to),
             _ => unreachable!("the caller kept the rest"),
         }
     }

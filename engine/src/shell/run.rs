@@ -6,7 +6,8 @@
 //! stopped.
 
 use std::collections::{HashMap, VecDeque};
-use std::io;
+use std::convert::Infallible;
+use std::io::{self, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
@@ -69,6 +70,8 @@ pub(crate) struct Run {
     pub(super) next_look: Instant,
     pub(super) background: Background,
     pub(super) stopping: Option<Stopping>,
+    /// Who waits for this thread's end, however it comes: told by being dropped with the rest.
+    pub(super) watchers: Vec<Answerer<Infallible>>,
 }
 
 /// Why the thread ends before it is told to.
@@ -113,6 +116,7 @@ impl Run {
             next_look: Instant::now(),
             background,
             stopping: None,
+            watchers: Vec::new(),
         })
     }
 
@@ -233,7 +237,7 @@ impl Run {
         let answer = match end {
             Ok(()) => self.let_go(),
             Err(fatal) => {
-                eprintln!("kenvat: the host stops: {fatal}");
+                say(format_args!("the host stops: {fatal}"));
                 Err(CallError::Host(format!("the host stopped: {fatal}")))
             }
         };
@@ -253,4 +257,10 @@ impl Run {
             .map_err(host)?;
         self.disk.store.close().map_err(host)
     }
+}
+
+/// A line on stderr, which may be a pipe nobody reads any more: `eprintln!` would panic then, and
+/// every vat stand still for a remark.
+pub(super) fn say(what: std::fmt::Arguments<'_>) {
+    let _ = writeln!(io::stderr(), "kenvat: {what}");
 }
