@@ -21,7 +21,7 @@ use super::engine::{Answerer, Command, EngineOptions};
 use super::open::now_ms;
 use super::process::{Executable, Worker};
 use super::wake::Waker;
-use crate::api::{CallError, DeployError, Deployed};
+use crate::api::{CallError, DeployError, Deployed, StoreReport};
 use crate::turn::Core;
 use crate::turn::event::{Effect, Event, LedgerError};
 
@@ -70,6 +70,8 @@ pub(crate) struct Run {
     pub(super) next_look: Instant,
     pub(super) background: Background,
     pub(super) stopping: Option<Stopping>,
+    /// Who waits for the store to be verified.
+    pub(super) verifiers: Vec<Answerer<Result<StoreReport, CallError>>>,
     /// Who waits for this thread's end, however it comes: told by being dropped with the rest.
     pub(super) watchers: Vec<Answerer<Infallible>>,
 }
@@ -116,6 +118,7 @@ impl Run {
             next_look: Instant::now(),
             background,
             stopping: None,
+            verifiers: Vec::new(),
             watchers: Vec::new(),
         })
     }
