@@ -1,0 +1,211 @@
+//! Turns that go past a limit, through a whole host: undone, answered with the limit's name, and
+//! nobody else is disturbed (T2, T3).
+
+use std::path::Path;
+
+use kenvat_engine::api::{Call, CallError, Deploy, DeployError, KilledBy, RequestKey};
+use kenvat_engine::shell::{Answer, Engine, EngineOptions, start};
+use rustix::process::{Pid, Signal, kill_process};
+
+const PROGRAM: &str = "let n = 0; let texts;
+    export const incr = () => ++n;
+    export const loop = () => { n += 100; for (;;); };
+    // Sorting strings that differ at their ends only: one C function that never polls.
+    export const sort = () => {
+        n += 100;
+        const long = 'a'.repeat(1e6);
+        texts = Array.from({ length: 60 }, (_, i) => (long + i).split('').join(''));
+        const many = Array.from({ length: 1e5 }, (_, i) => texts[(i * 7919) % 60]);
+        return many.sort().length;
+    };";
+
+fn host(dir: &Path, change: impl FnOnce(&mut EngineOptions)) -> Engine {
+    let mut options = EngineOptions::new(dir.join("store"));
+    change(&mut options);
+    start(options).expect("a host starts")
+}
+
+fn deploy(engine: &Engine, name: &str, source: &str) -> Result<(), DeployError> {
+    let files = vec![("p.js".to_owned(), source.to_owned())];
+    let deploy = Deploy {
+        name: name.to_owned(),
+        entry: "p.js".to_owned(),
+        files,
+        give: Vec::new(),
+    };
+    engine.deploy(deploy).wait().expect("answered").map(drop)
+}
+
+fn send(
+    engine: &Engine,
+    vat: &str,
+    method: &str,
+    id: Option<&str>,
+) -> Answer<Result<String, CallError>> {
+    let key = id.map(|id| RequestKey {
+        client: "test".to_owned(),
+        id: id.to_owned(),
+    });
+    engine.call(Call {
+        vat: vat.to_owned(),
+        method: method.to_owned(),
+        args: "[]".to_owned(),
+        key,
+    })
+}
+
+fn call(engine: &Engine, vat: &str, method: &str) -> Result<String, CallError> {
+    send(engine, vat, method, None).wait().expect("answered")
+}
+
+fn killed_by(answer: Result<String, CallError>) -> KilledBy {
+    match answer {
+        Err(CallError::TurnKilled { by, .. }) => by,
+        other => panic!("not ended by a limit: {other:?}"),
+    }
+}
+
+#[test]
+fn a_loop_is_undone_among_other_calls_and_its_error_is_kept_under_its_key() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let engine = host(folder.path(), |options| options.gas = 20_000_000);
+    deploy(&engine, "v", PROGRAM).expect("it deploys");
+    let answers: Vec<_> = (0..40)
+        .map(|at| match at % 4 {
+            3 => send(&engine, "v", "loop", Some(&format!("loop {at}"))),
+            _ => send(&engine, "v", "incr", None),
+        })
+        .collect();
+    let mut expected = 0;
+    for (at, answer) in answers.into_iter().enumerate() {
+        let answer = answer.wait().expect("answered");
+        if at % 4 == 3 {
+            assert_eq!(killed_by(answer), KilledBy::Gas);
+        } else {
+            expected += 1;
+            assert_eq!(answer.as_deref(), Ok(expected.to_string().as_str()));
+        }
+    }
+    let turns = engine
+        .show("v")
+        .wait()
+        .expect("answered")
+        .expect("it exists")
+        .turns;
+    assert_eq!(
+        turns, 41,
+        "the deployment and forty calls, each consumed once"
+    );
+    let again = send(&engine, "v", "loop", Some("loop 3"))
+        .wait()
+        .expect("answered");
+    assert_eq!(killed_by(again), KilledBy::Gas);
+    let after = engine
+        .show("v")
+        .wait()
+        .expect("answered")
+        .expect("it exists")
+        .turns;
+    assert_eq!(after, turns, "asked again, it is not run again");
+    engine
+        .stop()
+        .wait()
+        .expect("answered")
+        .expect("a clean stop");
+}
+
+#[test]
+fn what_never_polls_is_ended_by_the_clock_and_another_vat_goes_on_meanwhile() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let engine = host(folder.path(), |options| {
+        options.turn_ms = 700;
+        options.gas = u64::MAX;
+    });
+    deploy(&engine, "v", PROGRAM).expect("it deploys");
+    deploy(&engine, "w", PROGRAM).expect("it deploys");
+    assert_eq!(call(&engine, "v", "incr").as_deref(), Ok("1"));
+    let hangs = send(&engine, "v", "sort", None);
+    let behind = send(&engine, "v", "incr", None);
+    for expected in 1..=50 {
+        let answer = call(&engine, "w", "incr");
+        assert_eq!(answer.as_deref(), Ok(expected.to_string().as_str()));
+    }
+    assert_eq!(killed_by(hangs.wait().expect("answered")), KilledBy::Clock);
+    let behind = behind.wait().expect("answered");
+    assert_eq!(behind.as_deref(), Ok("2"), "the vat lives on as it was");
+    engine
+        .stop()
+        .wait()
+        .expect("answered")
+        .expect("a clean stop");
+}
+
+#[test]
+fn a_start_function_past_a_limit_leaves_no_vat() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let engine = host(folder.path(), |options| options.gas = 20_000_000);
+    let refused = deploy(&engine, "v", "export default () => { for (;;); };");
+    assert!(
+        matches!(refused, Err(DeployError::Program { .. })),
+        "{refused:?}"
+    );
+    assert!(engine.list().wait().expect("answered").is_empty());
+    deploy(&engine, "v", PROGRAM).expect("the name is free");
+    engine
+        .stop()
+        .wait()
+        .expect("answered")
+        .expect("a clean stop");
+}
+
+#[test]
+fn a_message_whose_worker_crashes_three_times_is_answered_and_the_vat_goes_on() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let engine = host(folder.path(), |options| {
+        options.gas = u64::MAX;
+        options.turn_ms = u64::MAX;
+    });
+    deploy(&engine, "v", PROGRAM).expect("it deploys");
+    assert_eq!(call(&engine, "v", "incr").as_deref(), Ok("1"));
+    let crashes = send(&engine, "v", "loop", None);
+    let mut killed = std::collections::BTreeSet::new();
+    while killed.len() < 3 {
+        let info = engine
+            .show("v")
+            .wait()
+            .expect("answered")
+            .expect("it exists");
+        // A worker that has not begun the turn yet would die before taking any message.
+        if let Some(pid) = info
+            .worker_pid
+            .filter(|pid| is_busy(*pid) && !killed.contains(pid))
+        {
+            let pid_of = Pid::from_raw(pid.cast_signed()).expect("a process id");
+            kill_process(pid_of, Signal::ABORT).expect("the worker is ours");
+            killed.insert(pid);
+        }
+    }
+    assert_eq!(
+        killed_by(crashes.wait().expect("answered")),
+        KilledBy::Crash
+    );
+    assert_eq!(call(&engine, "v", "incr").as_deref(), Ok("2"));
+    engine
+        .stop()
+        .wait()
+        .expect("answered")
+        .expect("a clean stop");
+}
+
+/// Whether a process has used so much of its processor that it must be inside the endless turn.
+fn is_busy(pid: u32) -> bool {
+    const TICKS: u64 = 10;
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let user_ticks = stat
+        .rsplit(')')
+        .next()
+        .and_then(|rest| rest.split(' ').nth(12));
+    user_ticks
+        .and_then(|ticks| ticks.parse::<u64>().ok())
+        .is_some_and(|ticks| ticks > TICKS)
+}
