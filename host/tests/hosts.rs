@@ -266,3 +266,42 @@ fn short_commands_wait_for_each_other() {
     said.sort();
     assert_eq!(said, ["1", "2", "3", "4", "5", "6"]);
 }
+
+#[test]
+fn a_host_whose_disk_fails_ends_and_the_next_one_recovers() {
+    let world = World::new();
+    let host = world.serve(&["run", "counter.js"]);
+    assert_eq!(world.ok(&["call", "counter", "incr"]), "1");
+    // The next line of a log has nowhere to go: an error of the disk, after the commit.
+    let logs = world.data().join("logs");
+    std::fs::remove_dir_all(&logs).expect("is there");
+    std::fs::write(&logs, "").expect("writes");
+    let call = world.start(&["call", "--timeout", "1", "counter", "say", "hello"]);
+    let said = host.end();
+    assert_eq!(said.status, 3, "{said:?}");
+    assert!(said.err.contains("logs"), "{said:?}");
+    call.finish();
+    std::fs::remove_file(&logs).expect("is there");
+    std::fs::create_dir(&logs).expect("makes it");
+    assert_eq!(world.ok(&["call", "counter", "incr"]), "2");
+    assert!(world.ok(&["logs", "counter"]).contains("hello"));
+}
+
+#[test]
+fn a_host_goes_on_when_nobody_reads_what_it_remarks() {
+    let world = World::new().with("big.js", BIG);
+    let mut host = world.serve(&["run", "big.js"]);
+    host.close_stderr();
+    // Too much for one hand-over: the worker ends, and says why on its own stderr.
+    world.run(&["call", "--timeout", "30", "big", "grow"]);
+    assert_eq!(world.ok(&["call", "--timeout", "30", "big", "read"]), "0");
+    assert_eq!(host.stop().status, 0);
+}
+
+const BIG: &str = "\
+let kept;
+export default () => ({
+  grow: () => { kept = new Uint8Array(100 << 20).fill(7); },
+  read: () => kept?.length ?? 0,
+});
+";

@@ -74,6 +74,11 @@ impl<B: Backend> Store<B> {
         }))
     }
 
+    /// Whether no frame is sealed and not applied, and no fold under way: when `verify` may read.
+    pub fn is_between_frames(&self) -> bool {
+        self.in_flight.is_empty() && self.folding.is_none()
+    }
+
     /// Whether a frame may be sealed as far as the journal's bound goes.
     pub fn journal_full(&self) -> bool {
         let journal = self.shared.lock_journal();

@@ -133,7 +133,7 @@ impl<B: Backend> Store<B> {
     /// under way.
     pub fn verify(&mut self) -> Result<VerifyReport, OpenError> {
         self.shared.latch.check()?;
-        if !self.in_flight.is_empty() || self.folding.is_some() {
+        if !self.is_between_frames() {
             let why = "verified while a frame or fold was under way";
             return Err(StoreError::Misuse(why).into());
         }

@@ -10,7 +10,7 @@ use rustix::event::{Timespec, epoll};
 
 use super::open::now_ms;
 use super::process::{Executable, Heard, Worker, image_in_memory};
-use super::run::{Fatal, Run, WAKER_MARK};
+use super::run::{Fatal, Run, WAKER_MARK, say};
 use crate::protocol::{PROTOCOL_VERSION, Start, ToWorker};
 use crate::turn::event::Event;
 
@@ -146,7 +146,7 @@ impl Run {
         let running = worker.running();
         let (death, last_words) = worker.reap()?;
         if !last_words.is_empty() {
-            eprintln!("kenvat: the worker of vat {vat} said: {last_words}");
+            say(format_args!("the worker of vat {vat} said: {last_words}"));
         }
         self.events.push_back(Event::WorkerGone {
             vat,

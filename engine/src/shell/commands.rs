@@ -77,9 +77,13 @@ impl Run {
             } => {
                 drop(answer.send(self.logs(&vat, from, bytes_max)));
             }
-            Command::Verify(to) => drop(to.send(self.verify())),
+            Command::Verify(to) => {
+                self.verifiers.push(to);
+                self.verify_between_frames();
+            }
             Command::Limits(to) => drop(to.send(self.limits())),
             Command::Stop(to) => self.begin_stop(Some(to)),
+            Command::Watch(to) => self.watchers.push(to),
             _ => unreachable!("the caller kept the rest"),
         }
     }
@@ -148,6 +152,17 @@ impl Run {
             next: chunk.next,
             oldest: chunk.oldest,
         })
+    }
+
+    /// Verifies for whoever waits for it, where the store is at rest; else it is tried again after
+    /// the next frame is applied or the fold ends. No fold begins between the two.
+    pub(super) fn verify_between_frames(&mut self) {
+        if self.verifiers.is_empty() || !self.disk.store.is_between_frames() {
+            return;
+        }
+        for to in std::mem::take(&mut self.verifiers) {
+            drop(to.send(self.verify()));
+        }
     }
 
     fn verify(&mut self) -> Result<StoreReport, CallError> {

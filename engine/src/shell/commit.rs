@@ -110,6 +110,7 @@ impl Run {
         self.perform()?;
         self.disk.store.apply(durable)?;
         self.events.push_back(Event::Applied);
+        self.verify_between_frames();
         if self.disk.store.fold_due() {
             self.fold()?;
         }
@@ -150,7 +151,9 @@ impl Run {
             }
             Finished::Folded(folded) => {
                 self.background.folding = false;
-                Ok(self.disk.store.finish_fold(folded?)?)
+                self.disk.store.finish_fold(folded?)?;
+                self.verify_between_frames();
+                Ok(())
             }
         }
     }

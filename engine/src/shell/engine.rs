@@ -4,6 +4,7 @@
 //! stopped, questions are answered with an error that says so. Does not know how answers are made.
 
 use std::borrow::Cow;
+use std::convert::Infallible;
 use std::future::Future;
 use std::path::PathBuf;
 use std::pin::Pin;
@@ -86,6 +87,7 @@ pub(crate) enum Command {
     Verify(Answerer<Result<StoreReport, CallError>>),
     Limits(Answerer<Vec<Limit>>),
     Stop(Answerer<Result<(), CallError>>),
+    Watch(Answerer<Infallible>),
 }
 
 /// The asking half of an answer that comes once.
@@ -196,6 +198,12 @@ impl Engine {
     /// Ends workers, folds, and lets go of the store; answered when all that is done.
     pub fn stop(&self) -> Answer<Result<(), CallError>> {
         self.send(Command::Stop)
+    }
+
+    /// Returns when the engine has ended, whether it was told to or its disk failed.
+    pub async fn ended(&self) {
+        // Nothing is ever sent; the engine's end is what drops the other half.
+        let _ = self.send(Command::Watch).await;
     }
 
     fn send<T>(&self, command: impl FnOnce(Answerer<T>) -> Command) -> Answer<T> {

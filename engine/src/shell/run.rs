@@ -6,7 +6,8 @@
 //! stopped.
 
 use std::collections::{HashMap, VecDeque};
-use std::io;
+use std::convert::Infallible;
+use std::io::{self, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
@@ -20,7 +21,7 @@ use super::engine::{Answerer, Command, EngineOptions};
 use super::open::now_ms;
 use super::process::{Executable, Worker};
 use super::wake::Waker;
-use crate::api::{CallError, DeployError, Deployed};
+use crate::api::{CallError, DeployError, Deployed, StoreReport};
 use crate::turn::Core;
 use crate::turn::event::{Effect, Event, LedgerError};
 
@@ -69,6 +70,10 @@ pub(crate) struct Run {
     pub(super) next_look: Instant,
     pub(super) background: Background,
     pub(super) stopping: Option<Stopping>,
+    /// Who waits for the store to be verified.
+    pub(super) verifiers: Vec<Answerer<Result<StoreReport, CallError>>>,
+    /// Who waits for this thread's end, however it comes: told by being dropped with the rest.
+    pub(super) watchers: Vec<Answerer<Infallible>>,
 }
 
 /// Why the thread ends before it is told to.
@@ -113,6 +118,8 @@ impl Run {
             next_look: Instant::now(),
             background,
             stopping: None,
+            verifiers: Vec::new(),
+            watchers: Vec::new(),
         })
     }
 
@@ -233,7 +240,7 @@ impl Run {
         let answer = match end {
             Ok(()) => self.let_go(),
             Err(fatal) => {
-                eprintln!("kenvat: the host stops: {fatal}");
+                say(format_args!("the host stops: {fatal}"));
                 Err(CallError::Host(format!("the host stopped: {fatal}")))
             }
         };
@@ -253,4 +260,10 @@ impl Run {
             .map_err(host)?;
         self.disk.store.close().map_err(host)
     }
+}
+
+/// A line on stderr, which may be a pipe nobody reads any more: `eprintln!` would panic then, and
+/// every vat stand still for a remark.
+pub(super) fn say(what: std::fmt::Arguments<'_>) {
+    let _ = writeln!(io::stderr(), "kenvat: {what}");
 }

@@ -12,7 +12,9 @@ use super::frame::{Frame, Slot, Turns};
 use super::limits::{FRAME_BYTES, GROUP_BYTES_MAX, GROUP_TURNS_MAX};
 use super::rows::{self, CountersRow, Settled};
 use super::vat::{RequestNo, Run, Vat};
-use crate::protocol::{Delivery, FromWorker, HandOver, Message, PROTOCOL_VERSION, Reply, ToWorker};
+use crate::protocol::{
+    AbortedBy, Delivery, FromWorker, HandOver, Message, PROTOCOL_VERSION, Reply, ToWorker,
+};
 
 impl<W> Core<W> {
     /// Sends a running worker what waits for it, and asks for a hand-over where one is of use.
@@ -132,7 +134,15 @@ impl<W> Core<W> {
                 turn,
                 by,
                 why,
-            } if named == generation => self.on_aborted(id, generation, turn, (by, why), out),
+            } if named == generation => {
+                // What it handed over before stays handed over, also where that waits for room.
+                if self.held_back.iter().any(|held| held.vat == id) {
+                    let held = Held::Aborted { turn, by, why };
+                    self.hold_back(id, generation, held);
+                    return Ok(());
+                }
+                self.on_aborted(id, generation, turn, (by, why), out)
+            }
             FromWorker::Aborted { .. } => {
                 let why = "an abort of another generation".to_owned();
                 self.on_lie(id, generation, why, out)
@@ -152,15 +162,19 @@ impl<W> Core<W> {
         let bytes = hand_over.bytes();
         let full = self.filling.bytes > 0 && self.filling.bytes + bytes > FRAME_BYTES;
         if full || !self.held_back.is_empty() {
-            self.held_back.push_back(HeldBack {
-                vat,
-                generation,
-                hand_over,
-            });
+            self.hold_back(vat, generation, Held::HandOver(hand_over));
             return Ok(());
         }
         self.filling.bytes += bytes;
         self.examine(vat, generation, hand_over, ledger, out)
+    }
+
+    fn hold_back(&mut self, vat: VatId, generation: u64, held: Held) {
+        self.held_back.push_back(HeldBack {
+            vat,
+            generation,
+            held,
+        });
     }
 
     /// A new frame begins to fill: what was held back comes first, in its order (J8).
@@ -170,7 +184,7 @@ impl<W> Core<W> {
         out: &mut Vec<Effect<W>>,
     ) -> Result<(), LedgerError> {
         while let Some(next) = self.held_back.front() {
-            let bytes = next.hand_over.bytes();
+            let bytes = next.held.bytes();
             if self.filling.bytes > 0 && self.filling.bytes + bytes > FRAME_BYTES {
                 break;
             }
@@ -178,17 +192,20 @@ impl<W> Core<W> {
             let Some(HeldBack {
                 vat,
                 generation,
-                hand_over,
+                held,
             }) = self.held_back.pop_front()
             else {
                 break;
             };
-            if self
-                .vats
-                .get(&vat)
-                .is_some_and(|vat| vat.is_current(generation))
-            {
-                self.examine(vat, generation, hand_over, ledger, out)?;
+            let current = self.vats.get(&vat).map(|vat| vat.is_current(generation));
+            match held {
+                _ if current != Some(true) => {}
+                Held::HandOver(hand_over) => {
+                    self.examine(vat, generation, hand_over, ledger, out)?;
+                }
+                Held::Aborted { turn, by, why } => {
+                    self.on_aborted(vat, generation, turn, (by, why), out)?;
+                }
             }
         }
         Ok(())
@@ -397,12 +414,31 @@ impl<W> Core<W> {
     }
 }
 
-/// A hand-over that waits for room in a frame.
+/// A hand-over that waits for room in a frame, or what its worker said after it.
 #[derive(Debug)]
 pub struct HeldBack {
     vat: VatId,
     generation: u64,
-    hand_over: HandOver,
+    held: Held,
+}
+
+#[derive(Debug)]
+enum Held {
+    HandOver(HandOver),
+    Aborted {
+        turn: u64,
+        by: AbortedBy,
+        why: String,
+    },
+}
+
+impl Held {
+    fn bytes(&self) -> usize {
+        match self {
+            Held::HandOver(hand_over) => hand_over.bytes(),
+            Held::Aborted { .. } => 0,
+        }
+    }
 }
 
 /// Whether a worker has turns it was not asked to hand over.

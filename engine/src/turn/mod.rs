@@ -87,7 +87,8 @@ pub struct Core<W> {
     answers: Answers,
     filling: Frame<W>,
     slot: Slot<W>,
-    /// Hand-overs the frame being filled had no room for, in the order received.
+    /// Hand-overs the frame being filled had no room for, in the order received, and what their
+    /// workers said after them.
     held_back: VecDeque<HeldBack>,
     /// Turns delivered and not handed over, over all vats.
     turns_out: usize,
@@ -229,9 +230,9 @@ impl<W> Core<W> {
         self.settings.engine
     }
 
-    /// Whether a worker runs turns that it has not handed over.
+    /// Whether a worker runs turns that it has not handed over, the first one of a vat included.
     pub fn has_turns_out(&self) -> bool {
-        self.turns_out > 0
+        self.turns_out > 0 || self.births.values().any(|birth| !birth.done)
     }
 
     /// Whether anything is under way: a commit, a delivery, a birth.

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use kenvat_store::{Delta, EngineHash, Part, VatId};
 
 use super::event::{Death, Effect, Event, Ledger, LedgerError};
+use super::limits::FRAME_BYTES;
 use super::{Core, Loaded, Settings};
 use crate::api::{Call, CallError, Deploy, KilledBy, RequestKey};
 use crate::protocol::{
@@ -567,6 +568,52 @@ fn a_turn_past_the_clock_is_given_up_at_once() {
 }
 
 #[test]
+fn an_abort_waits_behind_a_hand_over_that_found_no_room() {
+    let mut bench = Bench::with_vat();
+    let large = |bench: &mut Bench, turn: u64, number: u64| {
+        let json = format!("\"{}\"", "x".repeat(FRAME_BYTES - 100));
+        bench.hand_over(2, number, turn, vec![value(turn, &json)]);
+    };
+    bench.call("a", None);
+    assert_eq!(bench.started(), Some(2));
+    bench.ready(2);
+    large(&mut bench, 2, 1);
+    assert!(bench.commit_wanted());
+    // While that frame syncs: the next fills one of its own, the one after finds no room.
+    bench.call("b", None);
+    let c = bench.call("c", None);
+    let d = bench.call("d", None);
+    let e = bench.call("e", None);
+    large(&mut bench, 3, 2);
+    large(&mut bench, 4, 3);
+    bench.deliveries();
+    bench.aborts(2, 6, AbortedBy::Gas);
+    for _ in 0..3 {
+        bench.commit();
+        if !bench.commit_wanted() {
+            break;
+        }
+    }
+    assert!(bench.answer(c).expect("was handed over").is_ok());
+    let again = bench.deliveries();
+    let turns: Vec<u64> = again.iter().map(|(turn, ..)| *turn).collect();
+    assert_eq!(turns, vec![5], "turns 3 and 4 were handed over");
+    bench.hand_over(2, 4, 5, vec![value(5, "1")]);
+    while bench.commit_wanted() {
+        bench.commit();
+    }
+    assert_eq!(bench.answer(d), Some(Ok("1".into())));
+    assert!(matches!(
+        bench.answer(e),
+        Some(Err(CallError::TurnKilled {
+            by: KilledBy::Gas,
+            ..
+        }))
+    ));
+    assert!(!bench.killed(2));
+}
+
+#[test]
 fn an_abort_of_a_turn_that_is_not_out_is_a_lie() {
     let mut bench = Bench::with_vat();
     bench.call("m", None);
@@ -647,6 +694,24 @@ fn a_failed_start_function_leaves_no_vat_and_its_name_is_free() {
     ));
     bench.deploy("v");
     assert!(bench.take(|e| matches!(e, Effect::StartBirth { vat: VatId(2), .. })));
+}
+
+#[test]
+fn a_first_turn_counts_as_one_that_runs_until_it_is_in_a_frame() {
+    let mut bench = Bench::new();
+    assert!(!bench.core.has_turns_out());
+    bench.deploy("v");
+    assert!(bench.core.has_turns_out(), "the clock must be looked at");
+    bench.hand_over(1, 1, 1, vec![value(1, "{\"$undefined\":true}")]);
+    assert!(!bench.core.has_turns_out());
+    bench.deploy("w");
+    bench.event(Event::WorkerGone {
+        vat: VatId(2),
+        generation: 2,
+        death: Death::Clock,
+        running: Some(1),
+    });
+    assert!(!bench.core.has_turns_out());
 }
 
 #[test]

@@ -6,6 +6,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use kenvat_engine::api::{VatInfo, source_sha256};
 use kenvat_engine::shell::Engine;
@@ -25,6 +26,9 @@ use crate::gateway::{Gateway, Service};
 use crate::people::Trouble;
 use crate::sources::{Sources, names};
 use crate::stop::stop;
+
+/// How long clients get to take their last answers once the engine has ended.
+const LAST_ANSWERS: Duration = Duration::from_secs(5);
 
 /// Serves every vat until told to stop.
 pub async fn host(dir: &Path, args: ListenArgs, voice: &Voice) -> Result<(), Trouble> {
@@ -202,10 +206,21 @@ impl Opened {
         let gateway = tokio::spawn(self.gateway.serve(router, stopping.clone()));
         let ControlSocket { listener, file } = self.control;
         let control = tokio::spawn(server::serve(listener, engine.clone(), self.base, stopping));
-        signals.wait().await;
+        let ended = tokio::select! {
+            () = signals.wait() => false,
+            () = engine.ended() => true,
+        };
         voice.detail("stopping");
         drop(file);
         stop.now();
+        if ended {
+            // Whoever holds a store that no engine serves keeps the next host from recovering it.
+            let _ = tokio::time::timeout(LAST_ANSWERS, drained(gateway, control)).await;
+            return Err(Trouble::host(
+                "the engine ended by itself, for the reason above",
+                "nothing answered is lost: start the host again, and it recovers",
+            ));
+        }
         tokio::select! {
             done = close(engine, gateway, control) => done,
             () = signals.wait() => Err(Trouble::host(
@@ -222,10 +237,15 @@ async fn close(
     control: JoinHandle<()>,
 ) -> Result<(), Trouble> {
     let stopped = place::stop(engine).await;
-    // Both end by themselves once nothing more can be answered.
+    // A client that does not read its answers holds nobody up.
+    let _ = tokio::time::timeout(LAST_ANSWERS, drained(gateway, control)).await;
+    stopped
+}
+
+/// Both end by themselves once nothing more can be answered and what was is taken.
+async fn drained(gateway: JoinHandle<()>, control: JoinHandle<()>) {
     let _ = gateway.await;
     let _ = control.await;
-    stopped
 }
 
 /// Ctrl-C and what `kill` sends.

@@ -231,6 +231,16 @@ impl Host {
         self.child.finish()
     }
 
+    /// Waits until it ends by itself.
+    pub fn end(self) -> Said {
+        self.child.finish()
+    }
+
+    /// What becomes of `2>&1 | head -1`.
+    pub fn close_stderr(&mut self) {
+        self.child.child().stderr.take();
+    }
+
     pub fn token(&self) -> String {
         std::fs::read_to_string(self.data.join("token"))
             .expect("is there")
