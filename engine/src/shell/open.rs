@@ -49,12 +49,7 @@ pub fn start(options: EngineOptions) -> Result<Engine, StartError> {
         .map_err(io("make an epoll descriptor"))?;
     std::thread::Builder::new()
         .name("kenvat-engine".to_owned())
-        .spawn(move || {
-            // What this thread starts gains no rights by executing anything (E3). A kernel too old
-            // to know this is too old for workers as well, which need it for their filter.
-            let _ = rustix::thread::set_no_new_privs(true);
-            run.run()
-        })
+        .spawn(move || run.run())
         .map_err(io("start the engine's thread"))?;
     Ok(Engine::new(commands, waker))
 }

@@ -125,6 +125,9 @@ impl Run {
 
     /// Runs until stopped or until the store fails.
     pub fn run(mut self) {
+        // What this thread starts gains no rights by executing anything (E3). A kernel too old to
+        // know this is too old for workers as well, which need it for their filter.
+        let _ = rustix::thread::set_no_new_privs(true);
         let end = loop {
             match self.round() {
                 Ok(true) => {}
