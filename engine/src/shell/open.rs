@@ -7,6 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use kenvat_store::{
     Backend, Delta, EngineHash, FileBackend, Genesis, OpenError, PAGE_BYTES, Store,
 };
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use sha2::{Digest, Sha256};
 
 use super::disk::Disk;
@@ -26,6 +27,7 @@ const GENESIS_PAGES_MAX: u32 = 16 << 10;
 /// Opens (or makes) the store and starts the engine's thread.
 pub fn start(options: EngineOptions) -> Result<Engine, StartError> {
     let dir = options.dir.display().to_string();
+    raise_descriptor_limit();
     let (mut store, recovery) = open_store(&options.dir, &dir)?;
     let engine = EngineHash(Sha256::digest(&options.worker).into());
     if !store.engine_known(engine) {
@@ -52,6 +54,18 @@ pub fn start(options: EngineOptions) -> Result<Engine, StartError> {
         .spawn(move || run.run())
         .map_err(io("start the engine's thread"))?;
     Ok(Engine::new(commands, waker))
+}
+
+/// An awake vat holds about five descriptors, and the usual soft limit of 1,024 is for programs that
+/// use select: we do not, so we take what we may have.
+fn raise_descriptor_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit {
+        current: limit.maximum,
+        maximum: limit.maximum,
+    };
+    // Refused where a policy forbids it: the limit then stays, and says so when it is met.
+    let _ = setrlimit(Resource::Nofile, raised);
 }
 
 /// Milliseconds since 1970.
@@ -159,6 +173,11 @@ pub fn load<B: Backend>(store: &Store<B>) -> Result<Loaded, String> {
             .ok_or("an open request's key has another length than 16 bytes")?;
         let row: OpenRow = rows::read(rows::OPEN, &value).map_err(|e| text(&e))?;
         loaded.open.push((vat, request, row));
+    }
+    for (key, value) in store.scan(rows::CLIENTS, &[]).map_err(|e| text(&e))? {
+        let name = String::from_utf8(key).map_err(|e| text(&e))?;
+        let window = rows::read(rows::CLIENTS, &value).map_err(|e| text(&e))?;
+        loaded.clients.push((name, window));
     }
     Ok(loaded)
 }

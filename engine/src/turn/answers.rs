@@ -4,25 +4,36 @@
 //! oldest answers of a client go first, then (much later) the memory that they were given. Writes
 //! rows, absolute ones, into the frame that holds the answer itself. Does not know vats.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use kenvat_store::Row;
 
 use super::event::{Ledger, LedgerError};
-use super::limits::{ANSWER_BYTES_MAX, ANSWERS_GONE_MAX, ANSWERS_MAX};
+use super::limits::{ANSWER_BYTES_MAX, ANSWERS_GONE_MAX, ANSWERS_MAX, HOST_ANSWER_BYTES_MAX};
 use super::rows::{self, AnswerRow, ClientRow, OrderRow, Settled};
 use crate::api::RequestKey;
 
 /// How many old answers one new answer may push out: bounds the rows of one frame.
 const TRIM_STEPS_MAX: usize = 4;
 
-/// The windows of the clients heard of in this life of the host.
+/// The windows of all clients whose answers are kept.
 #[derive(Debug, Default)]
 pub struct Answers {
-    clients: HashMap<String, ClientRow>,
+    clients: BTreeMap<String, ClientRow>,
+    /// Bytes of the answers kept, over all of them.
+    bytes: u64,
 }
 
 impl Answers {
+    /// Goes on from what the catalog holds.
+    pub fn new(clients: Vec<(String, ClientRow)>) -> Answers {
+        let bytes = clients.iter().map(|(_, window)| window.bytes).sum();
+        Answers {
+            clients: clients.into_iter().collect(),
+            bytes,
+        }
+    }
+
     /// The rows that keep this answer, and those that drop what it pushes out.
     pub fn keep(
         &mut self,
@@ -31,7 +42,8 @@ impl Answers {
         settled: &Settled,
         ledger: &dyn Ledger,
     ) -> Result<Vec<Row>, LedgerError> {
-        let mut client = self.window(&key.client, ledger)?;
+        let mut client = self.clients.get(&key.client).copied().unwrap_or_default();
+        let before = client.bytes;
         let bytes = settled.weight();
         let answer = AnswerRow::Settled {
             content,
@@ -62,18 +74,31 @@ impl Answers {
             key.client.as_bytes().to_vec(),
             &client,
         ));
+        self.bytes = self.bytes - before + client.bytes;
         self.clients.insert(key.client.clone(), client);
+        self.make_room(ledger, &mut out)?;
         Ok(out)
     }
 
-    fn window(&self, client: &str, ledger: &dyn Ledger) -> Result<ClientRow, LedgerError> {
-        if let Some(window) = self.clients.get(client) {
-            return Ok(*window);
+    /// Over the host's bound, whoever has most kept gives up his oldest.
+    fn make_room(&mut self, ledger: &dyn Ledger, out: &mut Vec<Row>) -> Result<(), LedgerError> {
+        for _ in 0..TRIM_STEPS_MAX {
+            if self.bytes <= HOST_ANSWER_BYTES_MAX {
+                break;
+            }
+            let most = self
+                .clients
+                .iter_mut()
+                .max_by_key(|(_, window)| window.bytes);
+            let Some((name, window)) = most else { break };
+            let before = window.bytes;
+            if !drop_one(name, window, ledger, out)? {
+                break;
+            }
+            self.bytes = self.bytes - before + window.bytes;
+            out.push(rows::put(rows::CLIENTS, name.as_bytes().to_vec(), window));
         }
-        match ledger.get(rows::CLIENTS, client.as_bytes())? {
-            Some(bytes) => Ok(rows::read(rows::CLIENTS, &bytes)?),
-            None => Ok(ClientRow::default()),
-        }
+        Ok(())
     }
 }
 
@@ -84,9 +109,22 @@ fn drop_oldest(
     ledger: &dyn Ledger,
     out: &mut Vec<Row>,
 ) -> Result<bool, LedgerError> {
-    // The newest answer stays, whatever its size: its asker is about to read it.
     let over = client.next - client.kept > ANSWERS_MAX || client.bytes > ANSWER_BYTES_MAX;
-    if !over || client.next - client.kept <= 1 {
+    if !over {
+        return Ok(false);
+    }
+    drop_one(name, client, ledger, out)
+}
+
+/// Replaces the oldest kept answer by the memory of it. False when there is none to give up.
+fn drop_one(
+    name: &str,
+    client: &mut ClientRow,
+    ledger: &dyn Ledger,
+    out: &mut Vec<Row>,
+) -> Result<bool, LedgerError> {
+    // The newest answer stays, whatever its size: its asker is about to read it.
+    if client.next - client.kept <= 1 {
         return Ok(false);
     }
     // An order row that is not applied yet cannot be read; the next answer tries again.

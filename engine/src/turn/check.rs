@@ -164,6 +164,8 @@ fn check_log(
         within("log", out.len() + line.text.len(), limit)?;
         out.push_str(&format!("{} {} ", line.turn, line.level));
         for character in line.text.chars() {
+            // What is escaped grows: the limit is about what will stand in the log.
+            within("log", out.len(), limit)?;
             match character {
                 '\n' => out.push_str("\\n"),
                 '\r' => out.push_str("\\r"),
@@ -276,6 +278,11 @@ mod tests {
                 what: "an answer",
                 ..
             })
+        ));
+        let escaped = "\u{1}".repeat(SENT_BYTES_MAX / 2);
+        assert!(matches!(
+            run(|h| h.log[0].text = escaped),
+            Err(V::TooMuch { what: "log", .. })
         ));
         let long = "x".repeat(SENT_BYTES_MAX);
         assert!(matches!(

@@ -29,6 +29,8 @@ pub const DELTA_BYTES_MAX: usize = 64 << 20;
 pub const FRAME_BYTES: usize = 4 << 20;
 /// Bytes of answers kept for one client.
 pub const ANSWER_BYTES_MAX: u64 = 64 << 20;
+/// Bytes of answers kept for all clients together.
+pub const HOST_ANSWER_BYTES_MAX: u64 = 1 << 30;
 /// Answers kept for one client.
 pub const ANSWERS_MAX: u64 = 100_000;
 /// Ids of one client that are remembered after their answer was dropped.

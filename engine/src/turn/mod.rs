@@ -38,7 +38,7 @@ use self::deliver::HeldBack;
 use self::event::{Effect, Event, Ledger, LedgerError};
 use self::frame::{Frame, Slot};
 use self::requests::Request;
-use self::rows::{CountersRow, OpenRow, PoisonRow, VatRow};
+use self::rows::{ClientRow, CountersRow, OpenRow, PoisonRow, VatRow};
 use self::vat::{RequestNo, Run, Vat};
 use crate::api::{RequestKey, VatState};
 
@@ -57,6 +57,7 @@ pub struct Settings {
 pub struct Loaded {
     pub vats: Vec<LoadedVat>,
     pub open: Vec<(VatId, u64, OpenRow)>,
+    pub clients: Vec<(String, ClientRow)>,
 }
 
 /// One vat of the catalog.
@@ -110,7 +111,7 @@ impl<W> Core<W> {
             keys: HashMap::new(),
             next_request: 1,
             next_generation: 1,
-            answers: Answers::default(),
+            answers: Answers::new(loaded.clients),
             filling: Frame::default(),
             slot: Slot::Free,
             held_back: VecDeque::new(),
@@ -219,7 +220,7 @@ impl<W> Core<W> {
         let awake = self
             .vats
             .values()
-            .filter(|vat| matches!(vat.run, Run::Awake { .. }));
+            .filter(|vat| matches!(vat.run, Run::Awake { .. }) && vat.is_idle());
         awake
             .map(|vat| vat.idle_since_ms.saturating_add(after))
             .min()

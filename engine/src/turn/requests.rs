@@ -91,6 +91,12 @@ impl<W> Core<W> {
             }
         }
         if let Some(birth) = self.births.values_mut().find(|b| b.deploy.name == call.vat) {
+            if birth.callers.len() >= QUEUE_REQUESTS_MAX {
+                let why = format!("{QUEUE_REQUESTS_MAX} calls wait for vat `{}`", call.vat);
+                let answer = Err(CallError::Overloaded(why));
+                out.push(Effect::AnswerCall { waiter, answer });
+                return Ok(());
+            }
             birth.callers.push((call, waiter));
             return Ok(());
         }

@@ -20,7 +20,7 @@ use crate::people::Trouble;
 use crate::stop::Stopping;
 
 /// Clients at a time; more wait in the kernel's queue.
-const CONNECTIONS_MAX: usize = 64;
+const CONNECTIONS_MAX: usize = 1024;
 
 /// Questions of one connection without an answer; past it nothing more is read from it.
 const IN_FLIGHT_MAX: usize = 256;
