@@ -56,8 +56,8 @@ pub fn start(options: EngineOptions) -> Result<Engine, StartError> {
     Ok(Engine::new(commands, waker))
 }
 
-/// An awake vat holds about five descriptors, and the usual soft limit of 1,024 is for programs that
-/// use select: we do not, so we take what we may have.
+/// An awake vat holds about five descriptors, and the usual soft limit of 1,024 is for programs
+/// that use select: we do not, so we take what we may have.
 fn raise_descriptor_limit() {
     let limit = getrlimit(Resource::Nofile);
     let raised = Rlimit {
