@@ -98,10 +98,7 @@ impl Run {
     fn view(&self, name: &str) -> Result<VatView<'_>, CallError> {
         let found = self.core.vat_id(name);
         let found = found.and_then(|id| self.core.vats().find(|view| view.id == id));
-        found.ok_or_else(|| CallError::UnknownVat {
-            name: name.to_owned(),
-            nearest: self.core.nearest_names(name),
-        })
+        found.ok_or_else(|| self.core.unknown_vat(name))
     }
 
     fn info(&self, view: &VatView<'_>) -> VatInfo {

@@ -28,7 +28,7 @@ const GENESIS_PAGES_MAX: u32 = 16 << 10;
 pub fn start(options: EngineOptions) -> Result<Engine, StartError> {
     let dir = options.dir.display().to_string();
     raise_descriptor_limit();
-    let (mut store, recovery) = open_store(&options.dir, &dir)?;
+    let (mut store, _) = open_store(&options.dir, &dir)?;
     let engine = EngineHash(Sha256::digest(&options.worker).into());
     if !store.engine_known(engine) {
         install(&mut store, &options)?;
@@ -39,7 +39,6 @@ pub fn start(options: EngineOptions) -> Result<Engine, StartError> {
         page_limit: u32::try_from(options.heap_limit / PAGE_BYTES as u64).unwrap_or(u32::MAX),
         sleep_after_ms: options.sleep_after_ms,
     };
-    drop(recovery);
     let core = Core::new(settings, loaded, now_ms());
     let io = |context: &str| {
         let context = context.to_owned();

@@ -291,11 +291,7 @@ impl<W> Core<W> {
             });
         }
         for (call, waiter) in birth.callers {
-            let nearest = self.nearest_names(&call.vat);
-            let error = crate::api::CallError::UnknownVat {
-                name: call.vat,
-                nearest,
-            };
+            let error = self.unknown_vat(&call.vat);
             out.push(Effect::AnswerCall {
                 waiter,
                 answer: Err(error),

@@ -21,73 +21,25 @@ use crate::text::beginning;
 const TERMINATED: &str = "was terminated";
 
 impl<W> Core<W> {
-    pub(super) fn on_sleep(
+    /// Somebody wants the vat asleep, awake or gone: `list` names where such waiters stand.
+    pub(super) fn on_wish(
         &mut self,
         name: &str,
         waiter: W,
+        list: impl FnOnce(&mut Vat<W>) -> &mut Vec<W>,
         out: &mut Vec<Effect<W>>,
     ) -> Result<(), LedgerError> {
-        if let Some(id) = self.named_or_refuse(name, waiter, out, |vat, waiter| {
-            vat.sleepers.push(waiter);
-        }) {
-            self.touch(id);
-        }
-        Ok(())
-    }
-
-    pub(super) fn on_wake(
-        &mut self,
-        name: &str,
-        waiter: W,
-        out: &mut Vec<Effect<W>>,
-    ) -> Result<(), LedgerError> {
-        if let Some(id) = self.named_or_refuse(name, waiter, out, |vat, waiter| {
-            vat.wakers.push(waiter);
-        }) {
-            self.touch(id);
-        }
-        Ok(())
-    }
-
-    pub(super) fn on_terminate(
-        &mut self,
-        name: &str,
-        waiter: W,
-        out: &mut Vec<Effect<W>>,
-    ) -> Result<(), LedgerError> {
-        if let Some(id) = self.named_or_refuse(name, waiter, out, |vat, waiter| {
-            vat.terminators.push(waiter);
-        }) {
-            self.touch(id);
-        }
-        Ok(())
-    }
-
-    fn named_or_refuse(
-        &mut self,
-        name: &str,
-        waiter: W,
-        out: &mut Vec<Effect<W>>,
-        keep: impl FnOnce(&mut Vat<W>, W),
-    ) -> Option<VatId> {
         match self.vat_id(name) {
             Some(id) => {
-                keep(self.vat_mut(id), waiter);
-                Some(id)
+                list(self.vat_mut(id)).push(waiter);
+                self.touch(id);
             }
             None => {
-                let nearest = self.nearest_names(name);
-                let error = CallError::UnknownVat {
-                    name: name.to_owned(),
-                    nearest,
-                };
-                out.push(Effect::AnswerDone {
-                    waiter,
-                    answer: Err(error),
-                });
-                None
+                let answer = Err(self.unknown_vat(name));
+                out.push(Effect::AnswerDone { waiter, answer });
             }
         }
+        Ok(())
     }
 
     /// Starts, ends or buries the vat's worker where something asks for it.

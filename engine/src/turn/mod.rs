@@ -40,7 +40,7 @@ use self::frame::{Frame, Slot};
 use self::requests::Request;
 use self::rows::{ClientRow, CountersRow, OpenRow, PoisonRow, VatRow};
 use self::vat::{RequestNo, Run, Vat};
-use crate::api::{RequestKey, VatState};
+use crate::api::{CallError, RequestKey, VatState};
 
 /// What the core is told once.
 #[derive(Clone, Debug)]
@@ -157,9 +157,13 @@ impl<W> Core<W> {
             Event::Call { call, waiter } => self.on_call(call, waiter, ledger, out),
             Event::Ask { key, waiter } => self.on_ask(key, waiter, ledger, out),
             Event::Deploy { deploy, waiter } => self.on_deploy(deploy, waiter, ledger, out),
-            Event::Sleep { vat, waiter } => self.on_sleep(&vat, waiter, out),
-            Event::Wake { vat, waiter } => self.on_wake(&vat, waiter, out),
-            Event::Terminate { vat, waiter } => self.on_terminate(&vat, waiter, out),
+            Event::Sleep { vat, waiter } => {
+                self.on_wish(&vat, waiter, |vat| &mut vat.sleepers, out)
+            }
+            Event::Wake { vat, waiter } => self.on_wish(&vat, waiter, |vat| &mut vat.wakers, out),
+            Event::Terminate { vat, waiter } => {
+                self.on_wish(&vat, waiter, |vat| &mut vat.terminators, out)
+            }
             Event::FromWorker {
                 vat,
                 generation,
@@ -272,9 +276,12 @@ impl<W> Core<W> {
         self.names.get(name).copied()
     }
 
-    /// The name nearest to one that does not exist, nearest first.
-    pub fn nearest_names(&self, name: &str) -> Vec<String> {
-        nearest(name, self.names.keys().map(String::as_str))
+    /// The error for a name that no vat has, with the names that may have been meant.
+    pub fn unknown_vat(&self, name: &str) -> CallError {
+        CallError::UnknownVat {
+            name: name.to_owned(),
+            nearest: nearest(name, self.names.keys().map(String::as_str)),
+        }
     }
 
     fn touch(&mut self, vat: VatId) {

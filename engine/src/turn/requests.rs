@@ -173,10 +173,7 @@ impl<W> Core<W> {
     /// The vat a call is for, where it takes calls now.
     fn admit(&self, call: &Call) -> Result<VatId, CallError> {
         let Some(id) = self.names.get(&call.vat) else {
-            return Err(CallError::UnknownVat {
-                name: call.vat.clone(),
-                nearest: self.nearest_names(&call.vat),
-            });
+            return Err(self.unknown_vat(&call.vat));
         };
         let vat = &self.vats[id];
         let unavailable = |why: String| CallError::Unavailable {
