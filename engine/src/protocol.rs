@@ -21,6 +21,12 @@ pub const STATUS_FD: i32 = 5;
 /// Bytes of the status page.
 pub const STATUS_BYTES: usize = 4096;
 
+/// Where on it the turn stands that the worker runs, a word; 0 for none.
+pub const STATUS_TURN_AT: u64 = 0;
+
+/// Where on it stands how many pages were found written for the last hand-over, a word.
+pub const STATUS_PAGES_AT: u64 = 8;
+
 /// Bytes of one message from a worker, coded: 64 MiB of delta (J7) and as much again of everything
 /// else a turn may send.
 pub const FROM_WORKER_BYTES_MAX: usize = 128 << 20;

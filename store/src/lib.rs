@@ -41,7 +41,7 @@ mod stage;
 mod store;
 mod verify;
 
-pub use backend::file::FileBackend;
+pub use backend::file::{FileBackend, syncs};
 pub use backend::{Backend, File};
 pub use delta::{Delta, DeltaError, PAGE_WORDS, Run, Runs, WORD_BYTES, push_run};
 pub use engines::{EngineError, EngineInfo};

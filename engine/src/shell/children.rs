@@ -11,6 +11,7 @@ use rustix::event::{Timespec, epoll};
 use super::open::now_ms;
 use super::process::{Executable, Heard, Worker, image_in_memory};
 use super::run::{Fatal, Run, WAKER_MARK, say};
+use super::trace::Step;
 use crate::protocol::{PROTOCOL_VERSION, Start, ToWorker};
 use crate::turn::event::Event;
 
@@ -93,6 +94,9 @@ impl Run {
         let Some((_, worker)) = self.workers.get_mut(&generation) else {
             return;
         };
+        if let Some(trace) = &self.options.trace {
+            trace.mark(Step::Heard);
+        }
         if worker.hear() == Heard::End {
             // Its end is told by the process's own descriptor; until then the socket is silent.
             let _ = epoll::delete(&self.epoll, worker.socket());
@@ -168,6 +172,9 @@ impl Run {
             };
             let was_blocked = worker.blocked;
             worker.blocked = worker.send();
+            if let Some(trace) = &self.options.trace {
+                trace.mark(Step::Sent);
+            }
             if worker.blocked != was_blocked {
                 let mut interest = epoll::EventFlags::IN;
                 interest.set(epoll::EventFlags::OUT, worker.blocked);

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use super::engine::{Answerer, Command};
 use super::run::{COMMANDS_A_ROUND, Run, STOP_PATIENCE, Stopping, Waiter};
+use super::trace::Step;
 use crate::api::{CallError, DamageReport, Limit, LogChunk, StoreReport, VatInfo};
 use crate::turn::event::Event;
 use crate::turn::{VatView, limits};
@@ -28,10 +29,13 @@ impl Run {
 
     fn on_command(&mut self, command: Command) {
         let event = match command {
-            Command::Call(call, to) => Event::Call {
-                call,
-                waiter: Waiter::Call(to),
-            },
+            Command::Call(call, to) => {
+                self.mark(|_| Step::Taken);
+                Event::Call {
+                    call,
+                    waiter: Waiter::Call(to),
+                }
+            }
             Command::Ask(key, to) => Event::Ask {
                 key,
                 waiter: Waiter::Ask(to),

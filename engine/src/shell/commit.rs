@@ -12,6 +12,7 @@ use kenvat_store::{Durable, FileBackend, Folded, Sealed, StoreError};
 
 use super::open::now_ms;
 use super::run::{Fatal, Run};
+use super::trace::Step;
 use super::wake::Waker;
 use crate::turn::event::Event;
 
@@ -83,6 +84,9 @@ impl Run {
             self.sealed.is_some(),
             "the core commits frames that hold something"
         );
+        self.mark(|run| Step::Sealed {
+            journal_bytes: run.sealed.as_ref().map_or(0, Sealed::journal_bytes),
+        });
         Ok(())
     }
 
@@ -94,7 +98,7 @@ impl Run {
         if !self.core.has_turns_out() && self.last_sync < INLINE_SYNC_MAX {
             let begun = Instant::now();
             let durable = sealed.write()?;
-            self.last_sync = begun.elapsed();
+            self.durable_after(begun.elapsed());
             self.release(durable)?;
             return Ok(true);
         }
@@ -103,12 +107,22 @@ impl Run {
         Ok(false)
     }
 
+    fn durable_after(&mut self, took: Duration) {
+        self.last_sync = took;
+        self.mark(|_| Step::Durable {
+            took,
+            syncs: kenvat_store::syncs(),
+        });
+    }
+
     /// The frame is durable: outputs first, then the images (I1).
     fn release(&mut self, durable: Durable) -> Result<(), Fatal> {
         let (now, core) = (now_ms(), &mut self.core);
         core.handle(now, Event::Committed, &mut self.disk, &mut self.effects)?;
         self.perform()?;
+        self.mark(|_| Step::Answered);
         self.disk.store.apply(durable)?;
+        self.mark(|_| Step::Applied);
         self.events.push_back(Event::Applied);
         self.verify_between_frames();
         if self.disk.store.fold_due() {
@@ -125,6 +139,7 @@ impl Run {
             return Ok(());
         };
         self.background.folding = true;
+        self.mark(|_| Step::FoldBegun);
         let finisher = self.background.finisher.clone();
         let waker = self.background.waker.clone();
         std::thread::Builder::new()
@@ -146,11 +161,13 @@ impl Run {
     fn on_finished(&mut self, finished: Finished) -> Result<(), Fatal> {
         match finished {
             Finished::Synced(durable, took) => {
-                self.last_sync = took;
-                self.release(durable?)
+                let durable = durable?;
+                self.durable_after(took);
+                self.release(durable)
             }
             Finished::Folded(folded) => {
                 self.background.folding = false;
+                self.mark(|_| Step::FoldEnded);
                 self.disk.store.finish_fold(folded?)?;
                 self.verify_between_frames();
                 Ok(())

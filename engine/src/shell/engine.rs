@@ -8,7 +8,7 @@ use std::convert::Infallible;
 use std::future::Future;
 use std::path::PathBuf;
 use std::pin::Pin;
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use std::task::{Context, Poll};
 
 use tokio::sync::oneshot;
@@ -17,6 +17,7 @@ use crate::api::{
     Call, CallError, Deploy, DeployError, Deployed, Limit, LogChunk, RequestKey, StoreReport,
     VatInfo,
 };
+use crate::shell::trace::Trace;
 use crate::shell::wake::Waker;
 use crate::turn::limits::{GAS_MAX, TURN_MS_MAX};
 
@@ -38,6 +39,8 @@ pub struct EngineOptions {
     /// The worker executable new vats are born with: this build's own unless told otherwise. Vats
     /// that exist go on with theirs, whatever stands here.
     pub worker: Cow<'static, [u8]>,
+    /// Where the steps of turns are noted; `None` notes nothing and costs nothing.
+    pub trace: Option<Arc<Trace>>,
 }
 
 impl EngineOptions {
@@ -51,6 +54,7 @@ impl EngineOptions {
             turn_ms: TURN_MS_MAX,
             tracker: None,
             worker: Cow::Borrowed(crate::worker_bytes::WORKER),
+            trace: None,
         }
     }
 }

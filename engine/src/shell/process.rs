@@ -22,7 +22,7 @@ use rustix::process::{
 
 use crate::protocol::{
     self, CodecError, FROM_WORKER_BYTES_MAX, FromWorker, IMAGE_FD, SOCKET_FD, STATUS_BYTES,
-    STATUS_FD, ToWorker,
+    STATUS_FD, STATUS_PAGES_AT, STATUS_TURN_AT, ToWorker,
 };
 use crate::turn::event::Death;
 
@@ -243,10 +243,19 @@ impl Worker {
 
     /// The turn it says it runs: a claim.
     pub fn running(&self) -> Option<u64> {
+        self.claim(STATUS_TURN_AT).filter(|turn| *turn != 0)
+    }
+
+    /// The pages it says it found written for its last hand-over: a claim.
+    pub fn pages_written(&self) -> u64 {
+        self.claim(STATUS_PAGES_AT).unwrap_or(0)
+    }
+
+    fn claim(&self, at: u64) -> Option<u64> {
         let mut word = [0; 8];
         // The page is ours and in memory; a short read would mean that it is not there: no claim.
-        self.status.read_exact_at(&mut word, 0).ok()?;
-        Some(u64::from_ne_bytes(word)).filter(|turn| *turn != 0)
+        self.status.read_exact_at(&mut word, at).ok()?;
+        Some(u64::from_ne_bytes(word))
     }
 
     /// Ends it when it has been running one turn for longer than it may.

@@ -12,7 +12,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use kenvat_store::{EngineHash, FileBackend, Part, Sealed, StoreError, VatId};
+use kenvat_store::{Delta, EngineHash, FileBackend, Part, Sealed, StoreError, VatId};
 use rustix::event::epoll;
 
 use super::commit::Background;
@@ -20,6 +20,7 @@ use super::disk::Disk;
 use super::engine::{Answerer, Command, EngineOptions};
 use super::open::now_ms;
 use super::process::{Executable, Worker};
+use super::trace::Step;
 use super::wake::Waker;
 use crate::api::{CallError, DeployError, Deployed, StoreReport};
 use crate::turn::Core;
@@ -230,10 +231,31 @@ impl Run {
     }
 
     fn stage(&mut self, part: Part) -> Result<(), Fatal> {
+        if let Part::Heap { vat, delta } = &part {
+            self.mark(|run| run.delta_step(*vat, delta));
+        }
         self.disk
             .store
             .stage(part)
             .map_err(|error| Fatal::Stage(error.to_string()))
+    }
+
+    /// Notes a step where somebody wants to know.
+    pub(super) fn mark(&self, step: impl FnOnce(&Run) -> Step) {
+        if let Some(trace) = &self.options.trace {
+            trace.mark(step(self));
+        }
+    }
+
+    fn delta_step(&self, vat: VatId, delta: &Delta) -> Step {
+        let mut pages: Vec<u32> = delta.runs().map(|run| run.page).collect();
+        pages.dedup();
+        let worker = self.workers.values().find(|(id, _)| *id == vat);
+        Step::Delta {
+            bytes: delta.as_bytes().len(),
+            pages_changed: pages.len(),
+            pages_written: worker.map_or(0, |(_, worker)| worker.pages_written()),
+        }
     }
 
     /// Ends workers, and on a clean stop folds and lets go of the store.

@@ -344,6 +344,7 @@ impl Worker {
             .checkpoint
             .hand_over(number, mapping::extent())
             .map_err(io("find what changed in the heap"))?;
+        self.status.pages_written(self.checkpoint.pages_written());
         if delta.len() > DELTA_BYTES_MAX {
             return Err(End::DeltaLimit { found: delta.len() });
         }

@@ -11,11 +11,20 @@ use std::ops::Range;
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// The lock's name; the process id in it is for people and for the second opener's message.
 const LOCK_FILE: &str = "lock";
 /// Bytes of a lock file that are looked at.
 const LOCK_BYTES_MAX: u64 = 32;
+
+/// Syncs this process asked its disks for: what a commit costs, for benches and tests to count.
+static SYNCS: AtomicU64 = AtomicU64::new(0);
+
+/// Syncs of files and folders so far, of all stores of this process.
+pub fn syncs() -> u64 {
+    SYNCS.load(Relaxed)
+}
 
 /// A store in a folder.
 #[derive(Clone, Debug)]
@@ -119,7 +128,9 @@ impl Backend for FileBackend {
     }
 
     fn sync_dir(&self, dir: &str) -> io::Result<()> {
-        fs::File::open(self.path(dir))?.sync_all()
+        let dir = fs::File::open(self.path(dir))?;
+        SYNCS.fetch_add(1, Relaxed);
+        dir.sync_all()
     }
 
     fn name(&self) -> String {
@@ -158,6 +169,7 @@ impl File for DiskFile {
     fn sync_data(&self) -> io::Result<()> {
         // Not std's `sync_data`, which calls again after EINTR: a failed sync is never retried
         // (J6).
+        SYNCS.fetch_add(1, Relaxed);
         Ok(rustix::fs::fdatasync(&self.0)?)
     }
 

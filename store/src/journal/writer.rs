@@ -203,6 +203,11 @@ impl<B: Backend> Sealed<B> {
         self.sequence
     }
 
+    /// Bytes of journal it takes.
+    pub fn journal_bytes(&self) -> u64 {
+        (frame::sectors_of_body(self.body.len()) * SECTOR_BYTES) as u64
+    }
+
     /// Makes the frame durable. Any error latches the whole store; whether the frame is durable is
     /// then known only after the store was opened again.
     pub fn write(mut self) -> Result<Durable, StoreError> {

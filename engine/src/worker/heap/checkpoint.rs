@@ -30,6 +30,8 @@ pub struct Checkpoint {
     /// Pages the tracker watches, from the heap's start.
     watched: u32,
     copies: BTreeMap<u32, Copy>,
+    /// Pages the last hand-over looked at.
+    written: u64,
 }
 
 /// How far the heap reaches at a hand-over.
@@ -52,6 +54,7 @@ impl Checkpoint {
             tracker,
             watched: mapped,
             copies: BTreeMap::new(),
+            written: 0,
         })
     }
 
@@ -62,6 +65,7 @@ impl Checkpoint {
     /// The delta against the last hand-over; the state it leads to is handed over as `number`.
     pub fn hand_over(&mut self, number: u64, extent: Extent) -> io::Result<Vec<u8>> {
         let written = self.take_written(extent)?;
+        self.written = written.len() as u64;
         let mut out = Vec::new();
         let (mut now, mut before) = (Box::new(Page::ZERO), Page::ZERO);
         for page in written {
@@ -107,6 +111,11 @@ impl Checkpoint {
         self.watch_all(extent)?;
         // The writes above are no change; and what was dropped is to be watched again.
         self.tracker.take_written(&mut Vec::new())
+    }
+
+    /// Pages that were found written for the last hand-over.
+    pub fn pages_written(&self) -> u64 {
+        self.written
     }
 
     /// Pages with a copy, for the tests of H1.

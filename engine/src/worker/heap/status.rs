@@ -1,5 +1,5 @@
 //! The status page: where the worker notes which turn it runs, for the host to read after a death
-//! (T3).
+//! (T3), and how many pages it found written, for benches.
 //!
 //! One page of memory shared with the host, outside the heap. What stands there is a claim; the
 //! host uses it only to blame one of this vat's own messages.
@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Release};
 
 use rustix::mm::{MapFlags, ProtFlags, mmap};
 
-use crate::protocol::STATUS_BYTES;
+use crate::protocol::{STATUS_BYTES, STATUS_PAGES_AT, STATUS_TURN_AT};
 
 /// The mapped page.
 #[derive(Debug)]
@@ -29,8 +29,19 @@ impl Status {
 
     /// Notes the turn being run; 0 for none.
     pub fn running(&self, turn: u64) {
-        // SAFETY: page-aligned, mapped for the life of the process, and the other side only reads.
-        let word = unsafe { self.0.as_ref() };
-        word.store(turn, Release);
+        self.note(STATUS_TURN_AT, turn);
+    }
+
+    /// Notes how many pages were found written for a hand-over.
+    pub fn pages_written(&self, pages: u64) {
+        self.note(STATUS_PAGES_AT, pages);
+    }
+
+    fn note(&self, at: u64, value: u64) {
+        let word = self.0.as_ptr().wrapping_byte_add(at as usize);
+        // SAFETY: a word of the page by the constants above, aligned, mapped for the life of the
+        // process, and the other side only reads.
+        let word = unsafe { &*word };
+        word.store(value, Release);
     }
 }
