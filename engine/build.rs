@@ -12,10 +12,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// C functions whose callers are sent to `__wrap_NAME`: the clock, the time zone, and what
-/// QuickJS's object files refer to of libm. All but scalbn, for which glibc has a `__wrap_scalbn`
-/// of its own: that function is exact and has one variant.
-const WRAPPED: [&str; 35] = [
+/// C functions whose callers are sent to `__wrap_NAME`: the clock, the time zone, the maker of
+/// error messages, and what QuickJS's object files refer to of libm. All but scalbn, for which
+/// glibc has a `__wrap_scalbn` of its own: that function is exact and has one variant.
+const WRAPPED: [&str; 36] = [
     "acos",
     "acosh",
     "asin",
@@ -51,6 +51,7 @@ const WRAPPED: [&str; 35] = [
     "tan",
     "tanh",
     "trunc",
+    "vsnprintf",
 ];
 
 /// What the worker is made of, relative to this crate.

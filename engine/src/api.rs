@@ -231,6 +231,8 @@ pub enum KilledBy {
     Request,
     /// Its worker died of it, again and again.
     Crash,
+    /// Its calls nested deeper than JavaScript's stack allows.
+    Stack,
 }
 
 /// Why a vat was not deployed. No vat is left behind.

@@ -12,7 +12,7 @@
 use bincode::{Decode, Encode};
 
 /// The version this build speaks.
-pub const PROTOCOL_VERSION: u32 = 1;
+pub const PROTOCOL_VERSION: u32 = 2;
 
 /// The descriptor of the worker's status page: one page shared with the host, where the worker
 /// notes the turn it runs (T3).
@@ -39,6 +39,10 @@ pub const SOCKET_FD: i32 = 3;
 
 /// The descriptor the worker finds its heap image at, opened for reading only (I1).
 pub const IMAGE_FD: i32 = 4;
+
+/// Bytes of JavaScript's stack: calls that nest deeper end their turn. A property of the engine, not
+/// a setting: how deep a program gets must not depend on the host it runs on.
+pub const STACK_BYTES_MAX: usize = 1 << 20;
 
 /// The worker's exit status when the heap would have grown past its limit.
 pub const EXIT_HEAP_LIMIT: i32 = 77;
@@ -157,6 +161,8 @@ pub enum AbortedBy {
     Heap,
     /// The program asked for it: `powers.abort(reason)`.
     Request,
+    /// Its calls nested deeper than JavaScript's stack allows.
+    Stack,
 }
 
 /// Turns run since the last hand-over, and what they changed.

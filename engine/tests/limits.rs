@@ -9,6 +9,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 const PROGRAM: &str = "let n = 0; let texts;
     export const incr = () => ++n;
+    export const nest = () => { n += 100; const f = () => { try { f(); } catch { f(); } }; f(); };
     export const loop = () => { n += 100; for (;;); };
     // Sorting strings that differ at their ends only: one C function that never polls.
     export const sort = () => {
@@ -72,6 +73,7 @@ fn a_loop_is_undone_among_other_calls_and_its_error_is_kept_under_its_key() {
     deploy(&engine, "v", PROGRAM).expect("it deploys");
     let answers: Vec<_> = (0..40)
         .map(|at| match at % 4 {
+            1 => send(&engine, "v", "nest", None),
             3 => send(&engine, "v", "loop", Some(&format!("loop {at}"))),
             _ => send(&engine, "v", "incr", None),
         })
@@ -81,6 +83,8 @@ fn a_loop_is_undone_among_other_calls_and_its_error_is_kept_under_its_key() {
         let answer = answer.wait().expect("answered");
         if at % 4 == 3 {
             assert_eq!(killed_by(answer), KilledBy::Gas);
+        } else if at % 4 == 1 {
+            assert_eq!(killed_by(answer), KilledBy::Stack);
         } else {
             expected += 1;
             assert_eq!(answer.as_deref(), Ok(expected.to_string().as_str()));
@@ -144,11 +148,20 @@ fn what_never_polls_is_ended_by_the_clock_and_another_vat_goes_on_meanwhile() {
 fn a_start_function_past_a_limit_leaves_no_vat() {
     let folder = tempfile::tempdir().expect("a folder");
     let engine = host(folder.path(), |options| options.gas = 20_000_000);
-    let refused = deploy(&engine, "v", "export default () => { for (;;); };");
-    assert!(
-        matches!(refused, Err(DeployError::Program { .. })),
-        "{refused:?}"
-    );
+    for (source, limit) in [
+        ("export default () => { for (;;); };", "gas"),
+        (
+            "export default () => { const f = () => f(); f(); };",
+            "stack",
+        ),
+    ] {
+        match deploy(&engine, "v", source) {
+            Err(DeployError::Program { message, .. }) => {
+                assert!(message.contains(limit), "{message}")
+            }
+            other => panic!("{limit}: {other:?}"),
+        }
+    }
     assert!(engine.list().wait().expect("answered").is_empty());
     deploy(&engine, "v", PROGRAM).expect("the name is free");
     engine

@@ -218,7 +218,29 @@ const GREEDY: &str = "const kept = []; let n = 0;\nexport default (powers) => ({
     regexp() { kept.push(1); return /^(a+)+$/.test('a'.repeat(40) + 'b'); },\n\
     asked() { kept.push(1); try { powers.abort('no balance'); } catch {} kept.push(2); },\n\
     async later() { kept.push(1); await null; powers.abort(); },\n\
+    deep() { kept.push(1); const f = () => f(); f(); },\n\
+    caught() { const f = () => { try { return f(); } catch { kept.push(3); } }; return f(); },\n\
+    finals() { const f = () => { try { f(); } finally { kept.push(4); } }; try { f(); } catch {} },\n\
+    async waits() { kept.push(1); const f = async () => { await f(); }; try { await f(); } catch {} },\n\
+    getter() { const o = { get x() { return this.x; } }; kept.push(1); try { o.x; } catch {} },\n\
+    proxy() { let p = {}; for (let i = 0; i < 1e5; i++) p = new Proxy(p, {});\n\
+        try { p.x; } catch { kept.push(5); } },\n\
+    json() { try { JSON.parse('['.repeat(1e5)); } catch { kept.push(6); } },\n\
+    text() { let a = []; for (let i = 0; i < 1e5; i++) a = [a];\n\
+        try { JSON.stringify(a); } catch { kept.push(7); } },\n\
+    flat() { let a = []; for (let i = 0; i < 1e5; i++) a = [a];\n\
+        try { a.flat(Infinity); } catch { kept.push(8); } },\n\
+    joined() { let a = []; for (let i = 0; i < 1e5; i++) a = [a];\n\
+        try { String(a); } catch { kept.push(9); } },\n\
+    source() { try { (0, eval)('('.repeat(1e5)); } catch { kept.push(10); } },\n\
+    pattern() { try { new RegExp('(?:'.repeat(1e5)); } catch { kept.push(11); } },\n\
+    bound() { let f = () => 1; for (let i = 0; i < 1e4; i++) f = Function.prototype.call.bind(f);\n\
+        try { f(); } catch { kept.push(12); } },\n\
+    compare() { const f = (a, b) => [2, 1].sort(f); try { f(); } catch { kept.push(13); } },\n\
+    shown() { const o = { toString() { return `${o}`; } };\n\
+        try { console.log(`${o}`); } catch { kept.push(14); } },\n\
     fine() { return kept.length; },\n\
+    nest(n) { const f = (n) => n > 0 ? 1 + f(n - 1) : 0; return f(n); },\n\
     incr() { return ++n; } });";
 
 #[test]
@@ -231,6 +253,21 @@ fn a_turn_past_a_limit_is_undone_to_the_bit_and_the_worker_goes_on() {
         ("jobs", AbortedBy::Gas),
         ("stubborn", AbortedBy::Gas),
         ("regexp", AbortedBy::Gas),
+        ("deep", AbortedBy::Stack),
+        ("caught", AbortedBy::Stack),
+        ("finals", AbortedBy::Stack),
+        ("waits", AbortedBy::Stack),
+        ("getter", AbortedBy::Stack),
+        ("proxy", AbortedBy::Stack),
+        ("json", AbortedBy::Stack),
+        ("text", AbortedBy::Stack),
+        ("flat", AbortedBy::Stack),
+        ("joined", AbortedBy::Stack),
+        ("source", AbortedBy::Stack),
+        ("pattern", AbortedBy::Stack),
+        ("bound", AbortedBy::Stack),
+        ("compare", AbortedBy::Stack),
+        ("shown", AbortedBy::Stack),
         ("asked", AbortedBy::Request),
         ("later", AbortedBy::Request),
     ];
@@ -256,7 +293,8 @@ fn a_turn_past_a_limit_is_undone_to_the_bit_and_the_worker_goes_on() {
                 }) => {
                     assert_eq!((turn, found), (number, by), "{what}");
                 }
-                other => panic!("{what}: {other:?}"),
+                Some(_) => panic!("{what}: the turn was handed over"),
+                None => panic!("{what}: the worker ended"),
             }
             assert_eq!(process.running(), 0);
             // What was sent before the host heard of it is void.
@@ -275,6 +313,66 @@ fn a_turn_past_a_limit_is_undone_to_the_bit_and_the_worker_goes_on() {
             vat.kill();
             vat.image.write_all_at(&before, 0).expect("pwrite");
         }
+    }
+}
+
+/// How deep a function may call itself before the turn is undone.
+fn depth(vat: &mut TestVat) -> u32 {
+    let mut fits = |n: u32| {
+        let (request, message) = vat.call_message("nest", &format!("[{n}]"));
+        let turns = vec![vat.delivery(message)];
+        let process = vat.process.as_mut().expect("awake");
+        process.send(&ToWorker::Deliver {
+            turns,
+            hand_over: false,
+        });
+        process.send(&ToWorker::HandOver);
+        match process.receive() {
+            Some(FromWorker::HandOver(hand_over)) => {
+                assert_eq!(hand_over.replies[0].request, request);
+                true
+            }
+            Some(FromWorker::Aborted { by, why, .. }) => {
+                assert_eq!(by, AbortedBy::Stack);
+                assert!(why.contains("stack"), "{why}");
+                process.send(&ToWorker::AbortSeen);
+                false
+            }
+            other => panic!("no answer of a worker: {}", other.is_some()),
+        }
+    };
+    let (mut fits_at, mut fails_at) = (0u32, 1 << 20);
+    while fails_at - fits_at > 1 {
+        let middle = fits_at.midpoint(fails_at);
+        *(if fits(middle) {
+            &mut fits_at
+        } else {
+            &mut fails_at
+        }) = middle;
+    }
+    fits_at
+}
+
+#[test]
+fn h7_the_stack_runs_out_at_the_same_call_wherever_the_worker_runs() {
+    let asleep = || {
+        let mut vat = TestVat::deployed(GREEDY);
+        vat.kill();
+        vat
+    };
+    let mut vat = asleep();
+    vat.wake();
+    let first = depth(&mut vat);
+    eprintln!("{first} calls fit");
+    assert!(first > 1_000, "{first} calls");
+    for tracker in TRACKERS {
+        let mut other = Command::new(worker_file());
+        other.env("X", "y".repeat(50_000)).env("TZ", "Asia/Tokyo");
+        other.env("GLIBC_TUNABLES", "glibc.cpu.hwcaps=-AVX2,-FMA");
+        let mut vat = asleep();
+        vat.tracker = Some(tracker);
+        vat.wake_by(other);
+        assert_eq!(depth(&mut vat), first, "{tracker:?}");
     }
 }
 

@@ -410,7 +410,6 @@ fn thrown_values_of_every_kind_are_shown() {
         text() { throw 'plain'; }, nothing() { throw undefined; },\n\
         object() { throw { code: 7 }; }, named() { throw { name: 'Mine', message: 'm' }; },\n\
         hostile() { throw { get message() { throw 1; }, get name() { return {}; } }; },\n\
-        deep() { const f = () => f(); f(); },\n\
         async later() { await null; null.x; } };";
     let mut vat = TestVat::deployed(source);
     let mut told = |method: &str| {
@@ -423,9 +422,8 @@ fn thrown_values_of_every_kind_are_shown() {
     assert_eq!(told("object"), pair("Error", "{ code: 7 }"));
     assert_eq!(told("named"), pair("Mine", "m"));
     assert_eq!(told("hostile").0, "Error");
-    assert_eq!(told("deep").0, "RangeError");
     assert_eq!(told("later").0, "TypeError");
-    assert!(vat.thrown("later", "[]").stack.contains("main.js:6:"));
+    assert!(vat.thrown("later", "[]").stack.contains("main.js:5:"));
 }
 
 #[test]

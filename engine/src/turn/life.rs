@@ -298,6 +298,7 @@ impl<W> Core<W> {
             AbortedBy::Gas => KilledBy::Gas,
             AbortedBy::Heap => KilledBy::Heap,
             AbortedBy::Request => KilledBy::Request,
+            AbortedBy::Stack => KilledBy::Stack,
         };
         let request = self
             .requests

@@ -1,6 +1,7 @@
 //! Every limit of the engine's host side, each with its name, in one table.
 
 use crate::api::Limit;
+use crate::protocol::STACK_BYTES_MAX;
 
 /// Bytes of one call's method and arguments.
 pub const CALL_BYTES_MAX: usize = 16 << 20;
@@ -63,6 +64,12 @@ pub fn table() -> Vec<Limit> {
             "what a turn may compute: calls and backward jumps",
         ),
         row("turn", TURN_MS_MAX, "ms", "how long a turn may run"),
+        row(
+            "stack",
+            STACK_BYTES_MAX as u64,
+            "bytes",
+            "how deep a turn's calls may nest; the same for every vat of an engine",
+        ),
         row(
             "message",
             CALL_BYTES_MAX as u64,

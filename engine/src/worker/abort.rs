@@ -7,6 +7,7 @@
 
 use std::cell::RefCell;
 
+use super::heap::layout::STACK_LIMIT_BYTES;
 use super::heap::mapping;
 use crate::protocol::AbortedBy;
 use crate::text::beginning;
@@ -50,6 +51,18 @@ pub fn poll() -> bool {
         }
         state.reason.is_some()
     }) || mapping::exhausted()
+}
+
+/// JavaScript's stack ran out. The program may catch the error; the turn is undone all the same.
+pub fn stack_ran_out() {
+    STATE.with_borrow_mut(|state| {
+        state.reason.get_or_insert_with(|| {
+            let why = format!(
+                "the turn's calls nest deeper than the {STACK_LIMIT_BYTES} bytes of stack allow"
+            );
+            (AbortedBy::Stack, why)
+        });
+    });
 }
 
 /// The program wants this turn undone.

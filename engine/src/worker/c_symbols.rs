@@ -3,15 +3,23 @@
 //! The worker is linked with `--wrap=NAME` for each (`build.rs` has the list), so a call of `NAME`
 //! from C arrives at `__wrap_NAME` here. Time is the turn's and in UTC; floating point is crate
 //! libm's, since glibc picks its variants by processor and gives different last bits with and
-//! without FMA.
+//! without FMA. vsnprintf is libc's, looked at in passing: it is where a stack that ran out shows.
 #![allow(
     unsafe_code,
     reason = "answering for C functions takes their names and pointers"
 )]
 
+use std::ffi::CStr;
 use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 
-use libc::{c_int, c_long, c_void, clockid_t, time_t, timespec, timeval, tm};
+use libc::{c_char, c_int, c_long, c_void, clockid_t, time_t, timespec, timeval, tm};
+
+use super::abort;
+
+/// What QuickJS and its regexp compiler say when JavaScript's stack has run out. Both are whole
+/// formats of a call of vsnprintf, so an error a program makes itself, whatever its text, is none
+/// of these: that text is an argument and never a format.
+const STACK_RAN_OUT: [&CStr; 2] = [c"Maximum call stack size exceeded", c"stack overflow"];
 
 static TIME_MS: AtomicI64 = AtomicI64::new(0);
 
@@ -96,6 +104,39 @@ fn civil(days: i64) -> (i64, i64, i64, i64) {
         in_year - 306
     };
     (year, month, day, day_of_year)
+}
+
+unsafe extern "C" {
+    /// libc's own. Without `--wrap`, in a worker that refuses to run, there is one name only.
+    #[cfg_attr(kenvat_static_worker, link_name = "__real_vsnprintf")]
+    #[cfg_attr(not(kenvat_static_worker), link_name = "vsnprintf")]
+    fn real_vsnprintf(
+        out: *mut c_char,
+        size: usize,
+        format: *const c_char,
+        arguments: *mut c_void,
+    ) -> c_int;
+}
+
+/// Every message of an error that C code throws is formatted here, and nowhere else can be told
+/// that the stack ran out: the error itself is an ordinary RangeError that a program may catch.
+///
+/// A `va_list` is passed as a pointer on x86-64 (it is an array) and on aarch64 (it is a structure
+/// of more than 16 bytes), and is only handed on.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn __wrap_vsnprintf(
+    out: *mut c_char,
+    size: usize,
+    format: *const c_char,
+    arguments: *mut c_void,
+) -> c_int {
+    // SAFETY: the caller passes a string that ends with a zero.
+    let text = unsafe { CStr::from_ptr(format) };
+    if STACK_RAN_OUT.contains(&text) {
+        abort::stack_ran_out();
+    }
+    // SAFETY: the caller's own arguments, by its contract with vsnprintf.
+    unsafe { real_vsnprintf(out, size, format, arguments) }
 }
 
 macro_rules! of_one_number {

@@ -30,7 +30,7 @@ pub const STACK_ADDRESS: usize = HEAP_ADDRESS - (16 << 20);
 /// QuickJS stops a program at `STACK_LIMIT_BYTES`; the rest is for the C and Rust code called last.
 pub const STACK_BYTES: usize = 2 << 20;
 /// What QuickJS is told it may use.
-pub const STACK_LIMIT_BYTES: usize = 1 << 20;
+pub const STACK_LIMIT_BYTES: usize = crate::protocol::STACK_BYTES_MAX;
 
 /// Pages mapped writable beyond what the allocator asked for, so that it rarely has to ask.
 pub const GROWTH_PAGES: u32 = 256;
