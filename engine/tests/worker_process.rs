@@ -220,8 +220,10 @@ const GREEDY: &str = "const kept = []; let n = 0;\nexport default (powers) => ({
     async later() { kept.push(1); await null; powers.abort(); },\n\
     deep() { kept.push(1); const f = () => f(); f(); },\n\
     caught() { const f = () => { try { return f(); } catch { kept.push(3); } }; return f(); },\n\
-    finals() { const f = () => { try { f(); } finally { kept.push(4); } }; try { f(); } catch {} },\n\
-    async waits() { kept.push(1); const f = async () => { await f(); }; try { await f(); } catch {} },\n\
+    finals() { const f = () => { try { f(); } finally { kept.push(4); } };\n\
+        try { f(); } catch {} },\n\
+    async waits() { kept.push(1); const f = async () => { await f(); };\n\
+        try { await f(); } catch {} },\n\
     getter() { const o = { get x() { return this.x; } }; kept.push(1); try { o.x; } catch {} },\n\
     proxy() { let p = {}; for (let i = 0; i < 1e5; i++) p = new Proxy(p, {});\n\
         try { p.x; } catch { kept.push(5); } },\n\
