@@ -243,6 +243,9 @@ pub enum DeployError {
     NameTaken(String),
     #[error("{0}")]
     BadRequest(String),
+    /// Too much is under way, or the machine has nothing left to start a worker with. Try again.
+    #[error("overloaded: {0}; try again")]
+    Overloaded(String),
     /// The program did not parse, or its start function threw.
     #[error("{name}: {message}")]
     Program {

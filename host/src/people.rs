@@ -96,6 +96,17 @@ impl Trouble {
         Trouble::new(EXIT_HOST, code::HOST, "InUse", message.into(), hint)
     }
 
+    /// Too much is under way: nothing was done.
+    pub fn overloaded(message: impl Into<String>) -> Trouble {
+        Trouble::new(
+            EXIT_HOST,
+            code::OVERLOADED,
+            "Overloaded",
+            message.into(),
+            "try again shortly",
+        )
+    }
+
     /// An answer is no longer waited for; the call goes on.
     pub fn waiting(message: impl Into<String>, hint: &str) -> Trouble {
         Trouble::new(
@@ -175,13 +186,7 @@ impl From<CallError> for Trouble {
                 text,
                 "it is never run a second time: ask the vat what became of it, with a new id",
             ),
-            CallError::Overloaded(_) => Trouble::new(
-                EXIT_HOST,
-                code::OVERLOADED,
-                "Overloaded",
-                text,
-                "try again shortly",
-            ),
+            CallError::Overloaded(_) => Trouble::overloaded(text),
             CallError::Unavailable { name, .. } => Trouble::new(
                 EXIT_VAT,
                 code::UNAVAILABLE,
@@ -221,6 +226,7 @@ impl From<DeployError> for Trouble {
                 }
             }
             DeployError::BadRequest(why) => Trouble::usage(why, ""),
+            DeployError::Overloaded(_) => Trouble::overloaded(error.to_string()),
             DeployError::Program {
                 name,
                 message,

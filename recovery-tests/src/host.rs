@@ -76,11 +76,12 @@ pub enum Move {
 }
 
 impl Host {
-    pub fn start(disk: Disk, loaded: Loaded, rules: Rules, now_ms: i64) -> Host {
+    pub fn start(disk: Disk, loaded: Loaded, rules: Rules, awake_max: usize, now_ms: i64) -> Host {
         let settings = Settings {
             engine: disk.engine,
             page_limit: PAGE_LIMIT,
             sleep_after_ms: Some(SLEEP_AFTER_MS),
+            awake_max,
         };
         Host {
             core: Core::new(settings, loaded, now_ms),

@@ -55,7 +55,7 @@ pub enum StoreError {
     /// An earlier error of the disk: nothing is done any more until the store is opened again.
     #[error("the store stopped after an error of the disk: {why}")]
     Latched { why: String },
-    /// The disk, now. The store is latched.
+    /// The disk, now. The store is latched, unless the process lacked a descriptor to open a file.
     #[error("{what} {file}: {source}")]
     Io {
         what: &'static str,

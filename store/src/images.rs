@@ -56,7 +56,12 @@ impl<B: Backend> Images<B> {
         }
         let path = path(vat);
         let told = |error| fault(&self.latch, "open", vat, 0, error);
-        let file = self.backend.open(&path).map_err(told)?;
+        let file = self.backend.open(&path).map_err(|error| {
+            if Latch::is_want(&error) {
+                return self.latch.open(&path, error);
+            }
+            told(error)
+        })?;
         let (found, needed) = (file.len().map_err(told)?, bytes_of(page_limit));
         if found != needed {
             let what = format!("the image has {found} bytes, not {needed}");

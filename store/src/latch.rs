@@ -4,6 +4,7 @@
 //! bytes that are not there. Only opening again, which rewrites what it found (J6), is sound.
 
 use crate::error::StoreError;
+use rustix::io::Errno;
 use std::io;
 use std::sync::OnceLock;
 
@@ -28,6 +29,25 @@ impl Latch {
         let _ = self.why.set(why.into());
     }
 
+    /// An error at opening a file: a process without a descriptor or memory left has done nothing
+    /// to the disk and lost nothing of it, and may have one again in a moment. Trips for all else.
+    pub(crate) fn open(&self, file: &str, source: io::Error) -> StoreError {
+        if Latch::is_want(&source) {
+            return StoreError::Io {
+                what: "open",
+                file: file.to_owned(),
+                source,
+            };
+        }
+        self.io("open", file, source)
+    }
+
+    /// Whether the process lacked something of its own to open a file with.
+    pub(crate) fn is_want(error: &io::Error) -> bool {
+        let lacks = [Errno::MFILE, Errno::NFILE, Errno::NOMEM];
+        Errno::from_io_error(error).is_some_and(|errno| lacks.contains(&errno))
+    }
+
     /// Trips for an error of the disk and wraps it.
     pub(crate) fn io(&self, what: &'static str, file: &str, source: io::Error) -> StoreError {
         self.trip(format!("{what} {file}: {source}"));
@@ -42,6 +62,15 @@ impl Latch {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_process_without_descriptors_latches_nothing_and_a_bad_disk_does() {
+        let latch = Latch::default();
+        let _ = latch.open("heap/1", Errno::MFILE.into());
+        assert!(latch.check().is_ok());
+        let _ = latch.open("heap/1", Errno::IO.into());
+        assert!(latch.check().is_err());
+    }
 
     #[test]
     fn the_first_reason_stays_and_everything_after_is_refused() {

@@ -203,7 +203,7 @@ impl<B: Backend> Store<B> {
         }
         let path = images::path(vat);
         let file = self.shared.backend.open_read_only(&path);
-        let file = file.map_err(|error| self.shared.latch.io("open", &path, error))?;
+        let file = file.map_err(|error| self.shared.latch.open(&path, error))?;
         Ok(Image {
             file,
             page_limit,

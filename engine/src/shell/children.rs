@@ -3,10 +3,12 @@
 //! Promises: a worker's end is told to the core only after everything whole that it sent was (T1).
 
 use std::fs::File;
+use std::io;
 use std::time::{Duration, Instant};
 
-use kenvat_store::{EngineHash, VatId};
+use kenvat_store::{EngineHash, ImageError, OpenError, StoreError, VatId};
 use rustix::event::{Timespec, epoll};
+use rustix::io::Errno;
 
 use super::open::now_ms;
 use super::process::{Executable, Heard, Worker, image_in_memory};
@@ -56,17 +58,30 @@ impl Run {
         Ok(())
     }
 
-    /// Ends workers that have run one turn for longer than a turn may (T3).
+    /// Ends workers that have run one turn for longer than a turn may, or owe an answer (T3).
     pub(super) fn watch_clock(&mut self) {
         let now = Instant::now();
-        if !self.core.has_turns_out() || now < self.next_look {
+        if !self.looks() || now < self.next_look {
             return;
         }
         self.next_look = now + CLOCK_LOOK;
         let most = Duration::from_millis(self.options.turn_ms);
-        for (_, worker) in self.workers.values_mut() {
-            worker.watch(now, most);
+        self.suspects = 0;
+        for (generation, (vat, worker)) in &mut self.workers {
+            if let Some(why) = worker.look(now, most) {
+                self.events.push_back(Event::WorkerUnintelligible {
+                    vat: *vat,
+                    generation: *generation,
+                    why: why.to_owned(),
+                });
+            }
+            self.suspects += usize::from(worker.is_suspect());
         }
+    }
+
+    /// Whether the clock has to be looked at: turns run, or a worker owes an answer.
+    fn looks(&self) -> bool {
+        self.suspects > 0 || self.core.has_turns_out()
     }
 
     /// How long nothing may happen before something has to be looked at anyway.
@@ -78,10 +93,7 @@ impl Run {
             None
         };
         // While turns run, the clock is looked at.
-        let look = self
-            .core
-            .has_turns_out()
-            .then_some(CLOCK_LOOK.as_millis() as i64);
+        let look = self.looks().then_some(CLOCK_LOOK.as_millis() as i64);
         let due = [tick, often, look].into_iter().flatten().min();
         let ms = due?.max(0);
         Some(Timespec {
@@ -100,6 +112,7 @@ impl Run {
         if worker.hear() == Heard::End {
             // Its end is told by the process's own descriptor; until then the socket is silent.
             let _ = epoll::delete(&self.epoll, worker.socket());
+            self.suspects += 1;
         }
         self.take_messages(generation);
         if self.workers.contains_key(&generation) {
@@ -192,53 +205,44 @@ impl Run {
 
     pub(super) fn start_worker(&mut self, vat: VatId, generation: u64) {
         let started = self.try_start(vat, generation);
-        if let Err(why) = started {
+        self.told_if_not(vat, generation, started);
+    }
+
+    fn told_if_not(&mut self, vat: VatId, generation: u64, started: Result<(), NotStarted>) {
+        if let Err(NotStarted { why, passing }) = started {
             self.events.push_back(Event::WorkerNotStarted {
                 vat,
                 generation,
                 why,
+                passing,
             });
         }
     }
 
-    fn try_start(&mut self, vat: VatId, generation: u64) -> Result<(), String> {
-        let view = self.core.vats().find(|view| view.id == vat);
-        let row = view.map(|view| view.row.clone()).ok_or("the vat is gone")?;
-        let image = self
-            .disk
-            .store
-            .image(vat)
-            .map_err(|error| error.to_string())?;
-        self.spawn(
-            vat,
-            generation,
-            EngineHash(row.engine),
-            image.file,
-            row.page_limit,
-        )
+    fn try_start(&mut self, vat: VatId, generation: u64) -> Result<(), NotStarted> {
+        let row = self.core.view(vat).map(|view| view.row);
+        let row = row.ok_or("the vat is gone")?;
+        let (engine, page_limit) = (EngineHash(row.engine), row.page_limit);
+        let image = self.disk.store.image(vat)?;
+        self.spawn(vat, generation, engine, image.file, page_limit)
     }
 
     pub(super) fn start_birth(&mut self, vat: VatId, generation: u64, page_limit: u32) {
         let started = self.try_birth(vat, generation, page_limit);
-        if let Err(why) = started {
-            self.events.push_back(Event::WorkerNotStarted {
-                vat,
-                generation,
-                why,
-            });
-        }
+        self.told_if_not(vat, generation, started);
     }
 
-    fn try_birth(&mut self, vat: VatId, generation: u64, page_limit: u32) -> Result<(), String> {
+    fn try_birth(
+        &mut self,
+        vat: VatId,
+        generation: u64,
+        page_limit: u32,
+    ) -> Result<(), NotStarted> {
         let engine = self.core.engine();
-        let genesis = self
-            .disk
-            .store
-            .genesis(engine)
-            .map_err(|error| error.to_string())?;
+        let genesis = self.disk.store.genesis(engine).map_err(NotStarted::store)?;
         let length = u64::from(page_limit) * kenvat_store::PAGE_BYTES as u64;
-        let image =
-            image_in_memory(genesis.contents(), length).map_err(|error| error.to_string())?;
+        let image = image_in_memory(genesis.contents(), length)
+            .map_err(|error| NotStarted::of("make its image", &error))?;
         self.spawn(vat, generation, engine, image, page_limit)
     }
 
@@ -249,19 +253,16 @@ impl Run {
         engine: EngineHash,
         image: File,
         page_limit: u32,
-    ) -> Result<(), String> {
+    ) -> Result<(), NotStarted> {
         if !self.engines.contains_key(&engine) {
-            let bytes = self
-                .disk
-                .store
-                .engine(engine)
-                .map_err(|error| error.to_string())?;
-            let sealed = Executable::seal(&bytes).map_err(|error| error.to_string())?;
+            let bytes = self.disk.store.engine(engine)?;
+            let sealed = Executable::seal(&bytes)
+                .map_err(|error| NotStarted::of("prepare its executable", &error))?;
             self.engines.insert(engine, sealed);
         }
         let executable = &self.engines[&engine];
         let mut worker = Worker::spawn(executable, image)
-            .map_err(|error| format!("start its worker: {error}"))?;
+            .map_err(|error| NotStarted::of("start its worker", &error))?;
         worker.queue(&ToWorker::Start(Start {
             protocol: PROTOCOL_VERSION,
             generation,
@@ -273,9 +274,73 @@ impl Run {
         let flags = epoll::EventFlags::IN;
         epoll::add(&self.epoll, worker.socket(), socket_mark(generation), flags)
             .and_then(|()| epoll::add(&self.epoll, worker.pidfd(), process_mark(generation), flags))
-            .map_err(|error| format!("watch its worker: {error}"))?;
+            .map_err(|errno| NotStarted::of("watch its worker", &errno.into()))?;
         self.workers.insert(generation, (vat, worker));
+        // Until it is ready.
+        self.suspects += 1;
         self.to_send.push(generation);
         Ok(())
     }
+}
+
+/// Why there is no worker, and whether trying again may help.
+struct NotStarted {
+    why: String,
+    passing: bool,
+}
+
+impl NotStarted {
+    fn of(what: &str, error: &io::Error) -> NotStarted {
+        NotStarted {
+            why: format!("{what}: {error}"),
+            passing: is_passing(error),
+        }
+    }
+
+    fn store(error: OpenError) -> NotStarted {
+        match error {
+            OpenError::Store(error) => error.into(),
+            other => NotStarted::from(other.to_string().as_str()),
+        }
+    }
+}
+
+impl From<&str> for NotStarted {
+    fn from(why: &str) -> NotStarted {
+        NotStarted {
+            why: why.to_owned(),
+            passing: false,
+        }
+    }
+}
+
+impl From<ImageError> for NotStarted {
+    fn from(error: ImageError) -> NotStarted {
+        match error {
+            ImageError::Store(error) => error.into(),
+            other => NotStarted::from(other.to_string().as_str()),
+        }
+    }
+}
+
+impl From<StoreError> for NotStarted {
+    fn from(error: StoreError) -> NotStarted {
+        NotStarted {
+            why: error.to_string(),
+            passing: matches!(&error, StoreError::Io { source, .. } if is_passing(source)),
+        }
+    }
+}
+
+/// Whether the machine lacks something that it may have again in a moment: descriptors, memory,
+/// process numbers.
+fn is_passing(error: &io::Error) -> bool {
+    let lacks = [
+        Errno::MFILE,
+        Errno::NFILE,
+        Errno::NOMEM,
+        Errno::AGAIN,
+        Errno::NOBUFS,
+    ];
+    Errno::from_io_error(error).is_some_and(|errno| lacks.contains(&errno))
 }

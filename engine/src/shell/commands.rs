@@ -1,7 +1,10 @@
 //! What other threads ask: handed to the core as events, or answered from what is committed.
 
+use std::collections::HashMap;
 use std::sync::mpsc::TryRecvError;
 use std::time::Instant;
+
+use kenvat_store::VatId;
 
 use super::engine::{Answerer, Command};
 use super::run::{COMMANDS_A_ROUND, Run, STOP_PATIENCE, Stopping, Waiter};
@@ -65,11 +68,14 @@ impl Run {
     fn on_question(&mut self, command: Command) {
         match command {
             Command::List(to) => {
-                let infos = self.core.vats().map(|view| self.info(&view)).collect();
+                let pids = self.pids();
+                let vats = self.core.vats();
+                let infos = vats.map(|view| self.info(&view, &pids)).collect();
                 drop(to.send(infos));
             }
             Command::Show(name, to) => {
-                let info = self.view(&name).map(|view| self.info(&view));
+                let pids = self.pids();
+                let info = self.view(&name).map(|view| self.info(&view, &pids));
                 drop(to.send(info));
             }
             Command::HeapHash(name, to) => drop(to.send(self.heap_hash(&name))),
@@ -101,18 +107,19 @@ impl Run {
 
     fn view(&self, name: &str) -> Result<VatView<'_>, CallError> {
         let found = self.core.vat_id(name);
-        let found = found.and_then(|id| self.core.vats().find(|view| view.id == id));
+        let found = found.and_then(|id| self.core.view(id));
         found.ok_or_else(|| self.core.unknown_vat(name))
     }
 
-    fn info(&self, view: &VatView<'_>) -> VatInfo {
+    /// The workers' process ids.
+    fn pids(&self) -> HashMap<VatId, u32> {
+        let workers = self.workers.values();
+        workers.map(|(vat, worker)| (*vat, worker.pid())).collect()
+    }
+
+    fn info(&self, view: &VatView<'_>, pids: &HashMap<VatId, u32>) -> VatInfo {
         const PAGE_BYTES: u64 = kenvat_store::PAGE_BYTES as u64;
         let engine = kenvat_store::EngineHash(view.row.engine);
-        let pid = self
-            .workers
-            .values()
-            .find(|(vat, _)| *vat == view.id)
-            .map(|(_, w)| w.pid());
         VatInfo {
             name: view.row.name.clone(),
             id: view.id.0,
@@ -129,7 +136,7 @@ impl Run {
                 .unwrap_or_default(),
             source_sha256: view.row.source_sha256.clone(),
             heap_limit: u64::from(view.row.page_limit) * PAGE_BYTES,
-            worker_pid: pid,
+            worker_pid: pids.get(&view.id).copied(),
             last_error: view.last_error.map(str::to_owned),
         }
     }
@@ -172,12 +179,7 @@ impl Run {
             .store
             .verify()
             .map_err(|error| CallError::Host(error.to_string()))?;
-        let name = |id| {
-            self.core
-                .vats()
-                .find(|v| v.id == id)
-                .map(|v| v.row.name.clone())
-        };
+        let name = |id| self.core.view(id).map(|v| v.row.name.clone());
         let damages = report.damages.into_iter().map(|damage| DamageReport {
             file: damage.file,
             offset: damage.offset,
@@ -210,6 +212,13 @@ impl Run {
                 unit: "ms",
                 set_by: set_by(sleep == Some(super::SLEEP_AFTER_MS)),
                 meaning: "an idle vat's process ends after this; 0 is never",
+            },
+            Limit {
+                name: "awake",
+                value: self.options.awake_max.unwrap_or(super::AWAKE_MAX) as u64,
+                unit: "vats",
+                set_by: set_by(self.options.awake_max == Some(super::AWAKE_MAX)),
+                meaning: "processes at once; the longest idle sleeps for the next",
             },
         ];
         table.extend(limits::table());

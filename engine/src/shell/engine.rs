@@ -28,6 +28,8 @@ pub struct EngineOptions {
     pub dir: PathBuf,
     /// An idle vat's process is ended after this long; `None` never does.
     pub sleep_after_ms: Option<u64>,
+    /// Vats that may be awake at once; `None` takes what this process's descriptors allow.
+    pub awake_max: Option<usize>,
     /// Bytes a new vat's heap may grow to.
     pub heap_limit: u64,
     /// Gas a turn may use.
@@ -49,6 +51,7 @@ impl EngineOptions {
         EngineOptions {
             dir: dir.into(),
             sleep_after_ms: Some(SLEEP_AFTER_MS),
+            awake_max: None,
             heap_limit: HEAP_BYTES_MAX,
             gas: GAS_MAX,
             turn_ms: TURN_MS_MAX,
@@ -61,6 +64,8 @@ impl EngineOptions {
 
 /// An idle vat sleeps after a minute.
 pub const SLEEP_AFTER_MS: u64 = 60_000;
+/// Vats awake at once, where the machine has the descriptors for it.
+pub const AWAKE_MAX: usize = 1_024;
 /// Bytes a heap may grow to unless told otherwise.
 pub const HEAP_BYTES_MAX: u64 = 256 << 20;
 

@@ -6,8 +6,8 @@
 //! also writes and syncs it, with no other thread in between (T5). Files: `engine` the handle;
 //! `open` recovery and the engine's own executable; `run` the thread, with `children` (workers and
 //! waiting), `commands` (what is asked) and `commit` (frames to the disk); `process` one worker;
-//! `disk` the store behind the core's `Ledger`; `wake` the way in from other threads; `trace` when
-//! things happened, for benches.
+//! `watch` the clock over it; `disk` the store behind the core's `Ledger`; `wake` the way in from
+//! other threads; `trace` when things happened, for benches.
 
 mod children;
 mod commands;
@@ -19,7 +19,10 @@ mod process;
 mod run;
 mod trace;
 mod wake;
+mod watch;
 
-pub use self::engine::{Answer, Engine, EngineOptions, HEAP_BYTES_MAX, SLEEP_AFTER_MS, Stopped};
+pub use self::engine::{
+    AWAKE_MAX, Answer, Engine, EngineOptions, HEAP_BYTES_MAX, SLEEP_AFTER_MS, Stopped,
+};
 pub use self::open::{load, start};
 pub use self::trace::{Mark, Step, Trace};

@@ -11,7 +11,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use sha2::{Digest, Sha256};
 
 use super::disk::Disk;
-use super::engine::{Engine, EngineOptions};
+use super::engine::{AWAKE_MAX, Engine, EngineOptions};
 use super::process::{Executable, Worker, image_in_memory};
 use super::run::Run;
 use super::wake::Waker;
@@ -27,7 +27,16 @@ const GENESIS_PAGES_MAX: u32 = 16 << 10;
 /// Opens (or makes) the store and starts the engine's thread.
 pub fn start(options: EngineOptions) -> Result<Engine, StartError> {
     let dir = options.dir.display().to_string();
-    raise_descriptor_limit();
+    let descriptors = raise_descriptor_limit();
+    // What the engine goes by from now on is what was decided here.
+    let awake_max = options
+        .awake_max
+        .unwrap_or_else(|| awake_for(descriptors))
+        .max(1);
+    let options = EngineOptions {
+        awake_max: Some(awake_max),
+        ..options
+    };
     let (mut store, _) = open_store(&options.dir, &dir)?;
     let engine = EngineHash(Sha256::digest(&options.worker).into());
     if !store.engine_known(engine) {
@@ -38,6 +47,7 @@ pub fn start(options: EngineOptions) -> Result<Engine, StartError> {
         engine,
         page_limit: u32::try_from(options.heap_limit / PAGE_BYTES as u64).unwrap_or(u32::MAX),
         sleep_after_ms: options.sleep_after_ms,
+        awake_max,
     };
     let core = Core::new(settings, loaded, now_ms());
     let io = |context: &str| {
@@ -57,7 +67,9 @@ pub fn start(options: EngineOptions) -> Result<Engine, StartError> {
 
 /// An awake vat holds about five descriptors, and the usual soft limit of 1,024 is for programs
 /// that use select: we do not, so we take what we may have.
-fn raise_descriptor_limit() {
+///
+/// Returns how many there may be.
+fn raise_descriptor_limit() -> u64 {
     let limit = getrlimit(Resource::Nofile);
     let raised = Rlimit {
         current: limit.maximum,
@@ -65,7 +77,18 @@ fn raise_descriptor_limit() {
     };
     // Refused where a policy forbids it: the limit then stays, and says so when it is met.
     let _ = setrlimit(Resource::Nofile, raised);
+    getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX)
 }
+
+/// How many vats may be awake with that many descriptors: half of them are left for clients, the
+/// store's files, and what a start needs for a moment.
+fn awake_for(descriptors: u64) -> usize {
+    let room = descriptors / 2 / DESCRIPTORS_A_WORKER;
+    usize::try_from(room).map_or(AWAKE_MAX, |room| room.clamp(1, AWAKE_MAX))
+}
+
+/// A worker's socket, status page, pidfd, last words and image; one more for safety.
+const DESCRIPTORS_A_WORKER: u64 = 6;
 
 /// Milliseconds since 1970.
 pub(crate) fn now_ms() -> i64 {
@@ -143,7 +166,6 @@ fn make_genesis(worker: &[u8], tracker: Option<TrackerKind>) -> Result<Genesis, 
 pub fn load<B: Backend>(store: &Store<B>) -> Result<Loaded, String> {
     let text = |error: &dyn std::fmt::Display| error.to_string();
     let mut loaded = Loaded::default();
-    let metas = store.vats();
     for (key, value) in store.scan(rows::VATS, &[]).map_err(|e| text(&e))? {
         let id = rows::parse_vat_key(&key).ok_or("a vat's key has another length than 8 bytes")?;
         let row: VatRow = rows::read(rows::VATS, &value).map_err(|e| text(&e))?;
@@ -155,8 +177,8 @@ pub fn load<B: Backend>(store: &Store<B>) -> Result<Loaded, String> {
             Some(bytes) => Some(rows::read(rows::POISON, &bytes).map_err(|e| text(&e))?),
             None => None,
         };
-        let damage = match metas.iter().find(|meta| meta.id == id) {
-            Some(meta) => meta.damaged.clone(),
+        let damage = match store.vat(id) {
+            Some(meta) => meta.damaged,
             None => Some("the store has no image for it".to_owned()),
         };
         loaded.vats.push(LoadedVat {

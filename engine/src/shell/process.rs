@@ -20,6 +20,7 @@ use rustix::process::{
     Pid, PidfdFlags, Resource, Rlimit, Signal, kill_process, pidfd_open, prlimit,
 };
 
+use super::watch::{Verdict, Watch};
 use crate::protocol::{
     self, CodecError, FROM_WORKER_BYTES_MAX, FromWorker, IMAGE_FD, SOCKET_FD, STATUS_BYTES,
     STATUS_FD, STATUS_PAGES_AT, STATUS_TURN_AT, ToWorker,
@@ -81,10 +82,7 @@ pub(crate) struct Worker {
     last_words: OwnedFd,
     /// Shared with the worker, which writes there which turn it runs.
     status: File,
-    /// Since when it has been seen running the same turn.
-    since: Option<(u64, Instant)>,
-    /// Ended by us because one turn ran for too long.
-    overran: bool,
+    watch: Watch,
     input: Vec<u8>,
     /// Bytes of `input` already decoded.
     taken: usize,
@@ -156,8 +154,7 @@ impl Worker {
             socket: ours,
             last_words: words,
             status,
-            since: None,
-            overran: false,
+            watch: Watch::default(),
             input: Vec::new(),
             taken: 0,
             output: Vec::new(),
@@ -181,6 +178,7 @@ impl Worker {
 
     /// Queues a message; `send` writes it.
     pub fn queue(&mut self, message: &ToWorker) {
+        self.watch.told(message, Instant::now());
         protocol::encode(message, &mut self.output);
     }
 
@@ -211,7 +209,10 @@ impl Worker {
         let read = self.socket.read(&mut self.input[start..]);
         self.input.truncate(start + *read.as_ref().unwrap_or(&0));
         match read {
-            Ok(0) => Heard::End,
+            Ok(0) => {
+                self.watch.closed(Instant::now());
+                Heard::End
+            }
             Ok(_) => Heard::Bytes,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => Heard::Bytes,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Heard::Nothing,
@@ -233,6 +234,7 @@ impl Worker {
         };
         let message = protocol::decode(&frame[4..])?;
         self.taken += length;
+        self.watch.heard(&message);
         Ok(Some(message))
     }
 
@@ -258,21 +260,27 @@ impl Worker {
         Some(u64::from_ne_bytes(word))
     }
 
-    /// Ends it when it has been running one turn for longer than it may.
-    pub fn watch(&mut self, now: Instant, most: Duration) {
-        let Some(turn) = self.running() else {
-            self.since = None;
-            return;
-        };
-        match self.since {
-            Some((same, since)) if same == turn => {
-                if now.duration_since(since) >= most && !self.overran {
-                    self.overran = true;
-                    self.kill();
-                }
+    /// Ends it when it has been at one turn for longer than a turn may, when it does not do what it
+    /// was asked, or when it has closed its socket and lives on. The last is a breach of the rules,
+    /// told by its name.
+    pub fn look(&mut self, now: Instant, most: Duration) -> Option<&'static str> {
+        let running = self.running();
+        match self.watch.look(running, now, most) {
+            Verdict::Fine => None,
+            Verdict::Overran => {
+                self.kill();
+                None
             }
-            _ => self.since = Some((turn, now)),
+            Verdict::Closed => {
+                self.kill();
+                Some("it closed its socket and went on")
+            }
         }
+    }
+
+    /// Whether somebody has to look at it again although no turn is out.
+    pub fn is_suspect(&self) -> bool {
+        self.watch.is_suspect()
     }
 
     /// Reaps an ended process: how it died, and what it said last.
@@ -281,7 +289,7 @@ impl Worker {
         let death = match (status.code(), status.signal()) {
             (Some(code), _) => Death::Exit(code),
             (None, Some(signal)) if is_own_fault(signal) => Death::Signal(signal),
-            _ if self.overran => Death::Clock,
+            _ if self.watch.overran => Death::Clock,
             _ => Death::Killed,
         };
         let mut words = vec![0; LAST_WORDS_BYTES];

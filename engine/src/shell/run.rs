@@ -67,6 +67,8 @@ pub(crate) struct Run {
     /// The frame the core wants committed, until it is written.
     pub(super) sealed: Option<Sealed<FileBackend>>,
     pub(super) last_sync: Duration,
+    /// Workers that owed an answer, or hid, when the clock was last looked at; at least those.
+    pub(super) suspects: usize,
     /// When the clock of running turns is looked at next.
     pub(super) next_look: Instant,
     pub(super) background: Background,
@@ -116,6 +118,7 @@ impl Run {
             effects: Vec::new(),
             sealed: None,
             last_sync: Duration::ZERO,
+            suspects: 0,
             next_look: Instant::now(),
             background,
             stopping: None,

@@ -13,7 +13,7 @@ use super::Core;
 use super::check::{Checked, Expected, check};
 use super::event::{Death, Effect, Ledger, LedgerError};
 use super::frame::{Born, Turns};
-use super::limits::SOURCE_BYTES_MAX;
+use super::limits::{BIRTHS_MAX, SOURCE_BYTES_MAX};
 use super::rows::{self, CountersRow, SourcesRow, VatRow};
 use super::vat::Vat;
 use crate::api::{Call, Deploy, DeployError, Deployed, check_name, source_sha256};
@@ -49,6 +49,12 @@ impl<W> Core<W> {
                 waiter,
                 answer: Err(error),
             });
+            return Ok(());
+        }
+        if self.births.len() >= BIRTHS_MAX {
+            let why = format!("{BIRTHS_MAX} vats are being made");
+            let answer = Err(DeployError::Overloaded(why));
+            out.push(Effect::AnswerDeploy { waiter, answer });
             return Ok(());
         }
         let id = ledger.next_vat_id();
@@ -297,6 +303,21 @@ impl<W> Core<W> {
                 answer: Err(error),
             });
         }
+    }
+
+    /// The first turn's worker could not be started. What its maker may try again is said to be so.
+    pub(super) fn on_birth_not_started(
+        &mut self,
+        id: VatId,
+        why: &str,
+        passing: bool,
+        out: &mut Vec<Effect<W>>,
+    ) {
+        if !passing {
+            return self.on_birth_gone(id, &format!("could not be started: {why}"), out);
+        }
+        let why = format!("no worker can be started now: {why}");
+        self.miscarry(id, DeployError::Overloaded(why), out);
     }
 
     /// The worker of a first turn ended, or never started.

@@ -11,7 +11,7 @@ use super::event::{Effect, Ledger, LedgerError};
 use super::frame::{Frame, Slot, Turns};
 use super::limits::{FRAME_BYTES, GROUP_BYTES_MAX, GROUP_TURNS_MAX};
 use super::rows::{self, CountersRow, Settled};
-use super::vat::{RequestNo, Run, Vat};
+use super::vat::{RequestNo, Run};
 use crate::protocol::{
     AbortedBy, Delivery, FromWorker, HandOver, Message, PROTOCOL_VERSION, Reply, ToWorker,
 };
@@ -29,7 +29,7 @@ impl<W> Core<W> {
         };
         let single = vat.single_steps();
         let mut turns = Vec::new();
-        if vat.sleepers.is_empty() {
+        if vat.sleepers.is_empty() && !vat.yields {
             let room = if single { 1 } else { GROUP_TURNS_MAX };
             let mut bytes: usize = vat
                 .delivered
@@ -75,6 +75,9 @@ impl<W> Core<W> {
             .is_some_and(|no| self.requests[no].aborted.is_some());
         let urgent = slot_free || single || before_undone;
         let ask = !vat.asked && !vat.delivered.is_empty() && urgent;
+        if !vat.delivered.is_empty() && !vat.asked && !ask {
+            self.ahead.insert(id);
+        }
         if turns.is_empty() && !ask {
             return;
         }
@@ -401,15 +404,10 @@ impl<W> Core<W> {
             self.touch(id);
         }
         // The slot is free now: whoever ran ahead meanwhile may hand over.
-        let waiting: Vec<VatId> = self
-            .vats
-            .values()
-            .filter(|v| runs_ahead(v))
-            .map(|v| v.id)
-            .collect();
-        for id in waiting {
+        for id in std::mem::take(&mut self.ahead) {
             self.touch(id);
         }
+        self.places.look_again();
         Ok(())
     }
 }
@@ -439,11 +437,6 @@ impl Held {
             Held::Aborted { .. } => 0,
         }
     }
-}
-
-/// Whether a worker has turns it was not asked to hand over.
-fn runs_ahead<W>(vat: &Vat<W>) -> bool {
-    !vat.delivered.is_empty() && !vat.asked
 }
 
 fn send<W>(vat: VatId, generation: u64, message: ToWorker) -> Effect<W> {

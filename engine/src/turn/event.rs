@@ -61,6 +61,8 @@ pub enum Event<W> {
         vat: VatId,
         generation: u64,
         why: String,
+        /// The machine lacks something now that it may have again: descriptors, memory.
+        passing: bool,
     },
     /// The frame that was being committed is durable.
     Committed,

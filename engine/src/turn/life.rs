@@ -9,7 +9,7 @@ use kenvat_store::{Part, VatId};
 
 use super::birth::describe;
 use super::event::{Death, Effect, Ledger, LedgerError};
-use super::limits::{ABORT_REASON_BYTES_MAX, POISON_DEATHS, START_DEATHS};
+use super::limits::{ABORT_REASON_BYTES_MAX, KILLS_MAX, POISON_DEATHS, START_DEATHS};
 use super::rows::{self, CountersRow, PoisonRow, Settled};
 use super::vat::{Ending, RequestNo, Run, Vat};
 use super::{Core, Slot};
@@ -65,7 +65,7 @@ impl<W> Core<W> {
                 }
                 let drowsy = std::mem::take(&mut vat.drowsy) && vat.queue.is_empty();
                 let settled = vat.delivered.is_empty() && vat.unapplied == 0;
-                if settled && (drowsy || !vat.sleepers.is_empty()) {
+                if settled && (drowsy || vat.yields || !vat.sleepers.is_empty()) {
                     self.end(id, generation, Ending::Sleep, out);
                 }
             }
@@ -93,25 +93,14 @@ impl<W> Core<W> {
         ledger: &dyn Ledger,
         out: &mut Vec<Effect<W>>,
     ) -> Result<(), LedgerError> {
-        let now_ms = self.now_ms;
         let vat = self.vats.get_mut(&id).expect("looked up by the caller");
         if vat.is_terminating() {
             return self.stage_termination(id, ledger, out);
         }
         done(std::mem::take(&mut vat.sleepers), &Ok(()), out);
-        let wanted = !vat.queue.is_empty() || !vat.wakers.is_empty();
-        if wanted && vat.unapplied == 0 {
-            let generation = self.next_generation;
-            self.next_generation += 1;
-            vat.run = Run::Awake {
-                generation,
-                ready: false,
-            };
-            vat.idle_since_ms = now_ms;
-            out.push(Effect::StartWorker {
-                vat: id,
-                generation,
-            });
+        if vat.wants_worker() && !vat.waits {
+            vat.waits = true;
+            self.places.want(id);
         }
         Ok(())
     }
@@ -131,6 +120,8 @@ impl<W> Core<W> {
             ready: true,
         };
         vat.start_deaths = 0;
+        self.places.succeeded();
+        let vat = self.vat_mut(id);
         done(std::mem::take(&mut vat.wakers), &Ok(()), out);
         self.touch(id);
     }
@@ -190,6 +181,7 @@ impl<W> Core<W> {
             _ => return Ok(()),
         };
         let blamed = blame(vat, running);
+        let from_outside = matches!(vat.run, Run::Awake { .. }) && death == Death::Killed;
         vat.run = Run::Asleep;
         let turns = vat.take_back();
         vat.queue_bytes = vat.queue.iter().map(|no| self.requests[no].bytes()).sum();
@@ -197,7 +189,11 @@ impl<W> Core<W> {
             vat.last_error = Some(format!("its worker {why}"));
         }
         self.turns_out -= turns;
+        self.places.give_back(id);
         self.touch(id);
+        if from_outside {
+            self.on_killed(id, was_ready, blamed, out);
+        }
         if !counted {
             return Ok(());
         }
@@ -208,6 +204,50 @@ impl<W> Core<W> {
             self.count_death(id, turn, no, death, &why, out);
         }
         Ok(())
+    }
+
+    /// Somebody else ended the worker: an operator, whose kills say nothing about the message, or a
+    /// machine out of memory, which would do it again for ever.
+    fn on_killed(
+        &mut self,
+        id: VatId,
+        was_ready: bool,
+        blamed: Option<(u64, RequestNo)>,
+        out: &mut Vec<Effect<W>>,
+    ) {
+        // Before it is ready it is nobody's turn.
+        let blamed = match blamed {
+            _ if !was_ready => None,
+            Some(blamed) => Some(blamed),
+            None => return,
+        };
+        let turn = blamed.map_or(0, |(turn, _)| turn);
+        let vat = self.vat_mut(id);
+        let (last, times) = vat.killed;
+        let times = if last == turn { times + 1 } else { 1 };
+        vat.killed = (turn, times);
+        if times < KILLS_MAX {
+            return;
+        }
+        vat.killed = (0, 0);
+        let doing = if was_ready {
+            "while it ran this message"
+        } else {
+            "before it was ready"
+        };
+        let why = format!(
+            "its worker was killed from outside {times} times in a row {doing}; the machine may be \
+             out of memory"
+        );
+        vat.last_error = Some(why.clone());
+        let Some((_, no)) = blamed else {
+            return self.give_up_start(id, &why, out);
+        };
+        let request = self
+            .requests
+            .get_mut(&no)
+            .expect("blamed requests are under way");
+        request.aborted = Some((KilledBy::Crash, why));
     }
 
     /// A message's worker died of it: noted durably before it is tried again, or given up (T3).
@@ -374,10 +414,11 @@ impl<W> Core<W> {
         id: VatId,
         generation: u64,
         why: String,
+        passing: bool,
         out: &mut Vec<Effect<W>>,
     ) -> Result<(), LedgerError> {
         if self.births.contains_key(&id) {
-            self.on_birth_gone(id, &format!("could not be started: {why}"), out);
+            self.on_birth_not_started(id, &why, passing, out);
             return Ok(());
         }
         let named = self.vats.get(&id).is_some_and(|vat| match &vat.run {
@@ -392,7 +433,17 @@ impl<W> Core<W> {
         if named {
             let taken_back = self.vat_mut(id).take_back();
             self.turns_out -= taken_back;
-            self.break_vat(id, why, out);
+            let vat = &self.vats[&id];
+            let bytes = vat.queue.iter().map(|no| self.requests[no].bytes()).sum();
+            self.vat_mut(id).queue_bytes = bytes;
+            if passing {
+                self.vat_mut(id).run = Run::Asleep;
+                self.touch(id);
+                self.on_no_place(id, &why, out);
+            } else {
+                self.places.give_back(id);
+                self.break_vat(id, why, out);
+            }
         }
         Ok(())
     }
@@ -473,30 +524,9 @@ impl<W> Core<W> {
         done(vat.sleepers, &Ok(()), out);
         done(vat.wakers, &Err(error), out);
     }
-
-    /// Idle vats go to sleep.
-    pub(super) fn on_tick(&mut self) -> Result<(), LedgerError> {
-        let Some(after) = self.settings.sleep_after_ms else {
-            return Ok(());
-        };
-        let after = i64::try_from(after).unwrap_or(i64::MAX);
-        let now_ms = self.now_ms;
-        let idle: Vec<VatId> = self
-            .vats
-            .values()
-            .filter(|vat| vat.is_idle() && now_ms - vat.idle_since_ms >= after)
-            .filter(|vat| matches!(vat.run, Run::Awake { ready: true, .. }))
-            .map(|vat| vat.id)
-            .collect();
-        for id in idle {
-            self.vat_mut(id).drowsy = true;
-            self.touch(id);
-        }
-        Ok(())
-    }
 }
 
-fn done<W>(waiters: Vec<W>, answer: &Result<(), CallError>, out: &mut Vec<Effect<W>>) {
+pub(super) fn done<W>(waiters: Vec<W>, answer: &Result<(), CallError>, out: &mut Vec<Effect<W>>) {
     for waiter in waiters {
         out.push(Effect::AnswerDone {
             waiter,

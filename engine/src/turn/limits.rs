@@ -44,6 +44,18 @@ pub const GAS_MAX: u64 = 100_000_000;
 pub const TURN_MS_MAX: u64 = 10_000;
 /// Deaths of a worker over one message before the message is answered with an error (T3).
 pub const POISON_DEATHS: u32 = 3;
+/// Kills of a worker from outside over one message, in a row, before the message is answered with
+/// an error: an operator does not do that, a machine without memory does.
+pub const KILLS_MAX: u32 = 10;
+/// Vats being born at once.
+pub const BIRTHS_MAX: usize = 64;
+/// Starts of workers that fail for want of descriptors, memory or process numbers, in a row, before
+/// those who wait are told.
+pub const START_TRIES_MAX: u32 = 8;
+/// Milliseconds until the first start after such a failure; twice as many after each further one.
+pub const START_PAUSE_MS: i64 = 25;
+/// Milliseconds such a pause has at most.
+pub const START_PAUSE_MS_MAX: i64 = 5_000;
 /// Deaths of a worker before it took any message, after which the vat is broken (T3).
 pub const START_DEATHS: u32 = 3;
 

@@ -9,8 +9,8 @@
 //!
 //! Files: `event` what comes in and goes out; `vat` one vat's state; `check` T1; `frame` the gate;
 //! `requests` calls, keys and their answers; `answers` what is kept for clients; `deliver` turns to
-//! workers and back; `birth` deployment; `life` start, death, sleep, termination; `rows` the
-//! catalog; `limits` the numbers.
+//! workers and back; `birth` deployment; `life` start, death, sleep, termination; `places` who may
+//! have a process; `rows` the catalog; `limits` the numbers.
 
 mod answers;
 mod birth;
@@ -20,6 +20,7 @@ pub mod event;
 mod frame;
 mod life;
 pub mod limits;
+mod places;
 mod requests;
 pub mod rows;
 mod vat;
@@ -27,7 +28,7 @@ mod vat;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 
 use kenvat_store::{EngineHash, VatId};
 
@@ -37,6 +38,7 @@ pub use self::check::Violation;
 use self::deliver::HeldBack;
 use self::event::{Effect, Event, Ledger, LedgerError};
 use self::frame::{Frame, Slot};
+use self::places::Places;
 use self::requests::Request;
 use self::rows::{ClientRow, CountersRow, OpenRow, PoisonRow, VatRow};
 use self::vat::{RequestNo, Run, Vat};
@@ -50,6 +52,8 @@ pub struct Settings {
     pub page_limit: u32,
     /// An idle vat sleeps after this many milliseconds; `None` never.
     pub sleep_after_ms: Option<u64>,
+    /// Workers there may be at once; further vats wait until others have gone to sleep.
+    pub awake_max: usize,
 }
 
 /// What the catalog holds when the host starts.
@@ -81,6 +85,11 @@ pub struct Core<W> {
     vats: BTreeMap<VatId, Vat<W>>,
     names: BTreeMap<String, VatId>,
     births: BTreeMap<VatId, Birth<W>>,
+    places: Places,
+    /// Vats whose workers have turns they were not asked to hand over, as of their last delivery.
+    ahead: BTreeSet<VatId>,
+    /// A `Tick` is wanted by then.
+    tick_due_ms: Option<i64>,
     requests: HashMap<RequestNo, Request<W>>,
     keys: HashMap<RequestKey, RequestNo>,
     next_request: RequestNo,
@@ -107,6 +116,9 @@ impl<W> Core<W> {
             vats: BTreeMap::new(),
             names: BTreeMap::new(),
             births: BTreeMap::new(),
+            places: Places::new(),
+            ahead: BTreeSet::new(),
+            tick_due_ms: None,
             requests: HashMap::new(),
             keys: HashMap::new(),
             next_request: 1,
@@ -184,10 +196,14 @@ impl<W> Core<W> {
                 vat,
                 generation,
                 why,
-            } => self.on_not_started(vat, generation, why, out),
+                passing,
+            } => self.on_not_started(vat, generation, why, passing, out),
             Event::Committed => self.on_committed(ledger, out),
             Event::Applied => self.on_applied(),
-            Event::Tick => self.on_tick(),
+            Event::Tick => {
+                self.on_tick();
+                Ok(())
+            }
         }
     }
 
@@ -199,13 +215,19 @@ impl<W> Core<W> {
         out: &mut Vec<Effect<W>>,
     ) -> Result<(), LedgerError> {
         let mut moved = Vec::new();
-        while !self.touched.is_empty() {
+        loop {
             let touched = std::mem::take(&mut self.touched);
             self.touched_set.clear();
             for id in &touched {
                 self.advance_life(*id, ledger, out)?;
             }
             moved.extend(touched);
+            if self.touched.is_empty() {
+                moved.extend(self.fill_places(out));
+            }
+            if self.touched.is_empty() {
+                break;
+            }
         }
         if matches!(self.slot, Slot::Free) && !self.filling.is_empty {
             self.slot = Slot::Syncing(std::mem::take(&mut self.filling));
@@ -220,14 +242,7 @@ impl<W> Core<W> {
 
     /// When a `Tick` is wanted at the latest, in milliseconds since 1970.
     pub fn next_tick_ms(&self) -> Option<i64> {
-        let after = i64::try_from(self.settings.sleep_after_ms?).unwrap_or(i64::MAX);
-        let awake = self
-            .vats
-            .values()
-            .filter(|vat| matches!(vat.run, Run::Awake { .. }) && vat.is_idle());
-        awake
-            .map(|vat| vat.idle_since_ms.saturating_add(after))
-            .min()
+        self.tick_due_ms
     }
 
     /// The engine new vats are pinned to.
@@ -254,21 +269,24 @@ impl<W> Core<W> {
 
     /// The vats with committed values, by name.
     pub fn vats(&self) -> impl Iterator<Item = VatView<'_>> {
-        self.names
-            .values()
-            .filter_map(|id| self.vats.get(id))
-            .map(|vat| VatView {
-                id: vat.id,
-                row: &vat.row,
-                counters: vat.committed,
-                state: match &vat.run {
-                    Run::Awake { .. } => VatState::Awake,
-                    Run::Asleep | Run::Ending { .. } => VatState::Asleep,
-                    Run::Broken(_) => VatState::Broken,
-                },
-                open_requests: vat.open.len() as u64,
-                last_error: vat.last_error.as_deref(),
-            })
+        self.names.values().filter_map(|id| self.view(*id))
+    }
+
+    /// One of them.
+    pub fn view(&self, id: VatId) -> Option<VatView<'_>> {
+        let vat = self.vats.get(&id)?;
+        Some(VatView {
+            id: vat.id,
+            row: &vat.row,
+            counters: vat.committed,
+            state: match &vat.run {
+                Run::Awake { .. } => VatState::Awake,
+                Run::Asleep | Run::Ending { .. } => VatState::Asleep,
+                Run::Broken(_) => VatState::Broken,
+            },
+            open_requests: vat.open.len() as u64,
+            last_error: vat.last_error.as_deref(),
+        })
     }
 
     /// The vat of that name, where it exists.
@@ -280,8 +298,25 @@ impl<W> Core<W> {
     pub fn unknown_vat(&self, name: &str) -> CallError {
         CallError::UnknownVat {
             name: name.to_owned(),
-            nearest: nearest(name, self.names.keys().map(String::as_str)),
+            nearest: nearest(name, self.neighbours(name)),
         }
+    }
+
+    /// The names around this one in the alphabet, or all of them where they are few: a misspelt
+    /// name must not cost a walk over ten thousand.
+    fn neighbours(&self, name: &str) -> impl Iterator<Item = &str> {
+        use std::ops::Bound::{Excluded, Included, Unbounded};
+        const SIDE: usize = 500;
+        let after = self
+            .names
+            .range::<str, _>((Included(name), Unbounded))
+            .take(SIDE);
+        let before = self
+            .names
+            .range::<str, _>((Unbounded, Excluded(name)))
+            .rev()
+            .take(SIDE);
+        before.chain(after).map(|(name, _)| name.as_str())
     }
 
     fn touch(&mut self, vat: VatId) {

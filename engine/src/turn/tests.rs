@@ -14,6 +14,8 @@ use crate::protocol::{
     TrackerKind,
 };
 
+mod places;
+
 type Waiter = u32;
 
 /// Rows as committed and applied.
@@ -50,6 +52,7 @@ impl Bench {
             engine: EngineHash([7; 32]),
             page_limit: 100,
             sleep_after_ms: Some(1000),
+            awake_max: 2,
         };
         Bench {
             core: Core::new(settings, Loaded::default(), 0),

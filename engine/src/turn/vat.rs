@@ -70,7 +70,14 @@ pub struct Vat<W> {
     /// again.
     pub poison: Option<PoisonRow>,
     pub start_deaths: u32,
+    /// The turn whose worker was last killed from outside, and how often in a row.
+    pub killed: (u64, u32),
     pub idle_since_ms: i64,
+    pub awake_since_ms: i64,
+    /// Stands among those who wait for a process.
+    pub waits: bool,
+    /// Goes to sleep as soon as nothing is out, because others wait for its place.
+    pub yields: bool,
     /// Idle for long enough to be put to sleep, unless something came meanwhile.
     pub drowsy: bool,
     pub sleepers: Vec<W>,
@@ -99,7 +106,11 @@ impl<W> Vat<W> {
             single_until: 0,
             poison: None,
             start_deaths: 0,
+            killed: (0, 0),
             idle_since_ms: 0,
+            awake_since_ms: 0,
+            waits: false,
+            yields: false,
             drowsy: false,
             sleepers: Vec::new(),
             wakers: Vec::new(),
@@ -120,6 +131,12 @@ impl<W> Vat<W> {
 
     pub fn is_terminating(&self) -> bool {
         !self.terminators.is_empty()
+    }
+
+    /// Something waits for a worker, and its image is whole.
+    pub fn wants_worker(&self) -> bool {
+        let wanted = !self.queue.is_empty() || !self.wakers.is_empty();
+        wanted && self.unapplied == 0
     }
 
     /// Nothing waits, nothing is out, and the image is up to date.

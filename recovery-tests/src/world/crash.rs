@@ -101,7 +101,8 @@ impl World {
         self.trace.line(format!("  recovered candidate {which}"));
         self.durable = candidates[which].clone();
         let loaded = load(&disk.store).map_err(Stop::Disk)?;
-        self.host = Some(Host::start(disk, loaded, self.rules, self.now_ms));
+        let (rules, awake_max) = (self.rules, self.awake_max);
+        self.host = Some(Host::start(disk, loaded, rules, awake_max, self.now_ms));
         Ok(())
     }
 
