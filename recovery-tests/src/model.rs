@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use kenvat_engine::turn::rows;
-use kenvat_store::{PAGE_BYTES, Part, Row, VatId};
+use kenvat_store::{PAGE_BYTES, Part, Row, Run, VatId};
 
 use crate::heap;
 use crate::program::{Knowledge, PAGE_LIMIT, Token, genesis_page};
@@ -52,8 +52,17 @@ impl State {
                     .get_mut(vat)
                     .expect("the store refuses unknown vats");
                 for run in delta.runs() {
-                    let start = run.page as usize * PAGE_BYTES + run.start;
-                    heap[start..start + run.bytes.len()].copy_from_slice(run.bytes);
+                    match run {
+                        Run::Words { page, start, bytes } => {
+                            let start = page as usize * PAGE_BYTES + start;
+                            heap[start..start + bytes.len()].copy_from_slice(bytes);
+                        }
+                        Run::Zeros { .. } => {
+                            let pages = run.pages();
+                            let bytes = |page: u32| page as usize * PAGE_BYTES;
+                            heap[bytes(pages.start)..bytes(pages.end)].fill(0);
+                        }
+                    }
                 }
             }
             Part::Log { vat, bytes } => self.logs.entry(*vat).or_default().extend(bytes),

@@ -56,7 +56,10 @@ pub fn describe(effect: &Effect<u64>) -> String {
         Effect::Stage(Part::Heap { vat, delta }) => {
             format!(
                 "stage heap {vat} {:?}",
-                delta.runs().map(|run| run.page).collect::<Vec<_>>()
+                delta
+                    .runs()
+                    .map(|run| run.pages().start)
+                    .collect::<Vec<_>>()
             )
         }
         Effect::Stage(Part::Row(row)) => format!("stage row {} {:?}", row.table, row.key),

@@ -53,6 +53,9 @@ pub trait File: Send + Sync + fmt::Debug + 'static {
     fn len(&self) -> io::Result<u64>;
     /// New bytes are zeros and take no room.
     fn set_len(&self, len: u64) -> io::Result<()>;
+    /// A stretch inside the file reads as zeros from now on, and its room is given back where the
+    /// disk can do that. The file stays as long as it is.
+    fn punch(&self, offset: u64, len: u64) -> io::Result<()>;
     /// The next stretch at or after `from` that may hold something other than zeros; `None` when
     /// there is only a hole up to the end.
     fn next_data(&self, from: u64) -> io::Result<Option<Range<u64>>>;
@@ -68,6 +71,19 @@ pub enum LockError {
     /// By this process id, where it could be read (0 otherwise).
     InUse(u32),
     Io(io::Error),
+}
+
+/// Writes zeros, for a disk that cannot punch holes.
+pub(crate) fn write_zeros<F: File>(file: &F, offset: u64, len: u64) -> io::Result<()> {
+    const PIECE_BYTES: u64 = 256 << 10;
+    let zeros = vec![0; len.min(PIECE_BYTES) as usize];
+    let mut done = 0;
+    while done < len {
+        let piece = (len - done).min(PIECE_BYTES) as usize;
+        file.write_at(offset + done, zeros.get(..piece).unwrap_or_default())?;
+        done += piece as u64;
+    }
+    Ok(())
 }
 
 /// Reads a whole file of at most `limit` bytes.

@@ -100,8 +100,12 @@ impl<B: Backend> Store<B> {
         for effect in effects {
             self.apply_effect(effect)?;
         }
-        for page in &pages {
-            self.apply_page(page)?;
+        let joins = |a: &DirtyPage, b: &DirtyPage| {
+            let are_zeros = a.content.is_zeros() && b.content.is_zeros();
+            are_zeros && a.vat == b.vat && a.page + 1 == b.page
+        };
+        for stretch in pages.chunk_by(joins) {
+            self.apply_pages(stretch)?;
         }
         drop(pages);
         self.applied = durable.position;
@@ -126,21 +130,30 @@ impl<B: Backend> Store<B> {
         }
     }
 
-    fn apply_page(&mut self, page: &DirtyPage) -> Result<(), StoreError> {
-        let vat = page.vat;
+    /// Brings one page up, or pages of zeros that follow each other.
+    fn apply_pages(&mut self, pages: &[DirtyPage]) -> Result<(), StoreError> {
+        let Some(first) = pages.first() else {
+            return Ok(());
+        };
+        let vat = first.vat;
         // One this frame or a later part of it terminated has no image to bring up.
         let Some(page_limit) = self.vats.get(&vat).map(|found| found.page_limit) else {
             return Ok(());
         };
-        self.active
-            .pages
-            .entry(vat)
-            .or_default()
-            .insert(page.page, page.crc);
+        let checksums = self.active.pages.entry(vat).or_default();
+        checksums.extend(pages.iter().map(|page| (page.page, page.crc)));
         self.active.images.insert(vat);
-        let offset = images::bytes_of(page.page) + page.start as u64;
-        let bytes = page.content.get(page.start..page.end).unwrap_or_default();
-        match self.images.write(vat, page_limit, offset, bytes) {
+        let written = if first.content.is_zeros() {
+            // As many as a vat has at most.
+            let last = first.page + pages.len() as u32;
+            self.images.zero(vat, page_limit, first.page..last)
+        } else {
+            let offset = images::bytes_of(first.page) + first.start as u64;
+            let bytes = first.content.bytes().get(first.start..first.end);
+            let bytes = bytes.unwrap_or_default();
+            self.images.write(vat, page_limit, offset, bytes)
+        };
+        match written {
             Err(StoreError::Damaged(damage)) => {
                 self.mark_damaged(vat, &damage);
                 Ok(())

@@ -11,7 +11,7 @@
 //! Promises: holds no page of zeros, so that two ways to make the same heap give the same bytes.
 //! The list stands before the content, so that content lies at a place one multiplication tells.
 
-use crate::delta::Delta;
+use crate::delta::{Delta, Run};
 use crate::error::{Damage, OpenError};
 use crate::ids::PAGE_BYTES;
 use crate::options::{GENESIS_BYTES_MAX, PAGE_LIMIT_MAX};
@@ -49,10 +49,12 @@ impl Genesis {
     pub fn from_delta(delta: &Delta) -> Result<Genesis, GenesisTooLarge> {
         let mut contents: BTreeMap<u32, Box<Page>> = BTreeMap::new();
         for run in delta.runs() {
-            let page = contents
-                .entry(run.page)
-                .or_insert_with(|| Box::new(ZERO_PAGE));
-            page[run.start..run.start + run.bytes.len()].copy_from_slice(run.bytes);
+            // A heap begins as zeros, so pages that are zeros are no news.
+            let Run::Words { page, start, bytes } = run else {
+                continue;
+            };
+            let page = contents.entry(page).or_insert_with(|| Box::new(ZERO_PAGE));
+            page[start..start + bytes.len()].copy_from_slice(bytes);
             let bytes = contents.len() * PAGE_BYTES;
             if bytes > GENESIS_BYTES_MAX {
                 return Err(GenesisTooLarge {
@@ -232,12 +234,13 @@ impl HeapHasher {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::delta::push_run;
+    use crate::delta::{push_run, push_zeros};
 
     fn genesis() -> Genesis {
         let mut bytes = Vec::new();
         push_run(&mut bytes, 1, 5, &[7; 16]);
         push_run(&mut bytes, 2, 0, &[0; 8]);
+        push_zeros(&mut bytes, 3..9);
         push_run(&mut bytes, 9, 511, &[8; 8]);
         Genesis::from_delta(&Delta::parse(bytes, 10).unwrap()).unwrap()
     }

@@ -11,12 +11,15 @@ use crate::ids::{PAGE_BYTES, VatId};
 use crate::latch::Latch;
 use std::collections::{BTreeMap, HashMap};
 use std::io;
+use std::ops::Range;
 use std::sync::Arc;
 
 /// The folder.
 pub(crate) const HEAP_DIR: &str = "heap";
 /// Images are read in pieces of this many pages.
 const PIECE_PAGES: u64 = 256;
+/// Pages of zeros that are worth a hole.
+const HOLE_PAGES_MIN: usize = 8;
 
 pub(crate) fn path(vat: VatId) -> String {
     format!("{HEAP_DIR}/{vat}")
@@ -130,6 +133,24 @@ impl<B: Backend> Images<B> {
         let file = self.file(vat, page_limit)?;
         file.write_at(offset, bytes)
             .map_err(|error| self.latch.io("write", &path(vat), error))
+    }
+
+    /// Makes pages zeros and, where they are many, gives their room back. Few are written: a hole
+    /// of a page costs the file system more than the page, and is filled again soon.
+    pub(crate) fn zero(
+        &mut self,
+        vat: VatId,
+        page_limit: u32,
+        pages: Range<u32>,
+    ) -> Result<(), StoreError> {
+        let file = self.file(vat, page_limit)?;
+        let (offset, bytes) = (bytes_of(pages.start), bytes_of(pages.len() as u32));
+        let written = if pages.len() >= HOLE_PAGES_MIN {
+            file.punch(offset, bytes)
+        } else {
+            file.write_at(offset, &vec![0; bytes as usize])
+        };
+        written.map_err(|error| self.latch.io("write", &path(vat), error))
     }
 
     /// Gives each page with data to `see`, in order; holes are left out. Returns the bytes read.

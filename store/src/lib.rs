@@ -43,7 +43,7 @@ mod verify;
 
 pub use backend::file::{FileBackend, syncs};
 pub use backend::{Backend, File};
-pub use delta::{Delta, DeltaError, PAGE_WORDS, Run, Runs, WORD_BYTES, push_run};
+pub use delta::{Delta, DeltaError, PAGE_WORDS, Run, Runs, WORD_BYTES, push_run, push_zeros};
 pub use engines::{EngineError, EngineInfo};
 pub use error::{Age, Damage, ImageError, OpenError, StageError, StoreError};
 pub use fold::{Fold, Folded};

@@ -3,16 +3,63 @@
 //! Promises: a page some frame in flight changed stays here until that frame is applied, so that
 //! the image on disk is never asked for content it does not have yet; its content as of each frame
 //! is kept apart (copy on write), so that applying one frame never writes words of the next (I1).
-//! The rest is bounded. Does not read or write files.
+//! The rest is bounded. A page of zeros is known as one and takes no room. Does not read or write
+//! files.
 
 use crate::delta::Run;
-use crate::genesis::Page;
-use crate::ids::VatId;
+use crate::genesis::{Page, ZERO_PAGE};
+use crate::ids::{PAGE_BYTES, VatId};
+use crate::images;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 /// Which page of which heap.
 pub(crate) type PageKey = (VatId, u32);
+
+/// A page's bytes, shared by the frames they are the same in.
+#[derive(Clone, Debug)]
+pub(crate) enum Content {
+    /// The counter says only whether a frame in flight shares it.
+    Zeros(Arc<()>),
+    Bytes(Arc<Page>),
+}
+
+impl Content {
+    pub(crate) fn bytes(&self) -> &Page {
+        match self {
+            Content::Zeros(_) => &ZERO_PAGE,
+            Content::Bytes(page) => page,
+        }
+    }
+
+    pub(crate) fn is_zeros(&self) -> bool {
+        matches!(self, Content::Zeros(_))
+    }
+
+    fn is_shared(&self) -> bool {
+        match self {
+            Content::Zeros(counter) => Arc::strong_count(counter) > 1,
+            Content::Bytes(page) => Arc::strong_count(page) > 1,
+        }
+    }
+
+    fn make_mut(&mut self) -> &mut Page {
+        if self.is_zeros() {
+            *self = Content::Bytes(Arc::new(ZERO_PAGE));
+        }
+        match self {
+            Content::Bytes(page) => Arc::make_mut(page),
+            Content::Zeros(_) => unreachable!("just made bytes"),
+        }
+    }
+
+    fn crc(&self) -> u32 {
+        match self {
+            Content::Zeros(_) => images::zero_page_crc(),
+            Content::Bytes(page) => crc32fast::hash(&page[..]),
+        }
+    }
+}
 
 /// A page as of a frame's end, and which bytes of it the frame's deltas name (and what lies
 /// between).
@@ -20,7 +67,7 @@ pub(crate) type PageKey = (VatId, u32);
 pub(crate) struct DirtyPage {
     pub vat: VatId,
     pub page: u32,
-    pub content: Arc<Page>,
+    pub content: Content,
     pub start: usize,
     pub end: usize,
     pub crc: u32,
@@ -28,7 +75,7 @@ pub(crate) struct DirtyPage {
 
 #[derive(Debug)]
 struct Entry {
-    content: Arc<Page>,
+    content: Content,
     /// Bytes the frame being filled changed.
     staged: Option<(usize, usize)>,
     /// Used since the eviction queue last passed it.
@@ -38,7 +85,7 @@ struct Entry {
 impl Entry {
     /// A frame in flight shares the content until it is applied.
     fn is_pinned(&self) -> bool {
-        self.staged.is_some() || Arc::strong_count(&self.content) > 1
+        self.staged.is_some() || self.content.is_shared()
     }
 }
 
@@ -66,7 +113,7 @@ impl PageCache {
     }
 
     /// Adds a page as its image has it.
-    pub(crate) fn insert(&mut self, key: PageKey, content: Arc<Page>) {
+    pub(crate) fn insert(&mut self, key: PageKey, content: Content) {
         let entry = Entry {
             content,
             staged: None,
@@ -77,26 +124,44 @@ impl PageCache {
         }
     }
 
-    /// Changes a page for the frame being filled.
+    /// Changes pages for the frame being filled.
     ///
     /// # Panics
-    /// If the page is not here; it is loaded before.
+    /// If words of a page change that is not here; it is loaded before.
     pub(crate) fn stage(&mut self, vat: VatId, run: &Run<'_>) {
-        let key = (vat, run.page);
+        match *run {
+            Run::Words { page, start, bytes } => self.stage_words((vat, page), start, bytes),
+            Run::Zeros { .. } => run.pages().for_each(|page| self.stage_zeros((vat, page))),
+        }
+    }
+
+    fn stage_words(&mut self, key: PageKey, start: usize, bytes: &[u8]) {
         let entry = self
             .entries
             .get_mut(&key)
             .expect("pages are loaded before they are changed");
-        let end = run.start + run.bytes.len();
-        Arc::make_mut(&mut entry.content)[run.start..end].copy_from_slice(run.bytes);
+        let end = start + bytes.len();
+        entry.content.make_mut()[start..end].copy_from_slice(bytes);
         entry.referenced = true;
         entry.staged = match entry.staged {
-            Some((from, to)) => Some((from.min(run.start), to.max(end))),
+            Some((from, to)) => Some((from.min(start), to.max(end))),
             None => {
                 self.staged.push(key);
-                Some((run.start, end))
+                Some((start, end))
             }
         };
+    }
+
+    fn stage_zeros(&mut self, key: PageKey) {
+        let content = Content::Zeros(Arc::default());
+        match self.entries.get_mut(&key) {
+            Some(entry) => entry.content = content,
+            None => self.insert(key, content),
+        }
+        let entry = self.entries.get_mut(&key).expect("put there if need be");
+        if entry.staged.replace((0, PAGE_BYTES)).is_none() {
+            self.staged.push(key);
+        }
     }
 
     /// The pages the frame being filled changed, sorted; the next frame begins with none.
@@ -107,7 +172,7 @@ impl PageCache {
             let entry = self.entries.get_mut(&key)?;
             let (start, end) = entry.staged.take()?;
             let content = entry.content.clone();
-            let crc = crc32fast::hash(&content[..]);
+            let crc = content.crc();
             Some(DirtyPage {
                 vat: key.0,
                 page: key.1,
@@ -146,22 +211,15 @@ impl PageCache {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::genesis::ZERO_PAGE;
 
     const VAT: VatId = VatId(1);
 
     fn stage(cache: &mut PageCache, page: u32, start: usize, value: u8) {
         if !cache.contains((VAT, page)) {
-            cache.insert((VAT, page), Arc::new(ZERO_PAGE));
+            cache.insert((VAT, page), Content::Bytes(Arc::new(ZERO_PAGE)));
         }
-        cache.stage(
-            VAT,
-            &Run {
-                page,
-                start,
-                bytes: &[value; 8],
-            },
-        );
+        let bytes = &[value; 8];
+        cache.stage(VAT, &Run::Words { page, start, bytes });
     }
 
     #[test]
@@ -173,16 +231,50 @@ mod tests {
         stage(&mut cache, 3, 8, 2);
         let second = cache.take_staged();
         assert_eq!(
-            (first[0].start, first[0].end, first[0].content[8]),
+            (first[0].start, first[0].end, first[0].content.bytes()[8]),
             (8, 72, 1)
         );
         assert_eq!(
-            (second[0].start, second[0].end, second[0].content[8]),
+            (second[0].start, second[0].end, second[0].content.bytes()[8]),
             (8, 16, 2)
         );
-        assert_eq!(second[0].content[64], 1);
-        assert_eq!(first[0].crc, crc32fast::hash(&first[0].content[..]));
+        assert_eq!(second[0].content.bytes()[64], 1);
+        assert_eq!(first[0].crc, crc32fast::hash(first[0].content.bytes()));
         assert!(cache.take_staged().is_empty());
+    }
+
+    #[test]
+    fn zeros_replace_what_was_staged_and_words_after_them_bring_the_whole_page() {
+        let mut cache = PageCache::new(2);
+        stage(&mut cache, 3, 8, 1);
+        cache.stage(VAT, &Run::Zeros { page: 2, pages: 3 });
+        let zeros = cache.take_staged();
+        let places = |dirty: &[DirtyPage]| -> Vec<_> {
+            let places = dirty
+                .iter()
+                .map(|d| (d.page, d.content.is_zeros(), d.start, d.end));
+            places.collect()
+        };
+        let whole = |page| (page, true, 0, PAGE_BYTES);
+        assert_eq!(places(&zeros), [whole(2), whole(3), whole(4)]);
+        assert_eq!(zeros[0].crc, crc32fast::hash(&ZERO_PAGE));
+        cache.stage(VAT, &Run::Zeros { page: 3, pages: 1 });
+        stage(&mut cache, 3, 64, 7);
+        let after = cache.take_staged();
+        assert_eq!(places(&after), [(3, false, 0, PAGE_BYTES)]);
+        assert_eq!(
+            (after[0].content.bytes()[8], after[0].content.bytes()[64]),
+            (0, 7)
+        );
+        assert!(
+            zeros[1].content.is_zeros(),
+            "the sealed frame keeps its own"
+        );
+        cache.trim();
+        assert_eq!(cache.entries.len(), 3, "pages of frames in flight stay");
+        drop((zeros, after));
+        cache.trim();
+        assert_eq!(cache.entries.len(), 2);
     }
 
     #[test]

@@ -5,7 +5,7 @@
 
 use crate::backend::Backend;
 use crate::codec::{self, PartRecord};
-use crate::delta::{self, Delta};
+use crate::delta::{self, Delta, Run};
 use crate::error::{Damage, OpenError, StageError, StoreError};
 use crate::genesis::ZERO_PAGE;
 use crate::ids::{EngineHash, VatId};
@@ -14,6 +14,7 @@ use crate::layer::{Phase, Vat};
 use crate::options::{
     ENGINE_TABLES, FRAME_BYTES_MAX, PAGE_LIMIT_MAX, ROW_KEY_BYTES_MAX, ROW_VALUE_BYTES_MAX,
 };
+use crate::pages::Content;
 use crate::store::Store;
 use std::sync::Arc;
 
@@ -154,8 +155,7 @@ impl<B: Backend> Store<B> {
     fn stage_heap(&mut self, vat: VatId, delta: &Delta) -> Result<(), StageError> {
         let page_limit = self.sound_vat(vat)?.page_limit;
         // It was checked against a limit when it was made; that limit need not be this vat's.
-        let last = last_page(delta);
-        if last.is_some_and(|page| page >= page_limit) {
+        if delta.end() > page_limit {
             delta::check(delta.as_bytes(), page_limit)?;
         }
         let pages = self.load_pages(vat, delta)?;
@@ -197,15 +197,18 @@ impl<B: Backend> Store<B> {
     /// delta names.
     fn load_pages(&mut self, vat: VatId, delta: &Delta) -> Result<usize, StageError> {
         let (mut count, mut last) = (0, None);
-        for run in delta
-            .runs()
-            .filter(|run| last.replace(run.page) != Some(run.page))
-        {
-            count += 1;
-            if self.cache.contains((vat, run.page)) {
+        for run in delta.runs() {
+            let pages = run.pages();
+            if last.replace(pages.start) == Some(pages.start) {
                 continue;
             }
-            match self.load_page(vat, run.page) {
+            count += pages.len();
+            // Zeros replace whatever was there.
+            let is_whole = matches!(run, Run::Zeros { .. });
+            if is_whole || self.cache.contains((vat, pages.start)) {
+                continue;
+            }
+            match self.load_page(vat, pages.start) {
                 Ok(()) => {}
                 Err(StoreError::Damaged(damage)) => {
                     self.mark_damaged(vat, &damage);
@@ -225,16 +228,10 @@ impl<B: Backend> Store<B> {
         let page_limit = found.page_limit;
         let content = if found.phase == Phase::Creating {
             // There is no image yet; what it will begin with is known.
-            let genesis = self
-                .engines
-                .get(&found.engine)
-                .and_then(|e| e.genesis.as_ref());
-            Arc::new(
-                genesis
-                    .and_then(|genesis| genesis.page(page))
-                    .copied()
-                    .unwrap_or(ZERO_PAGE),
-            )
+            let engine = self.engines.get(&found.engine);
+            let genesis = engine.and_then(|engine| engine.genesis.as_ref());
+            let page = genesis.and_then(|genesis| genesis.page(page)).copied();
+            Arc::new(page.unwrap_or(ZERO_PAGE))
         } else {
             let content = self.images.read_page(vat, page_limit, page)?;
             let expected = self.expected_page(vat, page)?;
@@ -246,7 +243,7 @@ impl<B: Backend> Store<B> {
             }
             content
         };
-        self.cache.insert((vat, page), content);
+        self.cache.insert((vat, page), Content::Bytes(content));
         Ok(())
     }
 
@@ -288,8 +285,4 @@ impl<B: Backend> Store<B> {
     fn append(&mut self, part: &PartRecord<'_>) {
         codec::encode_onto(part, &mut self.filling.body);
     }
-}
-
-fn last_page(delta: &Delta) -> Option<u32> {
-    delta.runs().last().map(|run| run.page)
 }

@@ -69,6 +69,7 @@ fn first_life(driver: &mut Driver) -> Result<(), String> {
             row("a", None),
         ],
         &[
+            Op::Heap(1, vec![(3, 12, vec![])]),
             Op::Heap(2, vec![(2, 99, vec![7; 4])]),
             Op::Log(1, b"two\n".to_vec()),
         ],
@@ -78,6 +79,7 @@ fn first_life(driver: &mut Driver) -> Result<(), String> {
         1,
         vec![(3, 0, vec![3; 512]), (4, 0, vec![0; 512])],
     )])?;
+    driver.commit(&[Op::Heap(1, vec![(0, 2, vec![]), (2, 9, vec![4; 3])])])?;
     driver.commit(&[Op::Terminate(2), row("b", Some("3"))])?;
     driver.store.fold().map_err(|error| error.to_string())?;
     driver.commit(&[Op::Heap(1, vec![(0, 2, vec![8; 60])])])
@@ -89,6 +91,7 @@ fn second_life(driver: &mut Driver) -> Result<(), String> {
     for n in 0..4 {
         driver.commit(&[Op::Heap(3, vec![(n, 5, vec![u64::from(n) + 1; 70])])])?;
     }
+    driver.commit(&[Op::Heap(3, vec![(1, 10, vec![])])])?;
     driver.store.fold().map_err(|error| error.to_string())
 }
 

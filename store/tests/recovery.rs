@@ -260,7 +260,8 @@ fn a_refused_part_leaves_the_frame_as_it_was() {
     };
     assert!(matches!(refuse(long), StageError::FrameFull { .. }));
     let bytes = delta(&[(5, 0, vec![1])]).as_bytes().to_vec();
-    let beyond = kenvat_store::Delta::parse([&[9, 0, 0, 0][..], &bytes[4..]].concat(), 10).unwrap();
+    let beyond =
+        kenvat_store::Delta::parse([&[99, 0, 0, 0][..], &bytes[4..]].concat(), 100).unwrap();
     let beyond = Part::Heap {
         vat: VatId(1),
         delta: beyond,

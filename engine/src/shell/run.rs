@@ -251,7 +251,7 @@ impl Run {
     }
 
     fn delta_step(&self, vat: VatId, delta: &Delta) -> Step {
-        let mut pages: Vec<u32> = delta.runs().map(|run| run.page).collect();
+        let mut pages: Vec<u32> = delta.runs().flat_map(|run| run.pages()).collect();
         pages.dedup();
         let worker = self.workers.values().find(|(id, _)| *id == vat);
         Step::Delta {

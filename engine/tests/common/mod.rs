@@ -287,6 +287,15 @@ fn each_run(delta: &[u8], mut visit: impl FnMut(u64, &[u8])) {
         let page = u32::from_le_bytes(header[..4].try_into().unwrap());
         let first = u64::from(u16::from_le_bytes(header[4..6].try_into().unwrap()));
         let words = usize::from(u16::from_le_bytes(header[6..].try_into().unwrap()));
+        if first == 0xffff {
+            let pages = page..page + words as u32;
+            assert!(words > 0 && pages.end <= PAGE_LIMIT);
+            assert!(u64::from(page) * 512 >= end, "runs are sorted and disjoint");
+            end = u64::from(pages.end) * 512;
+            pages.for_each(|page| visit(u64::from(page) * 512, &[0; PAGE_BYTES]));
+            rest = tail;
+            continue;
+        }
         assert!(words > 0 && first as usize + words <= 512 && page < PAGE_LIMIT);
         let at = u64::from(page) * 512 + first;
         assert!(at >= end, "runs are sorted and disjoint");

@@ -3,8 +3,9 @@
 //! Promises: files are opened close-on-exec, 0600, inside the folder only; `sync_data` is one
 //! `fdatasync`, never retried. Does not know what the files hold.
 
-use super::{Backend, File, LockError};
-use rustix::fs::{FlockOperation, SeekFrom};
+use super::{Backend, File, LockError, write_zeros};
+use rustix::fs::{FallocateFlags, FlockOperation, SeekFrom};
+use rustix::io::Errno;
 use std::fs;
 use std::io::{self, Read, Seek, Write};
 use std::ops::Range;
@@ -181,6 +182,15 @@ impl File for DiskFile {
         self.0.set_len(len)
     }
 
+    fn punch(&self, offset: u64, len: u64) -> io::Result<()> {
+        let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+        match rustix::fs::fallocate(&self.0, flags, offset, len) {
+            // A file system without holes, or a filter that forbids the call.
+            Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::PERM) => write_zeros(self, offset, len),
+            result => Ok(result?),
+        }
+    }
+
     fn next_data(&self, from: u64) -> io::Result<Option<Range<u64>>> {
         let start = match rustix::fs::seek(&self.0, SeekFrom::Data(from)) {
             Ok(start) => start,
@@ -225,5 +235,8 @@ mod tests {
         );
         assert_eq!(file.next_data(data.end).unwrap(), None);
         assert!(file.read_at((64 << 20) - 1, &mut [0; 2]).is_err());
+        file.punch(32 << 20, 4096).unwrap();
+        assert_eq!(file.next_data(0).unwrap(), None, "its room is given back");
+        assert_eq!(file.len().unwrap(), 64 << 20);
     }
 }

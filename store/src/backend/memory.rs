@@ -63,6 +63,7 @@ struct Inode {
 enum Change {
     Write { offset: u64, bytes: Vec<u8> },
     SetLen(u64),
+    Punch { offset: u64, len: u64 },
 }
 
 impl Change {
@@ -70,6 +71,7 @@ impl Change {
         match self {
             Change::Write { offset, bytes } => content.write(*offset, bytes),
             Change::SetLen(len) => content.set_len(*len),
+            Change::Punch { offset, len } => content.punch(*offset, *len),
         }
     }
 }
@@ -411,6 +413,10 @@ impl File for MemoryFile {
 
     fn set_len(&self, len: u64) -> io::Result<()> {
         self.change(Change::SetLen(len))
+    }
+
+    fn punch(&self, offset: u64, len: u64) -> io::Result<()> {
+        self.change(Change::Punch { offset, len })
     }
 
     fn next_data(&self, from: u64) -> io::Result<Option<Range<u64>>> {

@@ -217,6 +217,11 @@ impl<F: File> File for Arc<OverlayFile<F>> {
         Ok(())
     }
 
+    fn punch(&self, offset: u64, len: u64) -> io::Result<()> {
+        let inside = self.lock_changed().len.saturating_sub(offset).min(len);
+        super::write_zeros(self, offset, inside)
+    }
+
     fn next_data(&self, from: u64) -> io::Result<Option<Range<u64>>> {
         let changed = self.lock_changed();
         let below = match &self.below {
@@ -246,7 +251,7 @@ mod tests {
     proptest! {
         #[test]
         fn it_reads_as_if_it_wrote_and_the_disk_below_stays(
-            steps in proptest::collection::vec((0..4u8, 0..30_000u64, 1..9000usize), 1..20)
+            steps in proptest::collection::vec((0..5u8, 0..30_000u64, 1..9000usize), 1..20)
         ) {
             let below = MemoryBackend::new();
             below.rewrite("f", |bytes| *bytes = (0..20_000u32).map(|n| n as u8).collect());
@@ -257,6 +262,10 @@ mod tests {
                 if kind == 0 {
                     file.set_len(at).unwrap();
                     model.resize(at as usize, 0);
+                } else if kind == 4 {
+                    file.punch(at, len as u64).unwrap();
+                    let end = model.len().min(at as usize + len);
+                    model[(at as usize).min(end)..end].fill(0);
                 } else {
                     file.write_at(at, &vec![kind; len]).unwrap();
                     let end = at as usize + len;

@@ -7,7 +7,7 @@
 
 use crate::backend::Backend;
 use crate::codec::{self, PartRecord};
-use crate::delta;
+use crate::delta::{self, Run};
 use crate::error::{Damage, OpenError, StoreError};
 use crate::ids::{EngineHash, VatId};
 use crate::images;
@@ -132,8 +132,14 @@ fn replay_heap<B: Backend>(
         {
             break;
         }
-        let offset = images::bytes_of(run.page) + run.start as u64;
-        match store.images.write(vat, page_limit, offset, run.bytes) {
+        let written = match run {
+            Run::Words { page, start, bytes } => {
+                let offset = images::bytes_of(page) + start as u64;
+                store.images.write(vat, page_limit, offset, bytes)
+            }
+            Run::Zeros { .. } => store.images.zero(vat, page_limit, run.pages()),
+        };
+        match written {
             Ok(()) => {}
             Err(StoreError::Damaged(damage)) => store.mark_damaged(vat, &damage),
             Err(error) => return Err(error.into()),

@@ -7,14 +7,14 @@
 
 use kenvat_store::backend::memory::{Crash, MemoryBackend};
 use kenvat_store::{
-    Delta, EngineHash, Genesis, Options, PAGE_BYTES, Part, Row, Store, VatId, push_run,
+    Delta, EngineHash, Genesis, Options, PAGE_BYTES, Part, Row, Store, VatId, push_run, push_zeros,
 };
 use std::collections::BTreeMap;
 
 pub type MemoryStore = Store<MemoryBackend>;
 
 /// Pages of a test heap.
-pub const PAGES: u32 = 6;
+pub const PAGES: u32 = 20;
 
 /// What the store should hold.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -30,7 +30,7 @@ pub struct VatModel {
     pub log: Vec<u8>,
 }
 
-/// One run of words: page, first word, values.
+/// One run of words: page, first word, values. Without values: page, and how many pages are zeros.
 pub type RunOf = (u32, usize, Vec<u64>);
 
 /// A part, as the model understands it.
@@ -59,6 +59,10 @@ pub fn tiny() -> Options {
 pub fn delta(runs: &[RunOf]) -> Delta {
     let mut bytes = Vec::new();
     for (page, first, words) in runs {
+        if words.is_empty() {
+            push_zeros(&mut bytes, *page..*page + *first as u32);
+            continue;
+        }
         let words: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
         push_run(&mut bytes, *page, *first, &words);
     }
@@ -104,6 +108,10 @@ impl Model {
 
 impl VatModel {
     fn write(&mut self, (page, first, words): &RunOf) {
+        if words.is_empty() {
+            let pages = *page..*page + *first as u32;
+            self.words.retain(|(at, _), _| !pages.contains(at));
+        }
         for (place, word) in (*first..).zip(words) {
             match word {
                 0 => self.words.remove(&(*page, place)),

@@ -312,6 +312,9 @@ mod tests {
             match (self.chance.below(5), self.pick()) {
                 (0 | 1, _) | (_, None) => {
                     if let Some(block) = self.allocator.allocate(bytes) {
+                        if bytes > 2048 {
+                            self.check(block, self.allocator.usable(block), 0);
+                        }
                         self.put(block, bytes);
                     }
                 }

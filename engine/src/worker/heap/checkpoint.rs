@@ -6,13 +6,17 @@
 //! copy earlier would compare with a base that is behind, and a word that went up in one delta and
 //! back in the next would look unchanged.
 //!
+//! Pages of zeros are cheap: their copy is no page, their delta is a count, and once the base is
+//! zeros as well and they stayed unwritten, their memory is given back (H2). What a heap has freed
+//! is zeros (`spans`), so a heap that dropped something large shrinks, here and on disk.
+//!
 //! Promises: a delta names exactly the words that differ from the state last handed over; `undo`
 //! puts that state back exactly. Does not know what the pages hold, nor how written ones are found.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 
-use super::delta;
+use super::delta::{self, Change};
 use super::layout::Page;
 use super::region::Region;
 use super::tracker::Tracker;
@@ -20,7 +24,14 @@ use super::tracker::Tracker;
 /// A page as it was last handed over, and by which hand-over.
 struct Copy {
     number: u64,
-    page: Box<Page>,
+    /// `None`: zeros.
+    page: Option<Box<Page>>,
+}
+
+impl Copy {
+    fn content(&self) -> &Page {
+        self.page.as_deref().unwrap_or(&Page::ZERO)
+    }
 }
 
 /// Copies, tracker and region of one heap.
@@ -32,6 +43,8 @@ pub struct Checkpoint {
     copies: BTreeMap<u32, Copy>,
     /// Pages the last hand-over looked at.
     written: u64,
+    /// Pages that are zeros here and in the base, if nothing wrote them since: to be given back.
+    idle_zeros: BTreeSet<u32>,
 }
 
 /// How far the heap reaches at a hand-over.
@@ -55,6 +68,7 @@ impl Checkpoint {
             watched: mapped,
             copies: BTreeMap::new(),
             written: 0,
+            idle_zeros: BTreeSet::new(),
         })
     }
 
@@ -66,35 +80,61 @@ impl Checkpoint {
     pub fn hand_over(&mut self, number: u64, extent: Extent) -> io::Result<Vec<u8>> {
         let written = self.take_written(extent)?;
         self.written = written.len() as u64;
-        let mut out = Vec::new();
+        let mut writer = delta::Writer::default();
         let (mut now, mut before) = (Box::new(Page::ZERO), Page::ZERO);
-        for page in written {
+        for &page in &written {
             self.region.read_heap(page, &mut now);
-            match self.copies.get_mut(&page) {
-                Some(copy) => {
-                    if delta::append_page(&mut out, page, &copy.page, &now) {
-                        copy.number = number;
-                        std::mem::swap(&mut copy.page, &mut now);
-                    }
-                }
+            let copy = self.copies.get(&page);
+            let change = match copy {
+                Some(copy) => writer.page(page, copy.content(), &now),
                 None => {
                     self.region.read_base(page, &mut before);
-                    if delta::append_page(&mut out, page, &before, &now) {
-                        let kept = std::mem::replace(&mut now, Box::new(Page::ZERO));
-                        self.copies.insert(page, Copy { number, page: kept });
-                    } else {
+                    writer.page(page, &before, &now)
+                }
+            };
+            let kept = match change {
+                Change::None => {
+                    if copy.is_none() {
                         self.tracker.settled(page)?;
                     }
+                    continue;
                 }
-            }
+                Change::Zeros => None,
+                Change::Words => Some(std::mem::replace(&mut now, Box::new(Page::ZERO))),
+            };
+            self.copies.insert(page, Copy { number, page: kept });
         }
+        self.give_back(&written)?;
         self.watch_all(extent)?;
-        Ok(out)
+        Ok(writer.finish())
     }
 
     /// The hand-overs up to `number` are in the base: their pages need no copy any more.
     pub fn applied(&mut self, number: u64) {
-        self.copies.retain(|_, copy| copy.number > number);
+        let idle_zeros = &mut self.idle_zeros;
+        self.copies.retain(|page, copy| {
+            let stays = copy.number > number;
+            if !stays && copy.page.is_none() {
+                idle_zeros.insert(*page);
+            }
+            stays
+        });
+    }
+
+    /// Gives back the memory of pages of zeros that nothing wrote since they were applied.
+    fn give_back(&mut self, written: &[u32]) -> io::Result<()> {
+        if self.idle_zeros.is_empty() {
+            return Ok(());
+        }
+        for page in written {
+            self.idle_zeros.remove(page);
+        }
+        let pages: Vec<u32> = std::mem::take(&mut self.idle_zeros).into_iter().collect();
+        for range in pages.chunk_by(|a, b| a + 1 == *b) {
+            let first = range.first().copied().unwrap_or_default();
+            self.region.drop_range(first..first + range.len() as u32)?;
+        }
+        Ok(())
     }
 
     /// Puts the heap back to what was last handed over (H3): drops every private page that was
@@ -106,7 +146,7 @@ impl Checkpoint {
             self.region.drop_private(page)?;
         }
         for (page, copy) in &self.copies {
-            self.region.write_heap(*page, &copy.page);
+            self.region.write_heap(*page, copy.content());
         }
         self.watch_all(extent)?;
         // The writes above are no change; and what was dropped is to be watched again.
@@ -144,8 +184,11 @@ impl Checkpoint {
 #[cfg(test)]
 mod tests {
     use std::fs::File;
+    use std::ops::Range;
     use std::os::unix::fs::FileExt;
     use std::sync::Mutex;
+
+    use rustix::fs::{FallocateFlags, fallocate};
 
     use super::*;
     use crate::protocol::TrackerKind;
@@ -166,14 +209,24 @@ mod tests {
         file: File,
         /// What the image is once everything handed over is applied.
         expected: Vec<u64>,
+        /// Pages of zeros heard of.
+        zeros: usize,
         waiting: Vec<(u64, Vec<u8>)>,
         applied: u64,
     }
 
     impl Host {
         fn receive(&mut self, number: u64, delta: Vec<u8>) {
-            for (at, words) in runs(&delta) {
-                self.expected[at..at + words.len()].copy_from_slice(&words);
+            for run in runs(&delta) {
+                match run {
+                    Run::Words(at, words) => {
+                        self.expected[at..at + words.len()].copy_from_slice(&words);
+                    }
+                    Run::Zeros(words) => {
+                        self.zeros += words.len() / PAGE_WORDS;
+                        self.expected[words].fill(0);
+                    }
+                }
             }
             self.waiting.push((number, delta));
         }
@@ -183,24 +236,46 @@ mod tests {
                 return;
             }
             let (number, delta) = self.waiting.remove(0);
-            for (at, words) in runs(&delta) {
-                let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_ne_bytes()).collect();
-                self.file
-                    .write_all_at(&bytes, at as u64 * 8)
-                    .expect("pwrite");
+            for run in runs(&delta) {
+                match run {
+                    Run::Words(at, words) => {
+                        let bytes = words.iter().flat_map(|word| word.to_ne_bytes());
+                        let bytes: Vec<u8> = bytes.collect();
+                        self.file
+                            .write_all_at(&bytes, at as u64 * 8)
+                            .expect("pwrite");
+                    }
+                    Run::Zeros(words) => {
+                        let hole = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+                        let (at, len) = (words.start as u64 * 8, words.len() as u64 * 8);
+                        fallocate(&self.file, hole, at, len).expect("a hole");
+                    }
+                }
             }
             self.applied = number;
         }
     }
 
-    /// The runs of a delta: index of the first word in the heap, and the words; sorted and
-    /// disjoint.
-    fn runs(delta: &[u8]) -> Vec<(usize, Vec<u64>)> {
+    /// Index of the first word in the heap, and the words; or which words are zeros.
+    enum Run {
+        Words(usize, Vec<u64>),
+        Zeros(Range<usize>),
+    }
+
+    /// The runs of a delta, which are sorted and disjoint.
+    fn runs(delta: &[u8]) -> Vec<Run> {
         let (mut rest, mut out, mut end) = (delta, Vec::new(), 0);
         while let Some((header, tail)) = rest.split_at_checked(RUN_HEADER_BYTES) {
             let page = u32::from_le_bytes(header[..4].try_into().unwrap()) as usize;
             let first = u16::from_le_bytes(header[4..6].try_into().unwrap()) as usize;
             let count = u16::from_le_bytes(header[6..].try_into().unwrap()) as usize;
+            if first == 0xffff {
+                let words = page * PAGE_WORDS..(page + count) * PAGE_WORDS;
+                assert!(count > 0 && words.start >= end, "a delta out of order");
+                (rest, end) = (tail, words.end);
+                out.push(Run::Zeros(words));
+                continue;
+            }
             let at = page * PAGE_WORDS + first;
             assert!(
                 count > 0 && first + count <= PAGE_WORDS && at >= end,
@@ -208,12 +283,8 @@ mod tests {
             );
             let (words, after) = tail.split_at(count * 8);
             let words = words.chunks_exact(8);
-            out.push((
-                at,
-                words
-                    .map(|w| u64::from_le_bytes(w.try_into().unwrap()))
-                    .collect(),
-            ));
+            let words = words.map(|w| u64::from_le_bytes(w.try_into().unwrap()));
+            out.push(Run::Words(at, words.collect()));
             (rest, end) = (after, at + count);
         }
         assert!(rest.is_empty());
@@ -252,6 +323,7 @@ mod tests {
             let host = Host {
                 file,
                 expected,
+                zeros: 0,
                 waiting: Vec::new(),
                 applied: 0,
             };
@@ -284,6 +356,15 @@ mod tests {
             // SAFETY: inside the mapped heap of this test.
             unsafe { word.write_volatile(value) };
             self.heap[at] = value;
+        }
+
+        /// As the allocator does with a page that is given back.
+        fn clear(&mut self) {
+            let page = self.chance.below(u64::from(self.touched)) as u32;
+            // SAFETY: inside the mapped heap of this test.
+            unsafe { self.region.address(page).write_bytes(0, PAGE_BYTES) };
+            let from = page as usize * PAGE_WORDS;
+            self.heap[from..from + PAGE_WORDS].fill(0);
         }
 
         fn grow(&mut self) {
@@ -320,7 +401,8 @@ mod tests {
 
         fn step(&mut self) {
             match self.chance.below(20) {
-                0..12 => self.write(),
+                0..9 => self.write(),
+                9..12 => self.clear(),
                 12..16 => self.hand_over(),
                 16 => self.host.apply_one(),
                 17 => {
@@ -347,6 +429,7 @@ mod tests {
             }
             model.checkpoint.applied(model.host.applied);
             assert_eq!(model.checkpoint.copies(), 0);
+            assert!(model.host.zeros > 100, "{} zeros", model.host.zeros);
             let mut bytes = vec![0; PAGES as usize * PAGE_BYTES];
             model.host.file.read_exact_at(&mut bytes, 0).expect("read");
             let words = bytes
@@ -358,6 +441,61 @@ mod tests {
             );
             model.check_heap();
         }
+    }
+
+    #[test]
+    fn pages_of_zeros_cost_a_count_keep_no_copy_and_give_their_memory_back() {
+        let _guard = ONE_AT_A_TIME
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner());
+        for kind in [
+            TrackerKind::Userfaultfd,
+            TrackerKind::PrivatePages,
+            TrackerKind::Mprotect,
+        ] {
+            let mut model = Model::new(kind, 1);
+            (model.touched, model.mapped) = (PAGES, PAGES);
+            let all = 0..PAGES as usize * PAGE_WORDS;
+            let address = model.region.address(0).cast::<u64>();
+            // SAFETY: the mapped heap of this test, whole.
+            all.clone()
+                .for_each(|at| unsafe { address.wrapping_add(at).write_volatile(7) });
+            model.heap.fill(7);
+            model.hand_over();
+            model.host.apply_one();
+            // SAFETY: as above.
+            unsafe { model.region.address(0).write_bytes(0, all.len() * 8) };
+            model.heap.fill(0);
+            model.hand_over();
+            let (_, delta) = model.host.waiting.last().expect("just handed over");
+            assert_eq!(delta.len(), RUN_HEADER_BYTES, "{kind:?}");
+            let private = || private_pages(model.region.address(0).addr(), PAGES);
+            assert_eq!(
+                private(),
+                PAGES as usize,
+                "{kind:?}: the base is not zeros yet"
+            );
+            model.host.apply_one();
+            model.checkpoint.applied(2);
+            let extent = model.extent();
+            model.checkpoint.hand_over(3, extent).expect("hand over");
+            assert_eq!(private(), 0, "{kind:?}");
+            model.check_heap();
+        }
+    }
+
+    /// Pages from `address` on that are this process's own, as pagemap tells it.
+    fn private_pages(address: usize, pages: u32) -> usize {
+        let mut bytes = vec![0; pages as usize * 8];
+        let pagemap = File::open("/proc/self/pagemap").expect("pagemap");
+        let at = (address / PAGE_BYTES * 8) as u64;
+        pagemap.read_exact_at(&mut bytes, at).expect("entries");
+        let entries = bytes
+            .as_chunks::<8>()
+            .0
+            .iter()
+            .map(|e| u64::from_ne_bytes(*e));
+        entries.filter(|e| e >> 63 == 1 && e >> 61 & 1 == 0).count()
     }
 
     #[test]

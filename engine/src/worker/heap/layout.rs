@@ -48,4 +48,8 @@ pub struct Page(pub [u64; PAGE_WORDS]);
 
 impl Page {
     pub const ZERO: Page = Page([0; PAGE_WORDS]);
+
+    pub fn is_zeros(&self) -> bool {
+        self.0.iter().all(|word| *word == 0)
+    }
 }

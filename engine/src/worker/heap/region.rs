@@ -5,6 +5,7 @@
 //! fill (H5); only mapping calls name heap addresses. Does not know what is in a page.
 
 use std::io;
+use std::ops::Range;
 
 use rustix::mm::{Advice, madvise};
 
@@ -61,8 +62,14 @@ impl Region {
 
     /// Gives a page's private content back, so that it reads as the base does.
     pub fn drop_private(&self, page: u32) -> io::Result<()> {
-        let at = self.address(page).cast();
-        // SAFETY: the page is ours and private; what it held is not wanted any more (H2, H3).
-        unsafe { madvise(at, PAGE_BYTES, Advice::LinuxDontNeed) }.map_err(io::Error::from)
+        self.drop_range(page..page + 1)
+    }
+
+    /// The same of pages that follow each other.
+    pub fn drop_range(&self, pages: Range<u32>) -> io::Result<()> {
+        let at = self.address(pages.start).cast();
+        let bytes = pages.len() * PAGE_BYTES;
+        // SAFETY: the pages are ours and private; what they held is not wanted any more (H2, H3).
+        unsafe { madvise(at, bytes, Advice::LinuxDontNeed) }.map_err(io::Error::from)
     }
 }

@@ -3,6 +3,10 @@
 //! Free spans stand in lists by length: one list a length up to 32, then one a power of two. A free
 //! span's first and last page are noted, so neighbours are found and joined when a span comes back;
 //! a span that ends at the frontier lowers it instead, so the heap in use shrinks again.
+//!
+//! Free pages are zeros, always: they are made so when they are given back. Then what a block holds
+//! at first does not depend on when deltas were taken, and a heap that dropped something large
+//! hands over "zeros" instead of what is left of it.
 
 use super::tables::{Kind, Note, Tables};
 
@@ -34,6 +38,7 @@ pub fn take(tables: &Tables, pages: u32) -> Option<u32> {
 /// Gives a span back; its first page must be the first of an allocated span of that length.
 pub fn give(tables: &Tables, mut first: u32, mut pages: u32) {
     tables.set_note(first, Note::NONE);
+    tables.clear(first, pages);
     let before = tables.note(first - 1);
     let joined = match before.kind {
         Kind::FreeHead if before.pages == 1 => 1,

@@ -189,6 +189,16 @@ impl Tables {
         self.set(STATE_PAGE, state_at(slot), value);
     }
 
+    /// Makes pages zeros that are no longer in use.
+    pub fn clear(&self, first: u32, pages: u32) {
+        // SAFETY: the pages were given back and are below the frontier, so they are usable, and
+        // nobody else's.
+        unsafe {
+            self.address(first)
+                .write_bytes(0, pages as usize * PAGE_BYTES)
+        };
+    }
+
     /// The address of a page.
     pub fn address(&self, page: u32) -> *mut u8 {
         self.heap.wrapping_add(page as usize * PAGE_BYTES)
@@ -239,8 +249,7 @@ impl Tables {
         if !(self.grow)(page.checked_add(1)?) {
             return None;
         }
-        // SAFETY: the page was just made usable and belongs to nobody.
-        unsafe { self.address(page).write_bytes(0, PAGE_BYTES) };
+        // Zeros already, as all free pages are (`spans`).
         self.set_frontier(page + 1);
         Some(page)
     }

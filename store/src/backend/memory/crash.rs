@@ -77,14 +77,22 @@ fn survive(inode: &Inode, crash: Crash, dice: &mut Dice) -> Sparse {
 
 /// Applies a change sector by sector, each or not.
 fn tear(change: &Change, content: &mut Sparse, dice: &mut Dice) {
-    let Change::Write { offset, bytes } = change else {
-        if dice.heads() {
-            change.apply(content);
+    let zeros;
+    let (mut at, mut rest) = match change {
+        Change::Write { offset, bytes } => (*offset, &bytes[..]),
+        // A hole is made block by block; sector by sector is harsher still.
+        Change::Punch { offset, len } => {
+            let inside = content.len().saturating_sub(*offset).min(*len);
+            zeros = vec![0; inside as usize];
+            (*offset, &zeros[..])
         }
-        return;
+        Change::SetLen(_) => {
+            if dice.heads() {
+                change.apply(content);
+            }
+            return;
+        }
     };
-    let mut at = *offset;
-    let mut rest = &bytes[..];
     while !rest.is_empty() {
         let room = SECTOR_BYTES - (at % SECTOR_BYTES as u64) as usize;
         let (now, later) = rest.split_at(room.min(rest.len()));

@@ -59,6 +59,18 @@ impl Sparse {
         self.len = len;
     }
 
+    /// Zeros, inside the file; whole blocks of them take no room.
+    pub(crate) fn punch(&mut self, offset: u64, len: u64) {
+        let len = len.min(self.len.saturating_sub(offset)) as usize;
+        for (block, within, part) in pieces(offset, len) {
+            if part.len() == BLOCK_BYTES as usize {
+                self.blocks.remove(&block);
+            } else if let Some(content) = self.blocks.get_mut(&block) {
+                Arc::make_mut(content)[within..within + part.len()].fill(0);
+            }
+        }
+    }
+
     /// The next run of blocks that were written.
     pub(crate) fn next_data(&self, from: u64) -> Option<Range<u64>> {
         let (&first, _) = self.blocks.range(from / BLOCK_BYTES..).next()?;
@@ -96,13 +108,17 @@ mod tests {
     proptest! {
         #[test]
         fn it_is_a_vector_of_bytes(
-            steps in proptest::collection::vec((0..3u8, 0..20_000u64, 0..9000usize), 1..20)
+            steps in proptest::collection::vec((0..4u8, 0..20_000u64, 0..9000usize), 1..20)
         ) {
             let (mut sparse, mut model) = (Sparse::default(), Vec::<u8>::new());
             for (kind, at, len) in steps {
                 if kind == 0 {
                     sparse.set_len(at);
                     model.resize(at as usize, 0);
+                } else if kind == 3 {
+                    sparse.punch(at, len as u64);
+                    let end = model.len().min(at as usize + len);
+                    model[(at as usize).min(end)..end].fill(0);
                 } else {
                     let bytes = vec![kind; len];
                     sparse.write(at, &bytes);
