@@ -12,7 +12,7 @@ use super::fault::{LIBRARY_PREFIX, describe};
 use super::realm::Realm;
 use super::registry::{Registry, Slot};
 use super::value::{CLASS_DATE, CLASS_OBJECT, Cx, JsResult, PROPERTY_HIDDEN, Value};
-use super::{console, fault, memory, modules, output};
+use super::{console, eventual, fault, memory, modules, output};
 use crate::worker::abort;
 use crate::worker::heap::layout::STACK_LIMIT_BYTES;
 use crate::worker::heap::mapping;
@@ -23,11 +23,15 @@ const FIRST_COLLECTION_BYTES: usize = 1 << 20;
 
 /// The library in evaluation order: each file is a function of the host object and gives an object
 /// of globals.
-const LIBRARY: [(&str, &str); 4] = [
+const LIBRARY: [(&str, &str); 5] = [
     ("harden.js", include_str!("../../../js/harden.js")),
     ("far.js", include_str!("../../../js/far.js")),
     ("format.js", include_str!("../../../js/format.js")),
     ("console.js", include_str!("../../../js/console.js")),
+    (
+        "eventual-send.js",
+        include_str!("../../../js/eventual-send.js"),
+    ),
 ];
 
 /// Why no heap was made.
@@ -97,6 +101,7 @@ fn fill(realm: &Realm) -> JsResult<()> {
     #[cfg(feature = "misbehave")]
     super::misbehave::install(cx, &global)?;
     let host = console::host_object(cx)?;
+    eventual::install(cx, &host)?;
     for (file, source) in LIBRARY {
         let name = format!("{LIBRARY_PREFIX}{file}");
         let function = cx.eval(source, &name, 1, qjs::JS_EVAL_TYPE_GLOBAL)?;

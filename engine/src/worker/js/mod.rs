@@ -17,6 +17,7 @@
 mod call;
 mod console;
 mod deploy;
+mod eventual;
 mod fault;
 mod genesis;
 mod header;

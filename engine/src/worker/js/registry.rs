@@ -26,10 +26,12 @@ pub enum Slot {
     ObjectPrototype = 4,
     /// Intrinsic `Function.prototype`.
     FunctionPrototype = 5,
+    /// Names and functions of eventual send.
+    Eventual = 6,
 }
 
 /// How many slots there are.
-pub const SLOTS: u32 = 6;
+pub const SLOTS: u32 = 7;
 
 /// The array.
 #[derive(Clone, Copy)]
