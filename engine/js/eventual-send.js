@@ -92,7 +92,8 @@
   };
 
   // One send: what is done, and who is told. `kit` is undefined where nobody is.
-  const makeItem = (op, key, args, kit) => ({ __proto__: null, op, key, args, kit, next: undefined });
+  const makeItem = (op, key, args, kit) =>
+    ({ __proto__: null, op, key, args, kit, next: undefined });
 
   const fail = (item, reason) => {
     if (item.kit === undefined) unhandled(reason);
@@ -336,7 +337,8 @@
     post(waited.promise, makeItem(op, key, args, kit));
   };
 
-  brand(mailSample, new Presence({ __proto__: null }, undefined), route, adopt, assimilate, missing);
+  const presenceSample = new Presence({ __proto__: null }, undefined);
+  brand(mailSample, presenceSample, route, adopt, assimilate, missing);
 
   // The promise for a value. Nothing of the value's runs before the job ends.
   const resolve = (value) => {
@@ -381,7 +383,9 @@
   };
 
   const makePresence = (handler, options) => {
-    if (!isObject(handler)) throw new TypeError('resolveWithPresence: the handler must be an object');
+    if (!isObject(handler)) {
+      throw new TypeError('resolveWithPresence: the handler must be an object');
+    }
     const proxy = isObject(options) ? options.proxy : undefined;
     if (proxy === undefined) {
       const presence = new Presence({ __proto__: null }, handler);

@@ -67,7 +67,8 @@ fn functions_properties_and_data_can_be_targets() {
 #[test]
 fn every_error_comes_through_the_promise() {
     let said = trace(
-        "const tell = async (p) => { try { await p; say('no error'); } catch (e) { say(e.message); } };
+        "const tell = async (p) => {
+           try { await p; say('no error'); } catch (e) { say(e.message); } };
          await tell(E({ m() { throw new Error('thrown'); } }).m());
          await tell(E({ a() {}, b() {}, c: 1 }).m());
          await tell(E(undefined).m());
@@ -185,7 +186,7 @@ fn messages_pipeline_through_answers_and_forwards() {
     assert_eq!(
         trace(
             "const remote = (name) => new HandledPromise(() => {}, {
-               applyMethod(p, key, args) { say(`${name}.${key}`); return remote(`${name}.${key}`); },
+               applyMethod(p, key) { say(`${name}.${key}`); return remote(`${name}.${key}`); },
              });
              const r = remote('r');
              // Nothing of this ever settles: each message goes on to where the answer will be.
