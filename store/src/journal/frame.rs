@@ -167,7 +167,8 @@ mod tests {
             content[at] = to;
             parse_head(&content).unwrap_err()
         };
-        assert_eq!(change(2, 2), HeadError::Version(2));
+        let newer = FRAME_VERSION + 1;
+        assert_eq!(change(2, newer as u8), HeadError::Version(newer));
         assert_eq!(change(0, 7), HeadError::Kind(7));
         assert_eq!(change(4, 2), HeadError::Length);
         assert_eq!(parse_head(&content[..23]).unwrap_err(), HeadError::Length);

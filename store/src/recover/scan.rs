@@ -364,7 +364,7 @@ mod tests {
         assert_eq!(elsewhere, refused(second, Case::NewerBeyond));
         // A length that leaves the segment, rightly stamped.
         let senseless = with(&|bench| {
-            let mut head = vec![1, 0, 1, 0, 255, 0, 0, 0];
+            let mut head = vec![1, 0, frame::FRAME_VERSION as u8, 0, 255, 0, 0, 0];
             head.resize(HEAD_BYTES, 0);
             let mut bytes = Vec::new();
             sector::stamp(&key(), 11, &head, b"", &mut bytes);
