@@ -159,6 +159,17 @@ impl HostProcess {
         self.end();
     }
 
+    /// Asks it to end, as a person would with Ctrl-C, and waits until it is gone.
+    pub fn ask_to_stop(&mut self) {
+        signal(self.pid, rustix::process::Signal::TERM);
+        self.child.wait().expect("it is our child");
+    }
+
+    /// Waits for the end of one that is ending; whether it ended by itself and without a fault.
+    pub fn ended_well(&mut self) -> bool {
+        self.child.wait().expect("it is our child").success()
+    }
+
     /// Ends it by `signal`, as a person would, and waits for its last word.
     pub fn stop(mut self) {
         signal(self.pid, rustix::process::Signal::TERM);

@@ -7,7 +7,9 @@
 mod binary;
 mod control;
 mod host;
+mod tracer;
 
 pub use binary::kenvat;
 pub use control::{Asked, Control, Lost};
 pub use host::{HostProcess, Store, children};
+pub use tracer::{Step, Tracer, may_attach, steps};
