@@ -1,28 +1,23 @@
 //! One turn at a time on an idle host, message in to answer out, beside the raw disk in the same
-//! run.
+//! run. `kenvat bench checkpoint` splits it into steps; this one compares with the run before.
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use kenvat_benches::{Host, RawDisk, folder, update};
+use kenvat_benches::engine::Host;
+use kenvat_benches::raw::RawDisk;
 
 fn checkpoint(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("checkpoint");
-    let folder = folder().expect("a folder under target");
-    let mut raw = RawDisk::new(folder.path(), 2048).expect("a file on the disk");
-    group.bench_function("raw pwrite + fdatasync, 2 KiB", |bencher| {
+    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder on the disk");
+    let mut raw = RawDisk::new(folder.path(), 1024).expect("a file on the disk");
+    group.bench_function("raw pwrite + fdatasync, 1 KiB", |bencher| {
         bencher.iter(|| raw.commit().expect("the disk writes"));
     });
-    let host = Host::with_vats(1);
-    let mut turn = 0;
+    let mut host = Host::with_vats(&folder.path().join("store"), 1).expect("a host");
     group.bench_function("kv.update, message in to answer out", |bencher| {
-        bencher.iter(|| {
-            turn += 1;
-            update(&host.engine, 0, turn)
-                .wait()
-                .expect("answered")
-                .expect("an update")
-        });
+        bencher.iter(|| host.timed(0).expect("an update"));
+        host.steps();
     });
-    group.bench_function("raw pwrite + fdatasync, 2 KiB, after", |bencher| {
+    group.bench_function("raw pwrite + fdatasync, 1 KiB, after", |bencher| {
         bencher.iter(|| raw.commit().expect("the disk writes"));
     });
     group.finish();

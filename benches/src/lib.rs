@@ -1,125 +1,110 @@
-//! Workloads the benches share: the raw disk, and a host with `examples/kv.js` in it.
+//! What turns, starts and vats cost: the workloads of `kenvat bench`, each beside the raw disk.
 //!
-//! Both live in one folder under the target folder, so that they share one disk: a temporary folder
-//! is often memory, where a sync costs nothing and means nothing.
+//! Promises: every bench works in a fresh folder and takes it away; each line says what the raw
+//! disk took before and after it in the same run; counts (syncs, frames, bytes, pages) are exact,
+//! times are of this machine at this hour. Does not print: `table` and `plot` give text to whoever
+//! does.
+//!
+//! Code map: `bench/` one file a bench; `engine` a host in this process and its load; `child` a
+//! host in a process of its own that can be killed, `control` how it is asked; `steps` what the
+//! engine's trace says of each call; `raw` the disk by itself; `spread` percentiles; `record` the
+//! lines and the figures to reach; `table`, `plot` the two ways to show them.
+#![forbid(unsafe_code)]
 
-use std::fs::{File, OpenOptions};
+mod bench;
+pub mod child;
+pub mod control;
+pub mod engine;
+pub mod plot;
+pub mod raw;
+pub mod record;
+pub mod room;
+pub mod spread;
+pub mod steps;
+pub mod table;
+
 use std::io;
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use kenvat_engine::api::{Call, CallError, Deploy};
-use kenvat_engine::shell::{Answer, Engine, EngineOptions, start};
+pub use crate::bench::Bench;
+use crate::record::Line;
 
-/// Keys of the map that `kv.js` holds.
-pub const KEYS: u64 = 1_000;
-
-/// A folder on the disk this workspace is on.
-pub fn folder() -> io::Result<tempfile::TempDir> {
-    let target = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target");
-    std::fs::create_dir_all(&target)?;
-    tempfile::Builder::new().prefix("bench-").tempdir_in(target)
+/// What a run may use.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Fresh folders are made inside; on the disk that is measured.
+    pub dir: PathBuf,
+    /// The `kenvat` executable, for hosts that are to be killed.
+    pub program: PathBuf,
+    /// The smallest run that exercises everything: its counts are true, its times are not.
+    pub quick: bool,
 }
 
-/// What the disk itself takes: one preallocated file, overwritten in place and synced.
-pub struct RawDisk {
-    file: File,
-    block: Vec<u8>,
-    at: u64,
-    length: u64,
-}
-
-impl RawDisk {
-    /// Blocks of `bytes`, over and over a written file of 16 MiB.
-    pub fn new(folder: &Path, bytes: usize) -> io::Result<RawDisk> {
-        let path = folder.join(format!("raw-{bytes}"));
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create_new(true)
-            .open(path)?;
-        let length = 16 << 20;
-        file.write_all_at(&vec![0; length], 0)?;
-        file.sync_all()?;
-        Ok(RawDisk {
-            file,
-            block: vec![0x5a; bytes],
-            at: 0,
-            length: length as u64,
-        })
+impl Settings {
+    /// A fresh folder for one bench.
+    pub fn folder(&self) -> Result<tempfile::TempDir, BenchError> {
+        tempfile::Builder::new()
+            .prefix("kenvat-bench-")
+            .tempdir_in(&self.dir)
+            .map_err(io_at("make a folder in", &self.dir))
     }
 
-    /// One write and one sync.
-    pub fn commit(&mut self) -> io::Result<()> {
-        self.file.write_all_at(&self.block, self.at)?;
-        rustix::fs::fdatasync(&self.file)?;
-        self.at += self.block.len() as u64;
-        if self.at + self.block.len() as u64 > self.length {
-            self.at = 0;
-        }
-        Ok(())
+    /// The full size, or the quick one.
+    pub fn size<T>(&self, full: T, quick: T) -> T {
+        if self.quick { quick } else { full }
     }
 }
 
-/// A host with vats named `kv0`, `kv1`, …, each filled with its keys.
-pub struct Host {
-    pub engine: Engine,
-    _folder: tempfile::TempDir,
+/// Who is told how far a run is.
+pub trait Progress {
+    /// Something begins that has so many steps; 0 when that is not known.
+    fn begin(&mut self, what: &str, steps: u64);
+    /// So many steps more are done.
+    fn step(&mut self, by: u64);
 }
 
-impl Host {
-    /// # Panics
-    /// If the host cannot be made: a bench has nothing to say then.
-    pub fn with_vats(count: usize) -> Host {
-        let folder = folder().expect("a folder under target");
-        let engine = start(EngineOptions::new(folder.path().join("store"))).expect("a host starts");
-        let source = std::fs::read_to_string(example("kv.js")).expect("examples/kv.js");
-        for vat in 0..count {
-            let deploy = Deploy {
-                name: format!("kv{vat}"),
-                entry: "kv.js".to_owned(),
-                files: vec![("kv.js".to_owned(), source.clone())],
-                give: vec![],
-            };
-            engine
-                .deploy(deploy)
-                .wait()
-                .expect("answered")
-                .expect("kv.js deploys");
-            let fill: Vec<_> = (0..KEYS).map(|key| update(&engine, vat, key)).collect();
-            for answer in fill {
-                answer.wait().expect("answered").expect("an update");
-            }
-        }
-        Host {
-            engine,
-            _folder: folder,
-        }
+/// Tells nobody.
+#[derive(Debug)]
+pub struct Silent;
+
+impl Progress for Silent {
+    fn begin(&mut self, _: &str, _: u64) {}
+    fn step(&mut self, _: u64) {}
+}
+
+/// Runs one bench; its lines say what came out.
+pub fn run(
+    bench: Bench,
+    settings: &Settings,
+    progress: &mut dyn Progress,
+) -> Result<Vec<Line>, BenchError> {
+    let mut lines = bench.run(settings, progress)?;
+    for line in &mut lines {
+        line.sign(bench, settings);
     }
+    Ok(lines)
 }
 
-impl Drop for Host {
-    fn drop(&mut self) {
-        // A bench that failed has its own error to show.
-        let _ = self.engine.stop().wait();
-    }
+/// Why a bench has nothing to say.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BenchError {
+    #[error("{context}: {source}")]
+    Io { context: String, source: io::Error },
+    /// A host in this process did not do what it was asked.
+    #[error("the host of the bench failed: {0}")]
+    Engine(String),
+    /// A host in a process of its own did not.
+    #[error("the host that `kenvat bench` started failed: {0}")]
+    Child(String),
+    /// The workload did not come out as it must for its figures to mean anything.
+    #[error("the bench went wrong: {0}")]
+    Workload(String),
+    #[error("the plot could not be drawn: {0}")]
+    Plot(String),
 }
 
-/// One `update(k, v)` on its way.
-pub type Update = Answer<Result<String, CallError>>;
-
-/// Sends one `update(k, v)`.
-pub fn update(engine: &Engine, vat: usize, turn: u64) -> Update {
-    engine.call(Call {
-        vat: format!("kv{vat}"),
-        method: "update".to_owned(),
-        args: format!("[\"k{}\",{turn}]", turn % KEYS),
-        key: None,
-    })
-}
-
-fn example(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../examples")
-        .join(name)
+pub(crate) fn io_at(what: &str, path: &Path) -> impl FnOnce(io::Error) -> BenchError {
+    let context = format!("{what} {}", path.display());
+    move |source| BenchError::Io { context, source }
 }

@@ -184,10 +184,12 @@ impl Run {
                 continue;
             };
             let was_blocked = worker.blocked;
-            worker.blocked = worker.send();
-            if let Some(trace) = &self.options.trace {
+            if let Some(trace) = &self.options.trace
+                && worker.has_output()
+            {
                 trace.mark(Step::Sent);
             }
+            worker.blocked = worker.send();
             if worker.blocked != was_blocked {
                 let mut interest = epoll::EventFlags::IN;
                 interest.set(epoll::EventFlags::OUT, worker.blocked);

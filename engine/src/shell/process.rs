@@ -182,6 +182,11 @@ impl Worker {
         protocol::encode(message, &mut self.output);
     }
 
+    /// Whether something is queued.
+    pub fn has_output(&self) -> bool {
+        !self.output.is_empty()
+    }
+
     /// Writes what the socket takes now. True when something is left for later.
     pub fn send(&mut self) -> bool {
         while self.written < self.output.len() {

@@ -24,7 +24,7 @@ pub struct Mark {
 pub enum Step {
     /// The engine's thread took a call from whoever made it.
     Taken,
-    /// Turns were written to a worker's socket.
+    /// Turns are about to be written to a worker's socket.
     Sent,
     /// A worker's socket has bytes: a hand-over, when all is well.
     Heard,

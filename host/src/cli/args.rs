@@ -93,6 +93,14 @@ pub enum Command {
     /// Show every limit with its value and where it was set.
     #[command(after_help = "Example:\n  kenvat limits")]
     Limits,
+    /// Measure what turns, starts and vats cost here, beside the raw disk.
+    #[command(
+        after_help = "Without a name all benches run: about ten minutes, and 4 GiB of disk. With \
+            --json each result is printed as one line and appended to benches/results.jsonl \
+            where there is such a folder.\n\nExample:\n  kenvat bench --list\n  kenvat bench \
+            checkpoint throughput\n  kenvat --json bench --plot turns.svg checkpoint"
+    )]
+    Bench(BenchArgs),
 }
 
 /// Options of whatever serves.
@@ -141,6 +149,29 @@ pub struct DeployArgs {
     /// The vat's name.
     #[arg(long, value_name = "N")]
     pub name: String,
+}
+
+#[derive(Debug, Args)]
+pub struct BenchArgs {
+    /// The benches to run [default: all].
+    #[arg(value_name = "NAME")]
+    pub names: Vec<String>,
+    /// List the benches.
+    #[arg(long)]
+    pub list: bool,
+    /// Run each as small as it can be: to see that it works, not what it costs.
+    #[arg(long)]
+    pub quick: bool,
+    /// Where fresh folders are made and taken away; on the disk to be measured [default: the
+    /// folder that holds the store's].
+    #[arg(long, value_name = "DIR")]
+    pub dir: Option<PathBuf>,
+    /// With --json, append the results to FILE.
+    #[arg(long, value_name = "FILE")]
+    pub record: Option<PathBuf>,
+    /// Draw the times.
+    #[arg(long, value_name = "FILE.svg")]
+    pub plot: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

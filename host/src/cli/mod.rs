@@ -5,6 +5,7 @@
 
 mod args;
 mod ask;
+mod bench;
 mod call;
 mod deploy;
 mod give;
@@ -29,12 +30,20 @@ pub fn main() -> ExitCode {
         Err(error) => return misused(&error),
     };
     let voice = Voice::new(cli.json, cli.verbose);
+    if let Command::Bench(args) = &cli.command {
+        // It makes its own threads, and waits in this one.
+        return ended(bench::bench(&cli.data, args, voice), voice);
+    }
     let done = runtime(&cli.command).and_then(|runtime| {
         let done = runtime.block_on(dispatch(cli, &voice));
         // A thread that still reads the terminal must not keep the process.
         runtime.shutdown_background();
         done
     });
+    ended(done, voice)
+}
+
+fn ended(done: Result<(), Trouble>, voice: Voice) -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(trouble) => {
@@ -59,6 +68,7 @@ async fn dispatch(cli: Cli, voice: &Voice) -> Result<(), Trouble> {
         Command::Logs { vat, follow } => logs::logs(dir, vat, follow, voice).await,
         Command::Verify => store::verify(dir, voice).await,
         Command::Limits => store::limits(dir, voice).await,
+        Command::Bench(_) => unreachable!("it is run before there is a runtime"),
     }
 }
 
