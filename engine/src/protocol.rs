@@ -40,8 +40,8 @@ pub const SOCKET_FD: i32 = 3;
 /// The descriptor the worker finds its heap image at, opened for reading only (I1).
 pub const IMAGE_FD: i32 = 4;
 
-/// Bytes of JavaScript's stack: calls that nest deeper end their turn. A property of the engine, not
-/// a setting: how deep a program gets must not depend on the host it runs on.
+/// Bytes of JavaScript's stack: calls that nest deeper end their turn. A property of the engine,
+/// not a setting: how deep a program gets must not depend on the host it runs on.
 pub const STACK_BYTES_MAX: usize = 1 << 20;
 
 /// The worker's exit status when the heap would have grown past its limit.
