@@ -229,6 +229,8 @@ pub enum KilledBy {
     Clock,
     /// It asked for it itself.
     Request,
+    /// It answered and logged more than a turn may send.
+    Sent,
     /// Its worker died of it, again and again.
     Crash,
     /// Its calls nested deeper than JavaScript's stack allows.

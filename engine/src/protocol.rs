@@ -27,9 +27,19 @@ pub const STATUS_TURN_AT: u64 = 0;
 /// Where on it stands how many pages were found written for the last hand-over, a word.
 pub const STATUS_PAGES_AT: u64 = 8;
 
-/// Bytes of one message from a worker, coded: 64 MiB of delta (J7) and as much again of everything
-/// else a turn may send.
-pub const FROM_WORKER_BYTES_MAX: usize = 128 << 20;
+/// Bytes a turn may send: its answers, and its log lines as they stand in the log (J7).
+pub const SENT_BYTES_MAX: usize = 64 << 20;
+
+/// Bytes sent that a worker holds before it hands over unasked. So a hand-over has at most these
+/// and what one more turn sent.
+pub const SENT_BYTES_HELD: usize = 16 << 20;
+
+/// What a line of the log or an answer counts besides its text.
+pub const SENT_OVERHEAD_BYTES: usize = 32;
+
+/// Bytes of one message from a worker, coded: 64 MiB of delta, everything a hand-over may send, and
+/// what goes with it.
+pub const FROM_WORKER_BYTES_MAX: usize = (64 << 20) + SENT_BYTES_MAX + SENT_BYTES_HELD + (1 << 20);
 
 /// Bytes of one message to a worker, coded: a batch of calls, each at most 16 MiB.
 pub const TO_WORKER_BYTES_MAX: usize = 64 << 20;
@@ -161,6 +171,8 @@ pub enum AbortedBy {
     Heap,
     /// The program asked for it: `powers.abort(reason)`.
     Request,
+    /// Its answers and log lines are more than a turn may send.
+    Sent,
     /// Its calls nested deeper than JavaScript's stack allows.
     Stack,
 }

@@ -9,6 +9,14 @@ use rustix::process::{Pid, Signal, kill_process};
 
 const PROGRAM: &str = "let n = 0; let texts;
     export const incr = () => ++n;
+    export const big = () => { n += 100; return 'x'.repeat(100e6); };
+    export const doubles = () => {
+        n += 100;
+        let b = ['xxxxxxxx'];
+        for (let i = 0; i < 60; i++) b = [b, b];
+        return b;
+    };
+    export const shout = () => { n += 100; for (;;) console.log('\x1b'.repeat(10000)); };
     export const nest = () => { n += 100; const f = () => { try { f(); } catch { f(); } }; f(); };
     export const loop = () => { n += 100; for (;;); };
     // Sorting strings that differ at their ends only: one C function that never polls.
@@ -111,6 +119,45 @@ fn a_loop_is_undone_among_other_calls_and_its_error_is_kept_under_its_key() {
         .expect("it exists")
         .turns;
     assert_eq!(after, turns, "asked again, it is not run again");
+    engine
+        .stop()
+        .wait()
+        .expect("answered")
+        .expect("a clean stop");
+}
+
+#[test]
+fn what_sends_too_much_is_undone_and_named() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let engine = host(folder.path(), |options| options.gas = u64::MAX);
+    deploy(&engine, "v", PROGRAM).expect("it deploys");
+    assert_eq!(call(&engine, "v", "incr").as_deref(), Ok("1"));
+    for (expected, (method, limit)) in (2..).zip([
+        ("big", "16777216 bytes"),
+        ("doubles", "16777216 bytes"),
+        // Counted as the log has it: six bytes for each of these.
+        ("shout", "67108864 bytes"),
+    ]) {
+        match call(&engine, "v", method) {
+            Err(CallError::TurnKilled { by, why }) => {
+                assert_eq!(by, KilledBy::Sent, "{method}");
+                assert!(why.contains(limit), "{method}: {why}");
+            }
+            other => panic!("{method}: {other:?}"),
+        }
+        let next = call(&engine, "v", "incr");
+        assert_eq!(
+            next.as_deref(),
+            Ok(expected.to_string().as_str()),
+            "{method}"
+        );
+    }
+    let log = engine
+        .logs("v", 0, 1 << 20)
+        .wait()
+        .expect("answered")
+        .expect("it exists");
+    assert_eq!(log.text, "", "what an undone turn logged is dropped");
     engine
         .stop()
         .wait()

@@ -199,9 +199,11 @@ impl From<CallError> for Trouble {
                 match by {
                     KilledBy::Gas => code::GAS,
                     KilledBy::Heap => code::MEMORY,
-                    KilledBy::Clock | KilledBy::Request | KilledBy::Crash | KilledBy::Stack => {
-                        code::TURN_KILLED
-                    }
+                    KilledBy::Clock
+                    | KilledBy::Request
+                    | KilledBy::Crash
+                    | KilledBy::Stack
+                    | KilledBy::Sent => code::TURN_KILLED,
                 },
                 "TurnKilled",
                 text,

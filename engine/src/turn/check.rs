@@ -8,8 +8,9 @@ use std::collections::{BTreeMap, HashSet};
 
 use kenvat_store::{Delta, DeltaError};
 
-use super::limits::{DELTA_BYTES_MAX, REPLY_BYTES_MAX, SENT_BYTES_MAX};
+use super::limits::{DELTA_BYTES_MAX, HANDED_BYTES_MAX, REPLY_BYTES_MAX};
 use crate::protocol::{HandOver, LogLine, Outcome, Reply};
+use crate::text::{escaped_bytes, push_escaped};
 
 /// What the host knows of the vat whose worker hands over.
 pub struct Expected<'a> {
@@ -102,7 +103,7 @@ pub fn check(hand_over: HandOver, expected: &Expected<'_>) -> Result<Checked, Vi
         &log,
         expected.handed_turn,
         last_turn,
-        SENT_BYTES_MAX.saturating_sub(sent),
+        HANDED_BYTES_MAX.saturating_sub(sent),
     )?;
     let delta = Delta::parse(delta, expected.page_limit)?;
     Ok(Checked {
@@ -139,7 +140,7 @@ fn check_replies(replies: &[Reply], last: u64, expected: &Expected<'_>) -> Resul
     within(
         "answers",
         replies.iter().map(Reply::bytes).sum(),
-        SENT_BYTES_MAX,
+        HANDED_BYTES_MAX,
     )
 }
 
@@ -161,20 +162,10 @@ fn check_log(
         ) {
             return Err(Violation::LogLevel);
         }
-        within("log", out.len() + line.text.len(), limit)?;
+        // What is escaped grows: the limit is about what will stand in the log.
+        within("log", out.len() + escaped_bytes(&line.text), limit)?;
         out.push_str(&format!("{} {} ", line.turn, line.level));
-        for character in line.text.chars() {
-            // What is escaped grows: the limit is about what will stand in the log.
-            within("log", out.len(), limit)?;
-            match character {
-                '\n' => out.push_str("\\n"),
-                '\r' => out.push_str("\\r"),
-                '\\' => out.push_str("\\\\"),
-                // Other control characters would reach a terminal through `kenvat logs`.
-                c if c.is_control() && c != '\t' => out.extend(c.escape_unicode()),
-                c => out.push(c),
-            }
-        }
+        push_escaped(&mut out, &line.text);
         out.push('\n');
     }
     Ok(out.into_bytes())
@@ -279,12 +270,12 @@ mod tests {
                 ..
             })
         ));
-        let escaped = "\u{1}".repeat(SENT_BYTES_MAX / 2);
+        let escaped = "\u{1}".repeat(HANDED_BYTES_MAX / 2);
         assert!(matches!(
             run(|h| h.log[0].text = escaped),
             Err(V::TooMuch { what: "log", .. })
         ));
-        let long = "x".repeat(SENT_BYTES_MAX);
+        let long = "x".repeat(HANDED_BYTES_MAX);
         assert!(matches!(
             run(|h| h.log[0].text = long),
             Err(V::TooMuch { what: "log", .. })

@@ -338,6 +338,7 @@ impl<W> Core<W> {
             AbortedBy::Gas => KilledBy::Gas,
             AbortedBy::Heap => KilledBy::Heap,
             AbortedBy::Request => KilledBy::Request,
+            AbortedBy::Sent => KilledBy::Sent,
             AbortedBy::Stack => KilledBy::Stack,
         };
         let request = self

@@ -2,6 +2,7 @@
 
 use crate::api::Limit;
 use crate::protocol::STACK_BYTES_MAX;
+use crate::protocol::{SENT_BYTES_HELD, SENT_BYTES_MAX};
 
 /// Bytes of one call's method and arguments.
 pub const CALL_BYTES_MAX: usize = 16 << 20;
@@ -21,8 +22,8 @@ pub const GROUP_TURNS_MAX: usize = 1_024;
 pub const GROUP_BYTES_MAX: usize = 24 << 20;
 /// Bytes of one answer: it must fit into a row of the catalog, and into one message.
 pub const REPLY_BYTES_MAX: usize = 16 << 20;
-/// Bytes a turn may send: replies and log lines together (J7).
-pub const SENT_BYTES_MAX: usize = 64 << 20;
+/// Bytes a hand-over may answer and log: what one turn may send, and what its worker held before.
+pub const HANDED_BYTES_MAX: usize = SENT_BYTES_MAX + SENT_BYTES_HELD;
 /// Bytes of a hand-over's heap delta (J7).
 pub const DELTA_BYTES_MAX: usize = 64 << 20;
 /// Bytes of hand-overs after which a frame takes no more, unless one alone is larger: the others
@@ -128,7 +129,7 @@ pub fn table() -> Vec<Limit> {
             "sent",
             SENT_BYTES_MAX as u64,
             "bytes",
-            "what a hand-over answers and logs",
+            "what a turn may send: its answers and log lines",
         ),
         row(
             "delta",

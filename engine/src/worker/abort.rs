@@ -65,6 +65,13 @@ pub fn stack_ran_out() {
     });
 }
 
+/// The turn has sent more than it may.
+pub fn sent_too_much(why: String) {
+    STATE.with_borrow_mut(|state| {
+        state.reason.get_or_insert((AbortedBy::Sent, why));
+    });
+}
+
 /// The program wants this turn undone.
 pub fn request(reason: &str) {
     let why = beginning(reason, REASON_BYTES_MAX).to_owned();

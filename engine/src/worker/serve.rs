@@ -19,15 +19,12 @@ use super::link::Link;
 use super::sandbox::{self, SandboxError};
 use crate::protocol::{
     AbortedBy, CodecError, Delivery, EXIT_HEAP_LIMIT, EXIT_PROTOCOL, FromWorker, HandOver,
-    IMAGE_FD, PROTOCOL_VERSION, SOCKET_FD, STATUS_FD, Start, ToWorker,
+    IMAGE_FD, PROTOCOL_VERSION, SENT_BYTES_HELD, SOCKET_FD, STATUS_FD, Start, ToWorker,
 };
 
 /// Bytes of a hand-over's delta (J7); a turn that changes more is treated as one that ran out of
 /// memory.
 const DELTA_BYTES_MAX: usize = 64 << 20;
-/// Bytes of answers and log lines at which they are handed over unasked: a hand-over may have 64
-/// MiB of them, and one turn may add 33.
-const OUTPUT_BYTES_HELD: usize = 16 << 20;
 
 /// Why the worker ends.
 #[derive(Debug, thiserror::Error)]
@@ -308,7 +305,7 @@ impl Worker {
         }
         self.last_turn = Some(delivery.turn);
         self.dirty = true;
-        if self.wanted || vat::waiting_bytes() > OUTPUT_BYTES_HELD {
+        if self.wanted || vat::waiting_bytes() > SENT_BYTES_HELD {
             self.hand_over(link)?;
         }
         Ok(())

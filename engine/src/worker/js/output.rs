@@ -6,24 +6,20 @@
 use std::cell::RefCell;
 
 use super::value::Value;
-use crate::protocol::{LogLine, Outcome, Reply, Thrown};
-use crate::text::beginning;
+use crate::protocol::{LogLine, Outcome, Reply, SENT_BYTES_MAX, SENT_OVERHEAD_BYTES, Thrown};
+use crate::text::{beginning, escaped_bytes};
+use crate::worker::abort;
 
 /// Bytes of one log line; what is longer is cut.
 const LINE_BYTES_MAX: usize = 64 << 10;
-/// Bytes of log lines of one turn; what comes after is dropped and said so.
-const LOG_BYTES_MAX: usize = 1 << 20;
-/// Bytes of answers of one turn; a turn that settles many calls with large values answers the rest
-/// with an error, since a hand-over has a limit.
-const REPLY_BYTES_MAX: usize = 32 << 20;
 /// Bytes of an exception's message or stack; what is longer is cut.
 const THROWN_BYTES_MAX: usize = 64 << 10;
 
 #[derive(Default)]
 struct Turn {
     number: u64,
-    log_bytes: usize,
-    reply_bytes: usize,
+    /// Bytes it has sent.
+    bytes: usize,
     /// Promises rejected in this turn and not handled so far, with their reasons.
     unhandled: Vec<(Value, Value)>,
 }
@@ -34,6 +30,23 @@ struct State {
     log: Vec<LogLine>,
     bytes: usize,
     turn: Turn,
+}
+
+impl State {
+    /// Counts what the turn sends; past the limit the turn is undone and keeps nothing (J7).
+    fn may_send(&mut self, bytes: usize) -> bool {
+        let bytes = bytes + SENT_OVERHEAD_BYTES;
+        self.turn.bytes += bytes;
+        self.bytes += bytes;
+        let is_within = self.turn.bytes <= SENT_BYTES_MAX;
+        if !is_within {
+            abort::sent_too_much(format!(
+                "the turn's answers and log lines are more than the {SENT_BYTES_MAX} bytes a turn \
+                 may send"
+            ));
+        }
+        is_within
+    }
 }
 
 /// What a hand-over carries beside the delta.
@@ -86,40 +99,25 @@ pub fn waiting_bytes() -> usize {
 /// Answers a request.
 pub fn reply(request: u64, outcome: Outcome) {
     let outcome = bounded(outcome);
+    let reply = Reply { request, outcome };
     with(|state| {
-        let outcome = if state.turn.reply_bytes + outcome_bytes(&outcome) > REPLY_BYTES_MAX {
-            let message = format!("the answers of one turn exceed {REPLY_BYTES_MAX} bytes");
-            thrown("RangeError", message)
-        } else {
-            outcome
-        };
-        let bytes = outcome_bytes(&outcome);
-        state.turn.reply_bytes += bytes;
-        state.bytes += bytes;
-        state.replies.push(Reply { request, outcome });
+        if state.may_send(reply.bytes()) {
+            state.replies.push(reply);
+        }
     });
 }
 
 /// Writes a line to the vat's log.
 pub fn log(level: &str, text: &str) {
+    let text = cut(text, LINE_BYTES_MAX);
     with(|state| {
-        let turn = &mut state.turn;
-        if turn.log_bytes > LOG_BYTES_MAX {
-            return;
+        if state.may_send(escaped_bytes(&text)) {
+            state.log.push(LogLine {
+                turn: state.turn.number,
+                level: level.to_owned(),
+                text,
+            });
         }
-        let mut text = cut(text, LINE_BYTES_MAX);
-        turn.log_bytes += text.len();
-        let mut level = level;
-        if turn.log_bytes > LOG_BYTES_MAX {
-            level = "warn";
-            text = format!("the rest of this turn's output is dropped: over {LOG_BYTES_MAX} bytes");
-        }
-        state.bytes += text.len();
-        state.log.push(LogLine {
-            turn: turn.number,
-            level: level.to_owned(),
-            text,
-        });
     });
 }
 
@@ -163,16 +161,6 @@ fn bounded(outcome: Outcome) -> Outcome {
             stack: cut(&thrown.stack, THROWN_BYTES_MAX),
             nearest: thrown.nearest,
         }),
-    }
-}
-
-fn outcome_bytes(outcome: &Outcome) -> usize {
-    match outcome {
-        Outcome::Value(json) => json.len(),
-        Outcome::Thrown(thrown) => {
-            let names = thrown.nearest.iter().map(String::len).sum::<usize>();
-            thrown.name.len() + thrown.message.len() + thrown.stack.len() + names
-        }
     }
 }
 

@@ -6,6 +6,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 use super::{DEPTH_MAX, Refused, VALUE_BYTES_MAX};
+use crate::worker::abort;
 use crate::worker::js::realm::Realm;
 use crate::worker::js::registry::Slot;
 use crate::worker::js::value::{
@@ -49,6 +50,9 @@ impl Encoder<'_> {
             Kind::Internal => return Err(Refused::new("is nothing that can be passed")),
         }
         if self.out.len() > VALUE_BYTES_MAX {
+            abort::sent_too_much(format!(
+                "an answer has more than {VALUE_BYTES_MAX} bytes, the most a message may have"
+            ));
             return Err(Refused::new(format!(
                 "brings the value to over {VALUE_BYTES_MAX} bytes, the most that can be passed"
             )));
