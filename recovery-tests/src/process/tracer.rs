@@ -120,8 +120,8 @@ fn threads(pid: u32) -> Vec<String> {
         .collect()
 }
 
-/// The steps of a record: of each kind as many as the thread with the most of them made, or a choice
-/// of them.
+/// The steps of a record: of each kind as many as the thread with the most of them made, or a
+/// choice of them.
 pub fn steps(record: &str) -> Vec<Step> {
     let mut counts: BTreeMap<(&str, &str), u32> = BTreeMap::new();
     for line in record.lines() {
