@@ -1,11 +1,15 @@
 //! Regions for the heap's unit tests, at any address, and reproducible chance.
 
 use std::fs::File;
+use std::sync::Mutex;
 
 use rustix::mm::{MapFlags, ProtFlags, mmap, mmap_anonymous};
 
 use super::layout::PAGE_BYTES;
 use super::region::Region;
+
+/// Held by a test that starts a tracker: the fence's handler serves one at a time.
+pub static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
 /// Splitmix64: the seed is printed by whoever fails.
 pub struct Chance(pub u64);

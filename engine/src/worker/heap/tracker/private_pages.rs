@@ -3,7 +3,7 @@
 //!
 //! Needs no privilege and no signals: reading one's own pagemap is allowed everywhere, only frame
 //! numbers are hidden. A page stays private until it is given back, so this tracker names a page at
-//! each call until `settled` returned it; the comparison makes nothing of it.
+//! each look until `settled` returned it; the comparison makes nothing of it.
 
 use std::fs::File;
 use std::io;
@@ -11,7 +11,7 @@ use std::ops::Range;
 use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::fs::FileExt;
 
-use super::Tracker;
+use super::coarse::Fine;
 use crate::protocol::TrackerKind;
 use crate::worker::heap::layout::PAGE_BYTES;
 use crate::worker::heap::region::Region;
@@ -29,7 +29,6 @@ const FILE_OR_SHARED: u64 = 1 << 61;
 pub struct PrivatePages {
     region: Region,
     pagemap: File,
-    watched: u32,
     buffer: Vec<u8>,
 }
 
@@ -40,27 +39,25 @@ impl PrivatePages {
         Ok(PrivatePages {
             region,
             pagemap,
-            watched: 0,
             buffer,
         })
     }
 }
 
-impl Tracker for PrivatePages {
+impl Fine for PrivatePages {
     fn kind(&self) -> TrackerKind {
         TrackerKind::PrivatePages
     }
 
-    fn watch(&mut self, pages: Range<u32>) -> io::Result<()> {
-        self.watched = pages.end;
+    fn add(&mut self, _pages: Range<u32>) -> io::Result<()> {
         Ok(())
     }
 
-    fn take_written(&mut self, written: &mut Vec<u32>) -> io::Result<()> {
+    fn look(&mut self, pages: Range<u32>, written: &mut Vec<u32>) -> io::Result<()> {
         let first = self.region.address(0).addr() / PAGE_BYTES;
-        let mut page = 0;
-        while page < self.watched {
-            let entries = ENTRIES_AT_ONCE.min((self.watched - page) as usize);
+        let mut page = pages.start;
+        while page < pages.end {
+            let entries = ENTRIES_AT_ONCE.min((pages.end - page) as usize);
             let bytes = &mut self.buffer[..entries * ENTRY_BYTES];
             let at = (first + page as usize) * ENTRY_BYTES;
             self.pagemap.read_exact_at(bytes, at as u64)?;

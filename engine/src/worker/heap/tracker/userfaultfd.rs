@@ -7,18 +7,19 @@
 //! address to a system call, so faults from the kernel do not occur.
 //!
 //! A scan that fails may have armed pages it could not report (EFAULT on the result vector does),
-//! so after an error every watched page counts as written (H4).
+//! so after an error every page of the range counts as written (H4); `coarse` sees to that.
 
 use std::ffi::c_void;
 use std::fs::File;
 use std::io;
 use std::ops::Range;
-use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::sync::atomic::{AtomicI32, Ordering::Relaxed};
 
 use rustix::ioctl::{Ioctl, IoctlOutput, Opcode, ioctl, opcode};
 use rustix::mm::UserfaultfdFlags;
 
-use super::Tracker;
+use super::coarse::Fine;
 use crate::protocol::TrackerKind;
 use crate::worker::heap::layout::PAGE_BYTES;
 use crate::worker::heap::region::Region;
@@ -42,6 +43,9 @@ pub const UFFDIO_REGISTER: Opcode = opcode::read_write::<UffdioRegister>(UFFD_AP
 
 /// Runs of pages a scan reports at once.
 const RUNS_AT_ONCE: usize = 256;
+
+/// The pagemap of the tracker at work, for the fence's handler; -1 for none.
+static ARMING: AtomicI32 = AtomicI32::new(-1);
 
 #[repr(C)]
 struct UffdioApi {
@@ -113,7 +117,6 @@ pub struct Userfaultfd {
     region: Region,
     uffd: OwnedFd,
     pagemap: File,
-    watched: u32,
     runs: Vec<PageRegion>,
 }
 
@@ -144,11 +147,11 @@ impl Userfaultfd {
             region,
             uffd,
             pagemap,
-            watched: 0,
             runs,
         };
         // An older kernel has userfaultfd and not this scan: find out now, not at a hand-over.
         this.scan(0..0, &mut Vec::new())?;
+        ARMING.store(this.pagemap.as_raw_fd(), Relaxed);
         Ok(this)
     }
 
@@ -194,12 +197,12 @@ impl Userfaultfd {
     }
 }
 
-impl Tracker for Userfaultfd {
+impl Fine for Userfaultfd {
     fn kind(&self) -> TrackerKind {
         TrackerKind::Userfaultfd
     }
 
-    fn watch(&mut self, pages: Range<u32>) -> io::Result<()> {
+    fn add(&mut self, pages: Range<u32>) -> io::Result<()> {
         let mut register = UffdioRegister {
             start: self.address(pages.start),
             len: u64::from(pages.end - pages.start) * PAGE_BYTES as u64,
@@ -213,18 +216,11 @@ impl Tracker for Userfaultfd {
         // SAFETY: UFFDIO_REGISTER reads and writes exactly a `uffdio_register`; in asynchronous
         // mode a registered range needs nobody to answer its faults.
         unsafe { ioctl(&self.uffd, exchange) }?;
-        self.watched = pages.end;
-        // The first scan of fresh pages reports them all; it only arms them.
-        self.scan(pages, &mut Vec::new())
+        Ok(())
     }
 
-    fn take_written(&mut self, written: &mut Vec<u32>) -> io::Result<()> {
-        let before = written.len();
-        if self.scan(0..self.watched, written).is_err() {
-            written.truncate(before);
-            written.extend(0..self.watched);
-        }
-        Ok(())
+    fn look(&mut self, pages: Range<u32>, written: &mut Vec<u32>) -> io::Result<()> {
+        self.scan(pages, written)
     }
 
     fn settled(&mut self, _page: u32) -> io::Result<()> {
@@ -235,4 +231,36 @@ impl Tracker for Userfaultfd {
     fn descriptors(&self) -> Vec<RawFd> {
         vec![self.uffd.as_raw_fd(), self.pagemap.as_raw_fd()]
     }
+}
+
+impl Drop for Userfaultfd {
+    fn drop(&mut self) {
+        ARMING.store(-1, Relaxed);
+    }
+}
+
+/// Protects the pages of a unit that becomes warm, from the fence's handler, before the write that
+/// warms it; without this tracker it does nothing. Whether it worked does not matter: a page that
+/// was never protected counts as written at its first scan, and is compared for nothing.
+pub fn arm_opened(address: usize, bytes: usize) {
+    let pagemap = ARMING.load(Relaxed);
+    if pagemap < 0 {
+        return;
+    }
+    // SAFETY: the tracker that stored it has it open until it is dropped, which takes it back.
+    let pagemap = unsafe { BorrowedFd::borrow_raw(pagemap) };
+    let mut argument = ScanArg {
+        size: size_of::<ScanArg>() as u64,
+        flags: PM_SCAN_WP_MATCHING | PM_SCAN_CHECK_WPASYNC,
+        start: address as u64,
+        end: (address + bytes) as u64,
+        category_mask: PAGE_IS_WRITTEN,
+        ..ScanArg::default()
+    };
+    let exchange = Exchange {
+        opcode: PAGEMAP_SCAN,
+        argument: &mut argument,
+    };
+    // SAFETY: PAGEMAP_SCAN reads and writes a `pm_scan_arg`; this one names no vector.
+    let _ = unsafe { ioctl(pagemap, exchange) };
 }
