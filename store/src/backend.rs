@@ -2,7 +2,8 @@
 //!
 //! Promises asked for: a write returns with the bytes readable; `sync_data` returns with the bytes
 //! written before it, and the length, durable; a directory entry is durable only after `sync_dir`.
-//! Every fault a disk has shows here as an `io::Error`, which latches the store.
+//! Every fault a disk has shows here as an `io::Error`. It latches the store, but for one that says
+//! that there is no room (`is_full`) where nothing is half done.
 //!
 //! Three kinds: `file` (the real one), `memory` (for crash tests, with faults on demand), `overlay`
 //! (reads another one, keeps writes to itself: what `verify` opens a store through).
@@ -39,6 +40,8 @@ pub trait Backend: Clone + Send + Sync + fmt::Debug + 'static {
     fn list(&self, dir: &str) -> io::Result<Vec<String>>;
     /// Makes the entries of a folder durable.
     fn sync_dir(&self, dir: &str) -> io::Result<()>;
+    /// Bytes the disk has left, as far as it tells; nothing is promised by it.
+    fn free_bytes(&self) -> io::Result<u64>;
     /// How messages name the store.
     fn name(&self) -> String;
 }
@@ -56,6 +59,10 @@ pub trait File: Send + Sync + fmt::Debug + 'static {
     /// A stretch inside the file reads as zeros from now on, and its room is given back where the
     /// disk can do that. The file stays as long as it is.
     fn punch(&self, offset: u64, len: u64) -> io::Result<()>;
+    /// Takes room for a stretch, so that writing there later needs none (I2). What is there reads
+    /// as before, the length stays; the room is given back by cutting the file before it. A disk
+    /// that cannot promise room says so by doing nothing.
+    fn allocate(&self, offset: u64, len: u64) -> io::Result<()>;
     /// The next stretch at or after `from` that may hold something other than zeros; `None` when
     /// there is only a hole up to the end.
     fn next_data(&self, from: u64) -> io::Result<Option<Range<u64>>>;
@@ -84,6 +91,15 @@ pub(crate) fn write_zeros<F: File>(file: &F, offset: u64, len: u64) -> io::Resul
         done += piece as u64;
     }
     Ok(())
+}
+
+/// Whether an error says that there is no room, on the disk or within a quota. Nothing is broken
+/// then, and what was asked for may be asked for again.
+pub fn is_full(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+    )
 }
 
 /// Reads a whole file of at most `limit` bytes.

@@ -15,6 +15,7 @@ mod guard;
 mod storage;
 
 use crate::backend::File;
+use crate::ballast::Ballast;
 use crate::codec::{self, TallyRecord};
 use crate::error::{Damage, StoreError};
 use crate::latch::Latch;
@@ -74,9 +75,13 @@ pub(crate) type KeyValue = (Vec<u8>, Vec<u8>);
 
 impl Catalog {
     /// Opens, or makes in an empty file.
-    pub(crate) fn open<F: File>(file: F, latch: Arc<Latch>) -> Result<Catalog, StoreError> {
+    pub(crate) fn open<F: File>(
+        file: F,
+        latch: Arc<Latch>,
+        ballast: Arc<Ballast<F>>,
+    ) -> Result<Catalog, StoreError> {
         let guard = Guard::new(latch.clone());
-        let database = guard.run(|| Ok(create(file, latch)?))?;
+        let database = guard.run(|| Ok(create(file, latch, ballast)?))?;
         Ok(Catalog {
             database: guard.hold(database),
             guard,
@@ -134,7 +139,8 @@ impl Catalog {
         let latch = Arc::new(Latch::default());
         let guard = Guard::new(latch.clone());
         let check = || {
-            let mut copy = guard.hold(guard.run(|| Ok(create(file, latch)?))?);
+            let mut copy =
+                guard.hold(guard.run(|| Ok(create(file, latch, Arc::new(Ballast::none()))?))?);
             guard.run(|| Ok(copy.check_integrity()?))
         };
         let what = match check() {
@@ -147,10 +153,14 @@ impl Catalog {
     }
 }
 
-fn create<F: File>(file: F, latch: Arc<Latch>) -> Result<Database, redb::DatabaseError> {
+fn create<F: File>(
+    file: F,
+    latch: Arc<Latch>,
+    ballast: Arc<Ballast<F>>,
+) -> Result<Database, redb::DatabaseError> {
     redb::Builder::new()
         .set_cache_size(CACHE_BYTES)
-        .create_with_backend(storage::Storage::new(file, latch))
+        .create_with_backend(storage::Storage::new(file, latch, ballast))
 }
 
 impl Reader {
@@ -408,7 +418,7 @@ mod tests {
             .open(CATALOG_FILE)
             .or_else(|_| backend.create(CATALOG_FILE))
             .unwrap();
-        Catalog::open(file, Arc::default()).unwrap()
+        Catalog::open(file, Arc::default(), Arc::new(Ballast::none())).unwrap()
     }
 
     #[test]

@@ -3,15 +3,17 @@
 //!
 //! Promises: frames are applied in the order they were sealed; images get words of durable frames
 //! only (I1); an error while applying latches, since the frame is committed all the same and only
-//! opening again can bring the images up to it.
+//! opening again can bring the images up to it; want of room is no such error (`behind`).
 
 use crate::backend::Backend;
+use crate::behind::Owed;
 use crate::codec::{self, PartRecord};
 use crate::error::StoreError;
 use crate::ids::VatId;
-use crate::images;
+use crate::images::{self, Room};
 use crate::journal::frame;
-use crate::journal::writer::{Durable, Sealed};
+use crate::journal::sector::SECTOR_BYTES;
+use crate::journal::writer::{Durable, Reserved, Sealed};
 use crate::pages::DirtyPage;
 use crate::stage::Effect;
 use crate::store::{Filling, Store};
@@ -36,6 +38,9 @@ impl<B: Backend> Store<B> {
         if self.staged_is_empty() {
             return Ok(None);
         }
+        // There already, as every part saw to it.
+        let most = self.filling.body.len() + self.filling.checksum_bytes;
+        self.provide_sectors(frame::sectors_of_body(most))?;
         let shared = self.shared.clone();
         let mut journal = shared.lock_journal();
         if journal.is_writing || self.in_flight.len() >= IN_FLIGHT_MAX {
@@ -45,7 +50,8 @@ impl<B: Backend> Store<B> {
             journal.total - journal.folded_total,
             self.options.journal_bytes_max,
         );
-        if bytes >= limit {
+        // What was taken while folds find no room goes past the bound rather than nowhere.
+        if bytes >= limit && !self.room.is_starved {
             return Err(StoreError::JournalFull { bytes, limit });
         }
         let pages = self.cache.take_staged();
@@ -58,7 +64,13 @@ impl<B: Backend> Store<B> {
             mut body, effects, ..
         } = std::mem::replace(&mut self.filling, next);
         append_checksums(&pages, &mut body);
-        let (end_sequence, sequence) = journal.reserve(frame::sectors_of_body(body.len()));
+        let sectors = frame::sectors_of_body(body.len());
+        let reserved = journal.reserve(sectors);
+        let reserved = reserved.expect("a place was provided for at least so many sectors");
+        let frame_bytes = (sectors * SECTOR_BYTES) as u64;
+        let (after, in_free) = (reserved.sectors_after, journal.sectors_free());
+        self.room.sealed(after, in_free, bytes + frame_bytes);
+        let Reserved { sequence, end, .. } = reserved;
         drop(journal);
         self.in_flight.push_back(InFlight {
             sequence,
@@ -68,7 +80,7 @@ impl<B: Backend> Store<B> {
         Ok(Some(Sealed {
             shared,
             sequence,
-            end_sequence,
+            end,
             body,
             is_written: false,
         }))
@@ -79,10 +91,11 @@ impl<B: Backend> Store<B> {
         self.in_flight.is_empty() && self.folding.is_none()
     }
 
-    /// Whether a frame may be sealed as far as the journal's bound goes.
+    /// Whether a fold must finish before a frame may be sealed.
     pub fn journal_full(&self) -> bool {
         let journal = self.shared.lock_journal();
-        journal.total - journal.folded_total >= self.options.journal_bytes_max
+        let is_at_bound = journal.total - journal.folded_total >= self.options.journal_bytes_max;
+        is_at_bound && !self.room.is_starved
     }
 
     /// Brings images, rows and logs up to a durable frame: the oldest not applied yet.
@@ -104,10 +117,16 @@ impl<B: Backend> Store<B> {
             let are_zeros = a.content.is_zeros() && b.content.is_zeros();
             are_zeros && a.vat == b.vat && a.page + 1 == b.page
         };
-        for stretch in pages.chunk_by(joins) {
+        let mut pages = pages.into_iter().peekable();
+        while let Some(first) = pages.next() {
+            let mut stretch = vec![first];
+            while let Some(next) =
+                pages.next_if(|next| stretch.last().is_some_and(|a| joins(a, next)))
+            {
+                stretch.push(next);
+            }
             self.apply_pages(stretch)?;
         }
-        drop(pages);
         self.applied = durable.position;
         self.spare_body = Some(durable.body);
         self.cache.trim();
@@ -117,8 +136,8 @@ impl<B: Backend> Store<B> {
 
     fn apply_effect(&mut self, effect: Effect) -> Result<(), StoreError> {
         match effect {
-            Effect::Create(vat) => self.make_image(vat),
-            Effect::Log(vat, bytes) => self.append_log(vat, &bytes),
+            Effect::Create(vat) => self.do_or_owe(vat, Owed::Image),
+            Effect::Log(vat, bytes) => self.do_or_owe(vat, Owed::Log(bytes)),
             Effect::Row(row) => {
                 self.active.rows.insert((row.table, row.key), row.value);
                 Ok(())
@@ -131,24 +150,39 @@ impl<B: Backend> Store<B> {
     }
 
     /// Brings one page up, or pages of zeros that follow each other.
-    fn apply_pages(&mut self, pages: &[DirtyPage]) -> Result<(), StoreError> {
+    fn apply_pages(&mut self, pages: Vec<DirtyPage>) -> Result<(), StoreError> {
+        let Some(vat) = pages.first().map(|page| page.vat) else {
+            return Ok(());
+        };
+        // One this frame or a later part of it terminated has no image to bring up.
+        if !self.vats.contains_key(&vat) {
+            return Ok(());
+        }
+        let checksums = self.active.pages.entry(vat).or_default();
+        checksums.extend(pages.iter().map(|page| (page.page, page.crc)));
+        self.active.images.insert(vat);
+        self.do_or_owe(vat, Owed::Pages(pages))
+    }
+
+    /// Writes what a frame's deltas name of a page, or pages of zeros.
+    pub(crate) fn write_pages(&mut self, pages: &[DirtyPage]) -> Result<(), StoreError> {
         let Some(first) = pages.first() else {
             return Ok(());
         };
         let vat = first.vat;
-        // One this frame or a later part of it terminated has no image to bring up.
         let Some(page_limit) = self.vats.get(&vat).map(|found| found.page_limit) else {
             return Ok(());
         };
-        let checksums = self.active.pages.entry(vat).or_default();
-        checksums.extend(pages.iter().map(|page| (page.page, page.crc)));
-        self.active.images.insert(vat);
+        let first_page = first.page;
         let written = if first.content.is_zeros() {
             // As many as a vat has at most.
-            let last = first.page + pages.len() as u32;
-            self.images.zero(vat, page_limit, first.page..last)
+            let stretch = first_page..first_page + pages.len() as u32;
+            // Room taken for a later frame must not go with the hole.
+            let is_kept = stretch.clone().any(|page| self.cache.has_room((vat, page)));
+            let room = if is_kept { Room::Kept } else { Room::Given };
+            self.images.zero(vat, page_limit, stretch, room)
         } else {
-            let offset = images::bytes_of(first.page) + first.start as u64;
+            let offset = images::bytes_of(first_page) + first.start as u64;
             let bytes = first.content.bytes().get(first.start..first.end);
             let bytes = bytes.unwrap_or_default();
             self.images.write(vat, page_limit, offset, bytes)

@@ -48,6 +48,18 @@ impl fmt::Display for Damage {
     }
 }
 
+/// Something found no room on the disk, or within a quota. Nothing of it is done, nothing is
+/// latched; it may be asked for again when there is room.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the disk is full: {what} {file}: {why}")]
+pub struct NoRoom {
+    pub what: &'static str,
+    /// Relative to the store's folder.
+    pub file: String,
+    /// The operating system's words.
+    pub why: String,
+}
+
 /// Why a store in use did not do something.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -62,6 +74,8 @@ pub enum StoreError {
         file: String,
         source: io::Error,
     },
+    #[error(transparent)]
+    NoRoom(#[from] NoRoom),
     /// Bytes read are not the bytes written.
     #[error("damaged: {0}")]
     Damaged(Damage),
@@ -175,6 +189,9 @@ pub enum StageError {
     BadPageLimit { pages: u32, why: &'static str },
     #[error(transparent)]
     Delta(#[from] DeltaError),
+    /// There is no room for what this part needs (I2, J8).
+    #[error(transparent)]
+    NoRoom(NoRoom),
     /// The frame would pass its bound; seal it first, or, if it is empty, the part is too large.
     #[error("the frame would have {bytes} bytes, {limit} are allowed")]
     FrameFull { bytes: usize, limit: usize },
@@ -192,7 +209,10 @@ pub enum StageError {
 
 impl From<StoreError> for StageError {
     fn from(error: StoreError) -> StageError {
-        StageError::Store(error)
+        match error {
+            StoreError::NoRoom(no_room) => StageError::NoRoom(no_room),
+            error => StageError::Store(error),
+        }
     }
 }
 
@@ -205,6 +225,9 @@ pub enum ImageError {
     /// The frame that creates it is not applied yet.
     #[error("vat {0} is not committed yet")]
     NotCommitted(VatId),
+    /// Committed changes wait for room on the disk: until then no worker may start on it (I2).
+    #[error("the image of vat {0} is behind: the disk is full")]
+    Behind(VatId),
     /// That vat does not start; the others do.
     #[error("damaged: {0}")]
     Damaged(Damage),

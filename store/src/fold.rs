@@ -7,15 +7,16 @@
 //! one, whose content is. Segments are used again, and files of ended vats removed, only after
 //! that.
 
-use crate::backend::{Backend, File};
+use crate::backend::{Backend, File, is_full};
 use crate::catalog::{Batch, meta, table};
 use crate::codec::{self, FoldRecord, SegmentRecord};
 use crate::error::StoreError;
 use crate::ids::VatId;
 use crate::images::{self, HEAP_DIR};
 use crate::journal::segment::{self, Segment};
-use crate::journal::writer::{Position, Shared};
-use crate::layer::Layer;
+use crate::journal::writer::{Draw, Position, Shared};
+use crate::latch::Latch;
+use crate::layer::{Layer, Vat};
 use crate::logs::{self, Half, LOGS_DIR};
 use crate::page_rows::{self, GROUP_PAGES};
 use crate::store::Store;
@@ -58,13 +59,17 @@ impl<B: Backend> Store<B> {
                 || self.active.images.len() >= self.options.open_images_max.max(1))
     }
 
-    /// Takes the view of a fold; `None` if one is under way or there is nothing to fold.
+    /// Takes the view of a fold; `None` if one is under way or there is nothing to fold. Refused
+    /// with `NoRoom`, nothing done, while the disk has no room for what it will write.
     pub fn begin_fold(&mut self) -> Result<Option<Fold<B>>, StoreError> {
         self.shared.latch.check()?;
         let is_empty = self.active.is_empty() && self.applied.sequence == self.folded.sequence;
         if self.folding.is_some() || is_empty {
             return Ok(None);
         }
+        let has_room = self.has_fold_room();
+        self.room.is_starved = matches!(has_room, Err(StoreError::NoRoom(_)));
+        has_room?;
         let mut layer = std::mem::take(&mut self.active);
         for &vat in &layer.logs {
             if let Some(found) = self.vats.get(&vat) {
@@ -86,6 +91,7 @@ impl<B: Backend> Store<B> {
         let layer = Arc::new(layer);
         self.folding = Some(layer.clone());
         let (makes_segment, retired) = self.plan_segments();
+        self.count_place();
         let position = self.applied;
         let record = FoldRecord {
             sequence: position.sequence,
@@ -112,14 +118,18 @@ impl<B: Backend> Store<B> {
     fn plan_segments(&self) -> (Option<u32>, Vec<Segment<B::File>>) {
         let mut journal = self.shared.lock_journal();
         let usual = self.shared.segment_bytes;
-        let (kept, mut retired): (Vec<_>, Vec<_>) = journal
+        let (mut kept, mut retired): (Vec<_>, Vec<_>) = journal
             .free
             .drain(..)
             .partition(|segment| segment.bytes <= segment::bytes_for(2, usual));
-        journal.free = kept;
-        if journal.free.len() > FREE_SEGMENTS_MAX {
-            retired.extend(journal.free.split_off(FREE_SEGMENTS_MAX));
+        if kept.len() > FREE_SEGMENTS_MAX {
+            retired.extend(kept.split_off(FREE_SEGMENTS_MAX));
         }
+        // The frame being filled may be counting on one of them.
+        if !self.is_placed_in(&kept) {
+            kept.append(&mut retired);
+        }
+        journal.free = kept;
         // What this fold frees counts as well.
         let makes = journal.free.is_empty() && journal.left.is_empty();
         let number = makes.then(|| {
@@ -143,12 +153,18 @@ impl<B: Backend> Store<B> {
             journal.folded(&folded.position);
             journal.free.extend(folded.made);
         }
+        self.count_place();
+        self.fill_ballast()?;
         for &vat in layer
             .logs
             .iter()
             .filter(|vat| !self.active.logs.contains(vat))
         {
-            self.logs.forget(vat);
+            // A file that is closed loses the room taken for bytes that are under way.
+            let is_growing = |found: &Vat| found.log_staged > 0 || found.log_promised > 0;
+            if !self.vats.get(&vat).is_some_and(is_growing) {
+                self.logs.forget(vat);
+            }
         }
         for &vat in &layer.terminated {
             self.remove_files(vat)?;
@@ -172,7 +188,11 @@ impl<B: Backend> Store<B> {
                 "closed while a frame or fold was under way",
             ));
         }
-        self.fold()
+        match self.fold() {
+            // The journal holds all of it; the next life of the store folds.
+            Err(StoreError::NoRoom(_)) => Ok(()),
+            folded => folded,
+        }
     }
 
     fn remove_files(&mut self, vat: VatId) -> Result<(), StoreError> {
@@ -184,12 +204,7 @@ impl<B: Backend> Store<B> {
             logs::path(vat, Half::Odd),
         ];
         for path in paths {
-            match self.shared.backend.remove(&path) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                    return Err(self.shared.latch.io("remove", &path, error));
-                }
-                _ => {}
-            }
+            remove(&self.shared.backend, &self.shared.latch, &path)?;
         }
         Ok(())
     }
@@ -214,7 +229,11 @@ impl<B: Backend> Fold<B> {
             None => None,
             Some(number) => {
                 let bytes = segment::bytes_for(2, shared.segment_bytes);
-                Some(shared.create_segment(number, bytes)?)
+                match shared.create_segment(number, bytes, Draw::Nothing) {
+                    // One less in hand; the frame that needs it will ask again.
+                    Err(StoreError::NoRoom(_)) => None,
+                    made => Some(made?),
+                }
             }
         };
         shared.catalog.write(|batch| {
@@ -232,8 +251,7 @@ impl<B: Backend> Fold<B> {
         })?;
         for segment in &self.retired {
             let path = segment::path(segment.number);
-            let removed = shared.backend.remove(&path);
-            removed.map_err(|error| shared.latch.io("remove", &path, error))?;
+            remove(&shared.backend, &shared.latch, &path)?;
         }
         self.is_run = true;
         Ok(Folded {
@@ -265,6 +283,16 @@ impl<B: Backend> Drop for Fold<B> {
                 .latch
                 .trip("a fold was begun and not run to its end");
         }
+    }
+}
+
+/// Removes a file no row names any more. One that cannot go for want of room (there are such file
+/// systems) goes at the next open.
+fn remove<B: Backend>(backend: &B, latch: &Latch, path: &str) -> Result<(), StoreError> {
+    match backend.remove(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound || is_full(&error) => Ok(()),
+        Err(error) => Err(latch.io("remove", path, error)),
+        Ok(()) => Ok(()),
     }
 }
 

@@ -1,15 +1,17 @@
 //! The files in `heap/`: one sparse image a vat, equal to the fold of all frames applied.
 //!
-//! Promises: an image is written with pwrite only (I1); a descriptor an image was written through
+//! Promises: an image is written with pwrite only (I1), after room was taken for what is written to
+//! it (I2): where that finds none, nothing is latched; a descriptor an image was written through
 //! is kept until the fold that syncs it has finished (I4); the others are bounded. An image that is
 //! missing, cut or unreadable is damage of that vat, any other error of the disk latches.
 
-use crate::backend::{Backend, File};
+use crate::backend::{Backend, File, is_full, write_zeros};
+use crate::ballast::Ballast;
 use crate::error::{Damage, StoreError};
 use crate::genesis::{Genesis, Page, ZERO_PAGE};
 use crate::ids::{PAGE_BYTES, VatId};
 use crate::latch::Latch;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io;
 use std::ops::Range;
 use std::sync::Arc;
@@ -25,12 +27,23 @@ pub(crate) fn path(vat: VatId) -> String {
     format!("{HEAP_DIR}/{vat}")
 }
 
+/// What becomes of the room of pages that are zeros now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Room {
+    Given,
+    /// It is taken already for what comes next.
+    Kept,
+}
+
 /// Open images.
 #[derive(Debug)]
 pub(crate) struct Images<B: Backend> {
     backend: B,
     latch: Arc<Latch>,
+    ballast: Arc<Ballast<B::File>>,
     open: HashMap<VatId, Open<B::File>>,
+    /// Made with room for the genesis content, before the frame that names the vat; kept open.
+    prepared: HashSet<VatId>,
     clock: u64,
 }
 
@@ -41,11 +54,13 @@ struct Open<F> {
 }
 
 impl<B: Backend> Images<B> {
-    pub(crate) fn new(backend: B, latch: Arc<Latch>) -> Images<B> {
+    pub(crate) fn new(backend: B, latch: Arc<Latch>, ballast: Arc<Ballast<B::File>>) -> Images<B> {
         Images {
             backend,
             latch,
+            ballast,
             open: HashMap::new(),
+            prepared: HashSet::new(),
             clock: 0,
         }
     }
@@ -81,6 +96,45 @@ impl<B: Backend> Images<B> {
         Ok(file)
     }
 
+    /// Makes the file of a vat that is not named by any frame yet, with room for its first pages
+    /// (I2). A crash before such a frame leaves a file that the next open removes.
+    pub(crate) fn prepare(
+        &mut self,
+        vat: VatId,
+        page_limit: u32,
+        genesis: &Genesis,
+    ) -> Result<(), StoreError> {
+        if self.prepared.contains(&vat) {
+            return Ok(());
+        }
+        let path = path(vat);
+        let make = || {
+            let file = self.backend.create(&path)?;
+            file.set_len(bytes_of(page_limit))?;
+            for stretch in stretches(genesis.pages().map(|(page, ..)| page)) {
+                allocate(&file, stretch)?;
+            }
+            Ok(file)
+        };
+        let file = make().map_err(|error| {
+            // Where even this fails, the next open removes it.
+            let _ = self.backend.remove(&path);
+            self.latch.io_or_full("make", &path, error)
+        })?;
+        self.keep_open(vat, file);
+        self.prepared.insert(vat);
+        Ok(())
+    }
+
+    /// Gives up a file that was prepared: its frame is not going to be.
+    pub(crate) fn discard(&mut self, vat: VatId) {
+        if self.prepared.remove(&vat) {
+            self.open.remove(&vat);
+            // A file no row names; where this fails, the next open removes it.
+            let _ = self.backend.remove(&path(vat));
+        }
+    }
+
     /// Makes an image with the genesis content, also where one was begun before (I5).
     pub(crate) fn create(
         &mut self,
@@ -89,23 +143,44 @@ impl<B: Backend> Images<B> {
         genesis: &Genesis,
     ) -> Result<(), StoreError> {
         let path = path(vat);
-        let make = || {
-            let file = self.backend.create(&path)?;
-            file.set_len(bytes_of(page_limit))?;
-            for (page, _, content) in genesis.pages() {
-                file.write_at(bytes_of(page), content)?;
-            }
-            Ok(file)
-        };
-        let file = Arc::new(make().map_err(|error| self.latch.io("create", &path, error))?);
+        let told = |error| self.latch.io_or_full("create", &path, error);
+        if !self.prepared.contains(&vat) {
+            let make = || {
+                let file = self.backend.create(&path)?;
+                file.set_len(bytes_of(page_limit))?;
+                Ok(file)
+            };
+            let file = self.ballast.draw(make).map_err(told)?;
+            self.keep_open(vat, file);
+        }
+        let file = self.file(vat, page_limit)?;
+        for (page, _, content) in genesis.pages() {
+            let write = || file.write_at(bytes_of(page), content);
+            let written = self.ballast.draw(write);
+            written.map_err(|error| self.latch.io_or_full("write", &path, error))?;
+        }
+        self.prepared.remove(&vat);
+        Ok(())
+    }
+
+    fn keep_open(&mut self, vat: VatId, file: B::File) {
         self.clock += 1;
-        self.open.insert(
-            vat,
-            Open {
-                file,
-                used: self.clock,
-            },
-        );
+        let (file, used) = (Arc::new(file), self.clock);
+        self.open.insert(vat, Open { file, used });
+    }
+
+    /// Takes room for pages that have none yet: sorted, each run of them in one call (I2).
+    pub(crate) fn reserve(
+        &mut self,
+        vat: VatId,
+        page_limit: u32,
+        pages: impl Iterator<Item = u32>,
+    ) -> Result<(), StoreError> {
+        let file = self.file(vat, page_limit)?;
+        for stretch in stretches(pages) {
+            allocate(&*file, stretch)
+                .map_err(|error| self.latch.io_or_full("grow", &path(vat), error))?;
+        }
         Ok(())
     }
 
@@ -131,26 +206,34 @@ impl<B: Backend> Images<B> {
         bytes: &[u8],
     ) -> Result<(), StoreError> {
         let file = self.file(vat, page_limit)?;
-        file.write_at(offset, bytes)
-            .map_err(|error| self.latch.io("write", &path(vat), error))
+        self.ballast
+            .draw(|| file.write_at(offset, bytes))
+            .map_err(|error| self.latch.io_or_full("write", &path(vat), error))
     }
 
-    /// Makes pages zeros and, where they are many, gives their room back. Few are written: a hole
-    /// of a page costs the file system more than the page, and is filled again soon.
+    /// Makes pages zeros and, where they are many and their room is not kept for what comes
+    /// next, gives it back. Few are written: a hole of a page costs the file system more than the page, and is
+    /// filled again soon.
     pub(crate) fn zero(
         &mut self,
         vat: VatId,
         page_limit: u32,
         pages: Range<u32>,
+        room: Room,
     ) -> Result<(), StoreError> {
         let file = self.file(vat, page_limit)?;
         let (offset, bytes) = (bytes_of(pages.start), bytes_of(pages.len() as u32));
-        let written = if pages.len() >= HOLE_PAGES_MIN {
-            file.punch(offset, bytes)
+        let written = if room == Room::Kept || pages.len() < HOLE_PAGES_MIN {
+            write_zeros(&*file, offset, bytes)
         } else {
-            file.write_at(offset, &vec![0; bytes as usize])
+            self.ballast.draw(|| file.punch(offset, bytes))
         };
-        written.map_err(|error| self.latch.io("write", &path(vat), error))
+        let written = match written {
+            // No room was taken for them where they were a hole, and need not be.
+            Err(error) if is_full(&error) => self.ballast.draw(|| file.punch(offset, bytes)),
+            written => written,
+        };
+        written.map_err(|error| self.latch.io_or_full("write", &path(vat), error))
     }
 
     /// Gives each page with data to `see`, in order; holes are left out. Returns the bytes read.
@@ -229,7 +312,9 @@ impl<B: Backend> Images<B> {
         if self.open.len() <= max {
             return;
         }
-        let clean = self.open.iter().filter(|(vat, _)| !is_written(**vat));
+        let prepared = &self.prepared;
+        let stays = |vat: &VatId| prepared.contains(vat) || is_written(*vat);
+        let clean = self.open.iter().filter(|(vat, _)| !stays(vat));
         let mut clean: Vec<_> = clean.map(|(vat, open)| (open.used, *vat)).collect();
         let surplus = clean.len().saturating_sub(max / 2);
         clean.sort_unstable();
@@ -239,8 +324,25 @@ impl<B: Backend> Images<B> {
     }
 
     pub(crate) fn forget(&mut self, vat: VatId) {
+        self.prepared.remove(&vat);
         self.open.remove(&vat);
     }
+}
+
+/// The runs of neighbours in a sorted list of pages, as first page and number.
+fn stretches(pages: impl Iterator<Item = u32>) -> Vec<(u32, u32)> {
+    let mut found: Vec<(u32, u32)> = Vec::new();
+    for page in pages {
+        match found.last_mut() {
+            Some((first, count)) if page == *first + *count => *count += 1,
+            _ => found.push((page, 1)),
+        }
+    }
+    found
+}
+
+fn allocate<F: File>(file: &F, (first, count): (u32, u32)) -> io::Result<()> {
+    file.allocate(bytes_of(first), bytes_of(count))
 }
 
 /// Where a page begins; the length of an image of that many pages.

@@ -3,7 +3,8 @@
 //! Why: after a failed sync Linux marks the lost pages clean, so a second sync would succeed over
 //! bytes that are not there. Only opening again, which rewrites what it found (J6), is sound.
 
-use crate::error::StoreError;
+use crate::backend::is_full;
+use crate::error::{NoRoom, StoreError};
 use rustix::io::Errno;
 use std::io;
 use std::sync::OnceLock;
@@ -46,6 +47,21 @@ impl Latch {
     pub(crate) fn is_want(error: &io::Error) -> bool {
         let lacks = [Errno::MFILE, Errno::NFILE, Errno::NOMEM];
         Errno::from_io_error(error).is_some_and(|errno| lacks.contains(&errno))
+    }
+
+    /// The same, but for an error that says that there is no room: nothing is broken then, and
+    /// where nothing is half done nothing need stop.
+    pub(crate) fn io_or_full(
+        &self,
+        what: &'static str,
+        file: &str,
+        source: io::Error,
+    ) -> StoreError {
+        if !is_full(&source) {
+            return self.io(what, file, source);
+        }
+        let (file, why) = (file.to_owned(), source.to_string());
+        NoRoom { what, file, why }.into()
     }
 
     /// Trips for an error of the disk and wraps it.

@@ -6,7 +6,8 @@
 //! newest.
 
 use crate::ids::VatId;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use crate::page_rows::{GROUP_PAGES, ROW_BYTES as GROUP_ROW_BYTES};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::ops::Bound;
 
 /// Table and key together, as in the catalog.
@@ -58,6 +59,21 @@ impl Layer {
         }
     }
 
+    /// Rows a fold will write, and their bytes: page checksums by the group, ends of vats by what
+    /// is left of them.
+    pub(crate) fn catalog_load(&self) -> (u64, u64) {
+        let rows = self.rows.iter();
+        let bytes = rows.map(|((_, key), value)| key.len() + value.as_ref().map_or(0, Vec::len));
+        let bytes: usize = bytes.sum();
+        let groups: HashSet<_> = self
+            .pages
+            .iter()
+            .flat_map(|(vat, pages)| pages.keys().map(move |page| (vat, page / GROUP_PAGES)))
+            .collect();
+        let rows = self.rows.len() + groups.len() + self.logs.len() + self.terminated.len();
+        (rows as u64, (bytes + groups.len() * GROUP_ROW_BYTES) as u64)
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.rows.is_empty()
             && self.pages.is_empty()
@@ -76,6 +92,9 @@ pub(crate) struct Vat {
     /// Why no worker starts on it.
     pub damaged: Option<crate::error::Damage>,
     pub log: crate::codec::LogRecord,
+    /// Bytes of log in frames not applied yet, and bytes room was taken for that are in none.
+    pub log_staged: u64,
+    pub log_promised: u64,
 }
 
 /// Where a vat stands between being named in a frame and that frame's being applied.

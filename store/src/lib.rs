@@ -19,6 +19,8 @@
 #![forbid(unsafe_code)]
 
 pub mod backend;
+mod ballast;
+mod behind;
 mod catalog;
 mod codec;
 mod commit;
@@ -37,6 +39,7 @@ pub mod options;
 mod page_rows;
 mod pages;
 mod recover;
+mod room;
 mod stage;
 mod store;
 mod verify;
@@ -45,7 +48,7 @@ pub use backend::file::{FileBackend, syncs};
 pub use backend::{Backend, File};
 pub use delta::{Delta, DeltaError, PAGE_WORDS, Run, Runs, WORD_BYTES, push_run, push_zeros};
 pub use engines::{EngineError, EngineInfo};
-pub use error::{Age, Damage, ImageError, OpenError, StageError, StoreError};
+pub use error::{Age, Damage, ImageError, NoRoom, OpenError, StageError, StoreError};
 pub use fold::{Fold, Folded};
 pub use genesis::{Genesis, GenesisTooLarge};
 pub use ids::{EngineHash, NameError, PAGE_BYTES, VatId};
@@ -53,6 +56,7 @@ pub use journal::writer::{Durable, Sealed};
 pub use logs::LogSlice;
 pub use options::Options;
 pub use recover::{Dropped, Recovery};
-pub use stage::{Part, Row};
+pub use room::Wish;
+pub use stage::{PART_OVERHEAD_BYTES, Part, Row};
 pub use store::{Image, KeyValue, Store, VatMeta};
 pub use verify::{VerifyReport, verify};

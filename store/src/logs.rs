@@ -5,9 +5,11 @@
 //! there is no rename, and doing a frame's appends again from where the catalog says gives the same
 //! files (C4). Kept are the bytes of the file being written and of the one before.
 //!
-//! Promises: every block of 64 KiB has a checksum, and what is read was checked against it.
+//! Promises: every block of 64 KiB has a checksum, and what is read was checked against it. Room is
+//! taken before the frame that appends (`reserve`, I2), but for a file whose turn comes again.
 
-use crate::backend::{Backend, File};
+use crate::backend::{Backend, File, is_full};
+use crate::ballast::Ballast;
 use crate::codec::LogRecord;
 use crate::error::{Damage, StoreError};
 use crate::ids::VatId;
@@ -38,8 +40,18 @@ pub struct LogSlice {
 pub(crate) struct Logs<B: Backend> {
     backend: B,
     latch: Arc<Latch>,
+    ballast: Arc<Ballast<B::File>>,
     file_bytes: u64,
-    open: HashMap<(VatId, Half), Arc<B::File>>,
+    open: HashMap<(VatId, Half), Open<B::File>>,
+}
+
+#[derive(Debug)]
+struct Open<F> {
+    file: Arc<F>,
+    /// Room is taken up to here in the file, as far as is known.
+    room: u64,
+    /// Made to take room in, before the first byte came.
+    is_fresh: bool,
 }
 
 /// Which of a log's two files.
@@ -72,10 +84,16 @@ pub(crate) fn vat_of(name: &str) -> Option<VatId> {
 }
 
 impl<B: Backend> Logs<B> {
-    pub(crate) fn new(backend: B, latch: Arc<Latch>, file_bytes: u64) -> Logs<B> {
+    pub(crate) fn new(
+        backend: B,
+        latch: Arc<Latch>,
+        ballast: Arc<Ballast<B::File>>,
+        file_bytes: u64,
+    ) -> Logs<B> {
         Logs {
             backend,
             latch,
+            ballast,
             file_bytes,
             open: HashMap::new(),
         }
@@ -87,7 +105,69 @@ impl<B: Backend> Logs<B> {
         writing.saturating_sub(1) * self.file_bytes
     }
 
-    /// Appends, and brings the record up to it. Returns whether a file was made.
+    /// Takes room for a log to grow from `from` (which frames not applied yet may have brought
+    /// beyond the record's end) by `len` bytes, a block or more at a time (I2).
+    pub(crate) fn reserve(
+        &mut self,
+        vat: VatId,
+        log: &LogRecord,
+        from: u64,
+        len: u64,
+    ) -> Result<(), StoreError> {
+        let (mut at, end) = (from, from + len);
+        while at < end {
+            let turn = at / self.file_bytes;
+            let stop = end.min((turn + 1) * self.file_bytes);
+            let is_begun = log.end > turn * self.file_bytes;
+            // A file whose turn comes again is cut first, which gives back more than this takes.
+            if is_begun || turn < 2 {
+                let half = Half::of(at, self.file_bytes);
+                let within_file = if is_begun {
+                    log.end % self.file_bytes
+                } else {
+                    0
+                };
+                let reserved =
+                    self.reserve_in(vat, half, within_file, stop - turn * self.file_bytes);
+                reserved
+                    .map_err(|error| self.latch.io_or_full("append to", &path(vat, half), error))?;
+            }
+            at = stop;
+        }
+        Ok(())
+    }
+
+    /// Takes room up to `end` in the file, and where there is some to spare up to the block's end.
+    fn reserve_in(&mut self, vat: VatId, half: Half, within_file: u64, end: u64) -> io::Result<()> {
+        if !self.open.contains_key(&(vat, half)) {
+            let (file, _) = self.open_to_append(vat, half, within_file)?;
+            let is_fresh = within_file == 0;
+            let opened = Open {
+                file: Arc::new(file),
+                room: within_file,
+                is_fresh,
+            };
+            self.open.insert((vat, half), opened);
+        }
+        let Some(open) = self.open.get_mut(&(vat, half)) else {
+            return Ok(());
+        };
+        if open.room >= end {
+            return Ok(());
+        }
+        let block_end = end.next_multiple_of(LOG_BLOCK_BYTES);
+        let mut take = |end: u64| {
+            let taken = open.file.allocate(open.room, end - open.room);
+            taken.inspect(|()| open.room = end)
+        };
+        match take(block_end) {
+            Err(error) if is_full(&error) && end < block_end => take(end),
+            result => result,
+        }
+    }
+
+    /// Appends, and brings the record up to it. Returns whether a file was made. Where there is no
+    /// room (`NoRoom`) the record says how much of `bytes` is there.
     pub(crate) fn append(
         &mut self,
         vat: VatId,
@@ -101,9 +181,14 @@ impl<B: Backend> Logs<B> {
             let room = (LOG_BLOCK_BYTES - log.end % LOG_BLOCK_BYTES) as usize;
             let (now, later) = rest.split_at(room.min(rest.len()));
             let half = Half::of(log.end, self.file_bytes);
-            let (file, new) = self.file_to_append(vat, half, within_file)?;
-            file.write_at(within_file, now)
-                .map_err(|error| self.latch.io("append to", &path(vat, half), error))?;
+            let told =
+                |latch: &Latch, error| latch.io_or_full("append to", &path(vat, half), error);
+            let (file, new) = self
+                .file_to_append(vat, half, within_file)
+                .map_err(|error| told(&self.latch, error))?;
+            self.ballast
+                .draw(|| file.write_at(within_file, now))
+                .map_err(|error| told(&self.latch, error))?;
             made |= new;
             self.count(log, now);
             rest = later;
@@ -135,32 +220,44 @@ impl<B: Backend> Logs<B> {
         vat: VatId,
         half: Half,
         within_file: u64,
-    ) -> Result<(Arc<B::File>, bool), StoreError> {
-        if within_file > 0
-            && let Some(file) = self.open.get(&(vat, half))
+    ) -> io::Result<(Arc<B::File>, bool)> {
+        if let Some(open) = self.open.get_mut(&(vat, half))
+            && (within_file > 0 || open.is_fresh)
         {
-            return Ok((file.clone(), false));
+            return Ok((open.file.clone(), std::mem::take(&mut open.is_fresh)));
         }
-        let path = path(vat, half);
-        let (file, made) = if within_file == 0 {
-            (self.backend.create(&path), true)
-        } else {
-            (self.backend.open(&path), false)
+        let opened = self
+            .ballast
+            .draw(|| self.open_to_append(vat, half, within_file));
+        let (file, made) = opened?;
+        let opened = Open {
+            file: Arc::new(file),
+            room: within_file,
+            is_fresh: false,
         };
+        let file = opened.file.clone();
+        self.open.insert((vat, half), opened);
+        Ok((file, made))
+    }
+
+    fn open_to_append(
+        &self,
+        vat: VatId,
+        half: Half,
+        within_file: u64,
+    ) -> io::Result<(B::File, bool)> {
+        let path = path(vat, half);
+        if within_file == 0 {
+            return Ok((self.backend.create(&path)?, true));
+        }
         // A log that is missing is made again, with a hole that `verify` and readers will name:
         // losing old console output is no reason not to run.
-        let file = match file {
+        let file = match self.backend.open(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => self.backend.create(&path),
             other => other,
-        };
-        let told = |error| self.latch.io("open", &path, error);
-        let file = file.map_err(told)?;
-        if within_file > 0 {
-            file.set_len(within_file).map_err(told)?;
-        }
-        let file = Arc::new(file);
-        self.open.insert((vat, half), file.clone());
-        Ok((file, made))
+        }?;
+        file.set_len(within_file)?;
+        Ok((file, false))
     }
 
     /// Reads from `from` on, at most `max` bytes.
@@ -265,8 +362,19 @@ impl<B: Backend> Logs<B> {
 
     /// The open files of a vat's log, to be synced by a fold.
     pub(crate) fn opened(&self, vat: VatId) -> impl Iterator<Item = Arc<B::File>> {
-        let files = [Half::Even, Half::Odd].map(|half| self.open.get(&(vat, half)).cloned());
+        let files = [Half::Even, Half::Odd].map(|half| self.open.get(&(vat, half)));
+        let files = files.map(|open| open.map(|open| open.file.clone()));
         files.into_iter().flatten()
+    }
+
+    /// Gives up what was made for a vat whose first frame is not going to be.
+    pub(crate) fn discard(&mut self, vat: VatId) {
+        for half in [Half::Even, Half::Odd] {
+            if self.open.remove(&(vat, half)).is_some() {
+                // A file no row names; where this fails, the next open removes it.
+                let _ = self.backend.remove(&path(vat, half));
+            }
+        }
     }
 
     pub(crate) fn forget(&mut self, vat: VatId) {
@@ -283,10 +391,15 @@ mod tests {
     const VAT: VatId = VatId(7);
     const FILE: u64 = 2 * LOG_BLOCK_BYTES;
 
+    fn logs_on(backend: &MemoryBackend) -> Logs<MemoryBackend> {
+        let ballast = Arc::new(Ballast::none());
+        Logs::new(backend.clone(), Arc::default(), ballast, FILE)
+    }
+
     #[test]
     fn it_rotates_and_what_is_kept_reads_back() {
         let backend = MemoryBackend::new();
-        let mut logs = Logs::new(backend.clone(), Arc::default(), FILE);
+        let mut logs = logs_on(&backend);
         let (mut log, mut all) = (LogRecord::default(), Vec::new());
         for step in 0..100u32 {
             let line = vec![step as u8; 7001];
@@ -309,7 +422,7 @@ mod tests {
     #[test]
     fn appending_again_from_an_older_record_gives_the_same_files() {
         let backend = MemoryBackend::new();
-        let mut logs = Logs::new(backend.clone(), Arc::default(), FILE);
+        let mut logs = logs_on(&backend);
         let mut log = LogRecord::default();
         logs.append(VAT, &mut log, &vec![1; FILE as usize * 2 - 10])
             .unwrap();
@@ -317,7 +430,7 @@ mod tests {
         let more: Vec<u8> = (0..FILE * 2).map(|n| n as u8).collect();
         logs.append(VAT, &mut log, &more).unwrap();
         let files = ["", ".1"].map(|end| backend.contents(&format!("logs/{VAT}{end}")).unwrap());
-        let mut logs = Logs::new(backend.clone(), Arc::default(), FILE);
+        let mut logs = logs_on(&backend);
         logs.append(VAT, &mut folded, &more).unwrap();
         assert_eq!(folded, log);
         let again = ["", ".1"].map(|end| backend.contents(&format!("logs/{VAT}{end}")).unwrap());
@@ -327,7 +440,7 @@ mod tests {
     #[test]
     fn a_flipped_byte_is_named_and_not_returned() {
         let backend = MemoryBackend::new();
-        let mut logs = Logs::new(backend.clone(), Arc::default(), FILE);
+        let mut logs = logs_on(&backend);
         let mut log = LogRecord::default();
         logs.append(VAT, &mut log, &vec![1; FILE as usize]).unwrap();
         backend.flip(&path(VAT, Half::Even), LOG_BLOCK_BYTES + 3, 4);

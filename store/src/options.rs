@@ -32,6 +32,8 @@ pub struct Options {
     /// Image files kept open, besides those written since the last fold (I4). As many written ones
     /// again make a fold due.
     pub open_images_max: usize,
+    /// Bytes of disk kept in hand for a full disk, so that folds go on there (I2).
+    pub ballast_bytes: u64,
     /// Bytes of one of a vat's two log files, a multiple of 64 KiB. Counts when a store is made;
     /// afterwards the store's own figure does, since it says where a byte of a log lies.
     pub log_file_bytes: u64,
@@ -46,6 +48,7 @@ impl Default for Options {
             frame_bytes_max: FRAME_BYTES_MAX,
             cached_pages_max: 8192,
             open_images_max: 256,
+            ballast_bytes: 64 << 20,
             log_file_bytes: 8 << 20,
         }
     }

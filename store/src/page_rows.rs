@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 
 /// Pages a row is about.
 pub(crate) const GROUP_PAGES: u32 = 128;
-const ROW_BYTES: usize = GROUP_PAGES as usize * 4;
+pub(crate) const ROW_BYTES: usize = GROUP_PAGES as usize * 4;
 
 /// The key of the row a page is in.
 pub(crate) fn key(vat: VatId, page: u32) -> [u8; 12] {

@@ -80,6 +80,8 @@ struct Entry {
     staged: Option<(usize, usize)>,
     /// Used since the eviction queue last passed it.
     referenced: bool,
+    /// Writing it in its image needs no room (I2).
+    has_room: bool,
 }
 
 impl Entry {
@@ -118,9 +120,22 @@ impl PageCache {
             content,
             staged: None,
             referenced: true,
+            has_room: false,
         };
         if self.entries.insert(key, entry).is_none() {
             self.queue.push_back(key);
+        }
+    }
+
+    /// Whether a page in memory is known to have room in its image.
+    pub(crate) fn has_room(&self, key: PageKey) -> bool {
+        self.entries.get(&key).is_some_and(|entry| entry.has_room)
+    }
+
+    /// Room was taken for a page in memory, or it has some already.
+    pub(crate) fn note_room(&mut self, key: PageKey) {
+        if let Some(entry) = self.entries.get_mut(&key) {
+            entry.has_room = true;
         }
     }
 
@@ -159,6 +174,8 @@ impl PageCache {
             None => self.insert(key, content),
         }
         let entry = self.entries.get_mut(&key).expect("put there if need be");
+        // Zeros may become a hole.
+        entry.has_room = false;
         if entry.staged.replace((0, PAGE_BYTES)).is_none() {
             self.staged.push(key);
         }

@@ -7,7 +7,7 @@ use crate::backend::Backend;
 use crate::codec::{self, PartRecord};
 use crate::delta::{self, Delta, Run};
 use crate::error::{Damage, OpenError, StageError, StoreError};
-use crate::genesis::ZERO_PAGE;
+use crate::genesis::{Genesis, ZERO_PAGE};
 use crate::ids::{EngineHash, VatId};
 use crate::images;
 use crate::layer::{Phase, Vat};
@@ -64,9 +64,14 @@ pub(crate) enum Effect {
 }
 
 /// Bytes a part may take besides those it carries: numbers and lengths.
-const PART_OVERHEAD_BYTES: usize = 64;
+pub const PART_OVERHEAD_BYTES: usize = 64;
 /// Bytes a page's checksum takes at the frame's end.
 const CHECKSUM_BYTES: usize = 8;
+
+/// Bytes of a frame that a delta takes, its pages' checksums included.
+pub(crate) fn cost_of_heap(delta: &Delta, pages: usize) -> usize {
+    delta.as_bytes().len() + pages * CHECKSUM_BYTES + PART_OVERHEAD_BYTES
+}
 
 impl<B: Backend> Store<B> {
     /// Takes a part into the frame being filled.
@@ -81,11 +86,20 @@ impl<B: Backend> Store<B> {
             Part::Heap { vat, delta } => self.stage_heap(vat, &delta),
             Part::Log { vat, bytes } => {
                 self.known_vat(vat)?;
+                let len = bytes.len() as u64;
+                // What room was taken for already is taken again, which costs nothing.
+                if let Some(found) = self.vats.get_mut(&vat) {
+                    found.log_promised = found.log_promised.saturating_sub(len);
+                }
+                self.reserve_log(vat, bytes.len())?;
                 self.make_room(bytes.len())?;
                 self.append(&PartRecord::Log {
                     vat: vat.0,
                     bytes: &bytes,
                 });
+                if let Some(found) = self.vats.get_mut(&vat) {
+                    found.log_staged += len;
+                }
                 self.filling.effects.push(Effect::Log(vat, bytes));
                 Ok(())
             }
@@ -118,6 +132,27 @@ impl<B: Backend> Store<B> {
         engine: EngineHash,
         page_limit: u32,
     ) -> Result<(), StageError> {
+        let genesis = self.check_create(vat, engine, page_limit)?;
+        self.images.prepare(vat, page_limit, &genesis)?;
+        self.make_room(0)?;
+        self.append(&PartRecord::Create {
+            vat: vat.0,
+            engine: engine.0,
+            page_limit,
+        });
+        self.note_vat(vat, engine, page_limit);
+        self.unused_ids.remove(&vat);
+        self.filling.effects.push(Effect::Create(vat));
+        Ok(())
+    }
+
+    /// What can be said against a new vat.
+    pub(crate) fn check_create(
+        &mut self,
+        vat: VatId,
+        engine: EngineHash,
+        page_limit: u32,
+    ) -> Result<Arc<Genesis>, StageError> {
         // Below `next_vat` only an id that `next_vat_id` gave out is unused for certain.
         if vat.0 < self.next_vat && !self.unused_ids.contains(&vat) {
             return Err(StageError::VatExists(vat));
@@ -140,26 +175,12 @@ impl<B: Backend> Store<B> {
         if page_limit > PAGE_LIMIT_MAX {
             return Err(bad("more than a worker can reserve"));
         }
-        self.make_room(0)?;
-        self.append(&PartRecord::Create {
-            vat: vat.0,
-            engine: engine.0,
-            page_limit,
-        });
-        self.note_vat(vat, engine, page_limit);
-        self.unused_ids.remove(&vat);
-        self.filling.effects.push(Effect::Create(vat));
-        Ok(())
+        Ok(genesis)
     }
 
     fn stage_heap(&mut self, vat: VatId, delta: &Delta) -> Result<(), StageError> {
-        let page_limit = self.sound_vat(vat)?.page_limit;
-        // It was checked against a limit when it was made; that limit need not be this vat's.
-        if delta.end() > page_limit {
-            delta::check(delta.as_bytes(), page_limit)?;
-        }
-        let pages = self.load_pages(vat, delta)?;
-        self.make_room(delta.as_bytes().len() + pages * CHECKSUM_BYTES)?;
+        let pages = self.check_heap(vat, delta)?;
+        self.make_room(cost_of_heap(delta, pages))?;
         self.append(&PartRecord::Heap {
             vat: vat.0,
             delta: delta.as_bytes(),
@@ -168,6 +189,17 @@ impl<B: Backend> Store<B> {
         delta.runs().for_each(|run| self.cache.stage(vat, &run));
         self.cache.trim();
         Ok(())
+    }
+
+    /// What can be said against a delta. Returns the number of pages it names, all of which are in
+    /// memory afterwards and have their room in the image.
+    pub(crate) fn check_heap(&mut self, vat: VatId, delta: &Delta) -> Result<usize, StageError> {
+        let page_limit = self.sound_vat(vat)?.page_limit;
+        // It was checked against a limit when it was made; that limit need not be this vat's.
+        if delta.end() > page_limit {
+            delta::check(delta.as_bytes(), page_limit)?;
+        }
+        self.load_pages(vat, delta)
     }
 
     fn stage_row(&mut self, row: Row) -> Result<(), StageError> {
@@ -193,23 +225,29 @@ impl<B: Backend> Store<B> {
         Ok(())
     }
 
-    /// Loads the pages a delta names that are not in memory, each checked. Returns how many the
-    /// delta names.
+    /// Loads the pages a delta names that are not in memory, each checked, and takes room for those
+    /// that have none (I2). Returns how many the delta names.
     fn load_pages(&mut self, vat: VatId, delta: &Delta) -> Result<usize, StageError> {
         let (mut count, mut last) = (0, None);
+        let mut without_room = Vec::new();
         for run in delta.runs() {
             let pages = run.pages();
             if last.replace(pages.start) == Some(pages.start) {
                 continue;
             }
             count += pages.len();
-            // Zeros replace whatever was there.
-            let is_whole = matches!(run, Run::Zeros { .. });
-            if is_whole || self.cache.contains((vat, pages.start)) {
+            // Zeros replace whatever was there, and need no room.
+            if matches!(run, Run::Zeros { .. }) {
                 continue;
             }
-            match self.load_page(vat, pages.start) {
-                Ok(()) => {}
+            let key = (vat, pages.start);
+            let loaded = match self.cache.contains(key) {
+                true => Ok(()),
+                false => self.load_page(vat, pages.start),
+            };
+            match loaded {
+                Ok(()) if self.cache.has_room(key) => {}
+                Ok(()) => without_room.push(pages.start),
                 Err(StoreError::Damaged(damage)) => {
                     self.mark_damaged(vat, &damage);
                     return Err(StageError::VatDamaged {
@@ -220,18 +258,27 @@ impl<B: Backend> Store<B> {
                 Err(error) => return Err(error.into()),
             }
         }
+        if !without_room.is_empty() {
+            let page_limit = self.known_vat(vat)?.page_limit;
+            let pages = without_room.iter().copied();
+            self.images.reserve(vat, page_limit, pages)?;
+            for page in without_room {
+                self.cache.note_room((vat, page));
+            }
+        }
         Ok(count)
     }
 
     fn load_page(&mut self, vat: VatId, page: u32) -> Result<(), StoreError> {
         let found = self.vats.get(&vat).ok_or(StoreError::UnknownVat(vat))?;
         let page_limit = found.page_limit;
-        let content = if found.phase == Phase::Creating {
+        let (content, has_room) = if found.phase == Phase::Creating {
             // There is no image yet; what it will begin with is known.
             let engine = self.engines.get(&found.engine);
             let genesis = engine.and_then(|engine| engine.genesis.as_ref());
             let page = genesis.and_then(|genesis| genesis.page(page)).copied();
-            Arc::new(page.unwrap_or(ZERO_PAGE))
+            // Room is taken for the genesis content when the vat is staged.
+            (Arc::new(page.unwrap_or(ZERO_PAGE)), page.is_some())
         } else {
             let content = self.images.read_page(vat, page_limit, page)?;
             let expected = self.expected_page(vat, page)?;
@@ -241,9 +288,14 @@ impl<B: Backend> Store<B> {
                     .of(vat)
                     .into());
             }
-            content
+            // What is not zeros was written there; zeros may be a hole.
+            (content, expected != images::zero_page_crc())
         };
-        self.cache.insert((vat, page), Content::Bytes(content));
+        let key = (vat, page);
+        self.cache.insert(key, Content::Bytes(content));
+        if has_room {
+            self.cache.note_room(key);
+        }
         Ok(())
     }
 
@@ -268,18 +320,23 @@ impl<B: Backend> Store<B> {
         }
     }
 
-    /// Refuses a part the frame has no room for.
-    fn make_room(&self, part_bytes: usize) -> Result<(), StageError> {
+    /// Refuses a part the frame or the journal has no room for.
+    fn make_room(&mut self, part_bytes: usize) -> Result<(), StageError> {
+        let staged = self.filling.body.len() + self.filling.checksum_bytes;
+        let part_bytes = part_bytes.saturating_add(PART_OVERHEAD_BYTES);
+        let bytes = staged.saturating_add(part_bytes);
+        self.check_frame_bytes(bytes)?;
+        self.room.redeem(part_bytes);
+        Ok(self.provide_place(bytes)?)
+    }
+
+    /// Refuses a frame, or parts alone, longer than any frame may be.
+    pub(crate) fn check_frame_bytes(&self, bytes: usize) -> Result<(), StageError> {
         let limit = self.options.frame_bytes_max.min(FRAME_BYTES_MAX);
-        let bytes = self.filling.body.len() + self.filling.checksum_bytes;
-        let bytes = bytes
-            .saturating_add(part_bytes)
-            .saturating_add(PART_OVERHEAD_BYTES);
         if bytes > limit {
-            Err(StageError::FrameFull { bytes, limit })
-        } else {
-            Ok(())
+            return Err(StageError::FrameFull { bytes, limit });
         }
+        Ok(())
     }
 
     fn append(&mut self, part: &PartRecord<'_>) {

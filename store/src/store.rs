@@ -4,6 +4,7 @@
 //! and committing are in `stage` and `commit`, folding in `fold`, opening in `recover`.
 
 use crate::backend::{Backend, file::FileBackend};
+use crate::behind::Owed;
 use crate::catalog::{Reader, table};
 use crate::codec::{self, LogRecord, VatRecord};
 use crate::commit::InFlight;
@@ -19,6 +20,7 @@ use crate::options::Options;
 use crate::page_rows;
 use crate::pages::PageCache;
 use crate::recover::{self, Recovery};
+use crate::room::Room;
 use crate::stage::Effect;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Bound;
@@ -49,6 +51,9 @@ pub struct Store<B: Backend = FileBackend> {
     pub(crate) in_flight: VecDeque<InFlight>,
     pub(crate) applied: Position,
     pub(crate) folded: Position,
+    /// Of committed frames, what the disk had no room for.
+    pub(crate) behind: BTreeMap<VatId, VecDeque<Owed>>,
+    pub(crate) room: Room,
 }
 
 /// The frame being filled.
@@ -183,6 +188,9 @@ impl<B: Backend> Store<B> {
         if let Some(damage) = &found.damaged {
             return Err(ImageError::Damaged(damage.clone()));
         }
+        if self.is_behind(vat) {
+            return Err(ImageError::Behind(vat));
+        }
         let (page_limit, engine) = (found.page_limit, found.engine);
         let expected = self.expected_pages(vat).map_err(|error| match error {
             StoreError::Damaged(damage) => ImageError::Damaged(damage.of(vat)),
@@ -214,6 +222,9 @@ impl<B: Backend> Store<B> {
     /// SHA-256 over the pages in use, as `FORMAT.md` says ("Heap hash"). Of applied content.
     pub fn heap_sha256(&mut self, vat: VatId) -> Result<[u8; 32], ImageError> {
         let page_limit = self.live(vat)?.page_limit;
+        if self.is_behind(vat) {
+            return Err(ImageError::Behind(vat));
+        }
         let mut hasher = HeapHasher::default();
         self.images
             .walk(vat, page_limit, |page, content| hasher.page(page, content))?;
@@ -286,6 +297,8 @@ impl<B: Backend> Store<B> {
                 phase,
                 damaged: None,
                 log,
+                log_staged: 0,
+                log_promised: 0,
             },
         );
         self.next_vat = self.next_vat.max(vat.0.saturating_add(1));
@@ -298,16 +311,19 @@ impl<B: Backend> Store<B> {
         let genesis = engine.and_then(|engine| engine.genesis.clone());
         // Loaded when the vat was staged or replayed.
         let genesis = genesis.ok_or(StoreError::UnknownEngine(found.engine))?;
+        self.images.create(vat, found.page_limit, &genesis)?;
         found.phase = Phase::Live;
         let record = VatRecord {
             engine: found.engine.0,
             page_limit: found.page_limit,
         };
-        self.images.create(vat, found.page_limit, &genesis)?;
         let key = (table::VATS, codec::vat_key(vat).to_vec());
         self.active.rows.insert(key, Some(codec::encode(&record)));
-        let pages = genesis.pages().map(|(page, crc, _)| (page, crc));
-        self.active.pages.entry(vat).or_default().extend(pages);
+        let pages = self.active.pages.entry(vat).or_default();
+        for (page, crc, _) in genesis.pages() {
+            // Frames after the first may have been here already, if the image was behind.
+            pages.entry(page).or_insert(crc);
+        }
         self.active.images.insert(vat);
         self.active.entries_made = true;
         Ok(())
@@ -315,9 +331,11 @@ impl<B: Backend> Store<B> {
 
     pub(crate) fn append_log(&mut self, vat: VatId, bytes: &[u8]) -> Result<(), StoreError> {
         let found = self.vats.get_mut(&vat).ok_or(StoreError::UnknownVat(vat))?;
-        let made = self.logs.append(vat, &mut found.log, bytes)?;
+        let before = found.log.end;
+        let appended = self.logs.append(vat, &mut found.log, bytes);
+        found.log_staged = found.log_staged.saturating_sub(found.log.end - before);
         self.active.logs.insert(vat);
-        self.active.entries_made |= made;
+        self.active.entries_made |= appended?;
         Ok(())
     }
 
@@ -332,6 +350,7 @@ impl<B: Backend> Store<B> {
         self.active.pages.remove(&vat);
         self.active.images.remove(&vat);
         self.active.logs.remove(&vat);
+        self.behind.remove(&vat);
         self.active.terminated.push(vat);
     }
 

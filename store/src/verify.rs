@@ -6,6 +6,7 @@
 
 use crate::backend::overlay::{Overlay, OverlayFile};
 use crate::backend::{Backend, File};
+use crate::ballast::Ballast;
 use crate::catalog::{CATALOG_FILE, Catalog, check_sectors};
 use crate::engines::{self, ENGINES_DIR};
 use crate::error::{Damage, OpenError, StoreError};
@@ -105,7 +106,11 @@ fn read_error(file: &str, source: io::Error) -> StoreError {
 /// What can be judged of a store that does not open: segments by their sectors, catalog, engines.
 fn verify_unopened<B: Backend>(backend: &B, report: &mut VerifyReport) -> Result<(), OpenError> {
     let catalog = report
-        .take(open_catalog(backend, &Arc::default()))?
+        .take(open_catalog(
+            backend,
+            &Arc::default(),
+            &Arc::new(Ballast::none()),
+        ))?
         .flatten();
     let Some(catalog) = catalog else {
         return Ok(());
@@ -205,6 +210,10 @@ impl<B: Backend> Store<B> {
             return Ok(());
         };
         let (page_limit, log) = (found.page_limit, found.log.clone());
+        // What it will be is committed and not there yet; nothing can be said of what is.
+        if self.is_behind(vat) {
+            return Ok(());
+        }
         let expected = self.expected_pages(vat).map_err(OpenError::from);
         let Some(expected) = report.take(expected)? else {
             return Ok(());

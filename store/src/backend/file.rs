@@ -3,7 +3,7 @@
 //! Promises: files are opened close-on-exec, 0600, inside the folder only; `sync_data` is one
 //! `fdatasync`, never retried. Does not know what the files hold.
 
-use super::{Backend, File, LockError, write_zeros};
+use super::{Backend, File, LockError, is_full, write_zeros};
 use rustix::fs::{FallocateFlags, FlockOperation, SeekFrom};
 use rustix::io::Errno;
 use std::fs;
@@ -86,7 +86,11 @@ impl Backend for FileBackend {
             file.rewind()?;
             writeln!(file, "{}", std::process::id())
         };
-        write_pid(&mut file).map_err(LockError::Io)?;
+        match write_pid(&mut file) {
+            // The lock is held all the same; only the second opener's message is poorer.
+            Err(error) if is_full(&error) => {}
+            result => result.map_err(LockError::Io)?,
+        }
         Ok(FileLock { _file: file })
     }
 
@@ -132,6 +136,11 @@ impl Backend for FileBackend {
         let dir = fs::File::open(self.path(dir))?;
         SYNCS.fetch_add(1, Relaxed);
         dir.sync_all()
+    }
+
+    fn free_bytes(&self) -> io::Result<u64> {
+        let found = rustix::fs::statvfs(&*self.root)?;
+        Ok(found.f_bfree.saturating_mul(found.f_frsize))
     }
 
     fn name(&self) -> String {
@@ -188,6 +197,18 @@ impl File for DiskFile {
             // A file system without holes, or a filter that forbids the call.
             Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::PERM) => write_zeros(self, offset, len),
             result => Ok(result?),
+        }
+    }
+
+    fn allocate(&self, offset: u64, len: u64) -> io::Result<()> {
+        loop {
+            match rustix::fs::fallocate(&self.0, FallocateFlags::KEEP_SIZE, offset, len) {
+                Err(rustix::io::Errno::INTR) => {}
+                // A file system that cannot promise room. What then fails when it is written is
+                // made up for later (I2), at the price of a stop near a full disk.
+                Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS) => return Ok(()),
+                result => return Ok(result?),
+            }
         }
     }
 

@@ -6,6 +6,8 @@
 //! - an entry made or removed is durable only after `sync_dir`;
 //! - a failed sync leaves readable bytes as they are, *loses* what it should have made durable, and
 //!   the next sync succeeds (what Linux does: the lost pages are marked clean);
+//! - full (by its capacity, or at its nth operation) it refuses whatever needs room; a write may
+//!   then have been done in part;
 //! - frozen at its nth operation it does nothing any more, like a machine without power; `crash`
 //!   then tells what the disk holds: unsynced bytes lost, kept, torn at sectors, or reordered.
 //!
@@ -38,6 +40,31 @@ pub struct Faults {
     pub freeze_at: Option<u64>,
     /// This operation fails once. If it is a sync, what it should have made durable is lost.
     pub fail_at: Option<u64>,
+    /// This operation finds no room once, and does nothing. If it is a sync, it fails like one.
+    pub full_at: Option<u64>,
+    /// The same, but that half of a write is done.
+    pub short_at: Option<u64>,
+}
+
+/// What a fault met.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Met {
+    pub kind: Operation,
+    /// The file, or the folder that was to be synced.
+    pub path: String,
+}
+
+/// A kind of operation that is counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Operation {
+    Create,
+    Remove,
+    Write,
+    SetLen,
+    Punch,
+    Allocate,
+    Sync,
+    SyncDir,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -48,6 +75,10 @@ struct Disk {
     operations: u64,
     syncs: u64,
     faults: Faults,
+    met: Option<Met>,
+    /// Bytes all files together may take, in blocks of 4096.
+    capacity: Option<u64>,
+    allocations: u64,
     locked: bool,
 }
 
@@ -80,18 +111,50 @@ impl Change {
 enum Outcome {
     Happens,
     Fails,
+    Full,
+    Short,
 }
+
+const FULL: io::ErrorKind = io::ErrorKind::StorageFull;
 
 impl Disk {
     /// Counts one operation and says what happens to it.
-    fn operation(&mut self) -> io::Result<Outcome> {
+    fn operation(
+        &mut self,
+        kind: Operation,
+        path: impl FnOnce(&Disk) -> String,
+    ) -> io::Result<Outcome> {
         self.running()?;
         self.operations += 1;
         self.running()?;
-        if self.faults.fail_at == Some(self.operations) {
-            return Ok(Outcome::Fails);
-        }
-        Ok(Outcome::Happens)
+        let now = Some(self.operations);
+        let outcome = if self.faults.fail_at == now {
+            Outcome::Fails
+        } else if self.faults.full_at == now {
+            Outcome::Full
+        } else if self.faults.short_at == now {
+            Outcome::Short
+        } else {
+            return Ok(Outcome::Happens);
+        };
+        let path = path(self);
+        self.met = Some(Met { kind, path });
+        Ok(outcome)
+    }
+
+    fn path_of(&self, inode: usize) -> String {
+        let found = self.live.iter().find(|(_, number)| **number == inode);
+        found.map(|(path, _)| path.clone()).unwrap_or_default()
+    }
+
+    /// Room for so many bytes more.
+    fn room(&self) -> u64 {
+        let Some(capacity) = self.capacity else {
+            return u64::MAX;
+        };
+        let taken = self.live.values().filter_map(|&n| self.inodes.get(n));
+        let taken: u64 = taken.map(|inode| inode.live.taken()).sum();
+        capacity.saturating_sub(taken)
     }
 
     fn running(&self) -> io::Result<()> {
@@ -101,10 +164,11 @@ impl Disk {
         }
     }
 
-    fn happens(&mut self) -> io::Result<()> {
-        match self.operation()? {
+    fn happens(&mut self, kind: Operation, path: &str) -> io::Result<()> {
+        match self.operation(kind, |_| path.to_owned())? {
             Outcome::Happens => Ok(()),
             Outcome::Fails => Err(io::Error::other("the disk failed")),
+            Outcome::Full | Outcome::Short => Err(FULL.into()),
         }
     }
 
@@ -139,6 +203,37 @@ impl MemoryBackend {
         self.lock_disk().operations
     }
 
+    /// Stretches allocated so far.
+    pub fn allocations(&self) -> u64 {
+        self.lock_disk().allocations
+    }
+
+    /// What the last fault met.
+    pub fn met(&self) -> Option<Met> {
+        self.lock_disk().met.clone()
+    }
+
+    /// Bytes all files together may take from now on; `None` without end.
+    pub fn set_capacity(&self, capacity: Option<u64>) {
+        self.lock_disk().capacity = capacity;
+    }
+
+    /// Takes away all room that was taken and not written to, as if it had never been promised.
+    pub fn break_promises(&self) {
+        for inode in &mut self.lock_disk().inodes {
+            inode.live.break_promises();
+        }
+    }
+
+    /// Bytes all files take now.
+    pub fn taken(&self) -> u64 {
+        let disk = self.lock_disk();
+        disk.live
+            .values()
+            .map(|&n| disk.inodes[n].live.taken())
+            .sum()
+    }
+
     /// Syncs of files and folders that succeeded so far.
     pub fn syncs(&self) -> u64 {
         self.lock_disk().syncs
@@ -148,6 +243,7 @@ impl MemoryBackend {
     pub fn fork(&self) -> MemoryBackend {
         let mut disk = self.lock_disk().clone();
         disk.faults = Faults::default();
+        disk.met = None;
         disk.locked = false;
         MemoryBackend {
             disk: Arc::new(Mutex::new(disk)),
@@ -277,7 +373,7 @@ impl Backend for MemoryBackend {
 
     fn create(&self, path: &str) -> io::Result<MemoryFile> {
         let mut disk = self.lock_disk();
-        disk.happens()?;
+        disk.happens(Operation::Create, path)?;
         if let Ok(number) = disk.find(path) {
             let inode = disk.inode(number)?;
             inode.live.set_len(0);
@@ -302,7 +398,7 @@ impl Backend for MemoryBackend {
 
     fn remove(&self, path: &str) -> io::Result<()> {
         let mut disk = self.lock_disk();
-        disk.happens()?;
+        disk.happens(Operation::Remove, path)?;
         disk.find(path)?;
         disk.live.remove(path);
         Ok(())
@@ -319,7 +415,7 @@ impl Backend for MemoryBackend {
         let mut disk = self.lock_disk();
         // A failed one loses nothing here: entries are journaled by the file system, and what
         // follows a failure is a latched store in any case.
-        disk.happens()?;
+        disk.happens(Operation::SyncDir, dir)?;
         disk.syncs += 1;
         let disk = &mut *disk;
         disk.durable.retain(|path, _| name_in(path, dir).is_none());
@@ -330,6 +426,10 @@ impl Backend for MemoryBackend {
         disk.durable
             .extend(entries.map(|(path, inode)| (path.clone(), *inode)));
         Ok(())
+    }
+
+    fn free_bytes(&self) -> io::Result<u64> {
+        Ok(self.lock_disk().room())
     }
 
     fn name(&self) -> String {
@@ -355,13 +455,33 @@ impl MemoryFile {
         self.disk.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn change(&self, change: Change) -> io::Result<()> {
+    fn change(&self, kind: Operation, change: Change) -> io::Result<()> {
         let mut disk = self.lock_disk();
-        disk.happens()?;
+        let outcome = disk.operation(kind, |disk| disk.path_of(self.inode))?;
+        let room = disk.room();
         let inode = disk.inode(self.inode)?;
+        let (change, result) = match (outcome, change) {
+            (Outcome::Fails, _) => return Err(io::Error::other("the disk failed")),
+            (Outcome::Happens, Change::Write { offset, mut bytes }) => {
+                let fits = inode.live.fitting(offset, bytes.len() as u64, room) as usize;
+                let result = if fits < bytes.len() {
+                    Err(FULL.into())
+                } else {
+                    Ok(())
+                };
+                bytes.truncate(fits);
+                (Change::Write { offset, bytes }, result)
+            }
+            (Outcome::Happens, change) => (change, Ok(())),
+            (Outcome::Short, Change::Write { offset, mut bytes }) => {
+                bytes.truncate(bytes.len() / 2);
+                (Change::Write { offset, bytes }, Err(FULL.into()))
+            }
+            (Outcome::Full | Outcome::Short, _) => return Err(FULL.into()),
+        };
         change.apply(&mut inode.live);
         inode.pending.push(change);
-        Ok(())
+        result
     }
 }
 
@@ -382,19 +502,18 @@ impl File for MemoryFile {
     }
 
     fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
-        self.change(Change::Write {
-            offset,
-            bytes: bytes.to_vec(),
-        })
+        let bytes = bytes.to_vec();
+        self.change(Operation::Write, Change::Write { offset, bytes })
     }
 
     fn sync_data(&self) -> io::Result<()> {
         let mut disk = self.lock_disk();
-        let outcome = disk.operation()?;
+        let outcome = disk.operation(Operation::Sync, |disk| disk.path_of(self.inode))?;
         let inode = disk.inode(self.inode)?;
         let pending = std::mem::take(&mut inode.pending);
         match outcome {
             Outcome::Fails => Err(io::Error::other("the sync failed")),
+            Outcome::Full | Outcome::Short => Err(FULL.into()),
             Outcome::Happens => {
                 pending
                     .iter()
@@ -412,11 +531,29 @@ impl File for MemoryFile {
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
-        self.change(Change::SetLen(len))
+        self.change(Operation::SetLen, Change::SetLen(len))
+    }
+
+    /// Room is taken at once and lost with the power: it is no content that a sync makes durable.
+    fn allocate(&self, offset: u64, len: u64) -> io::Result<()> {
+        let mut disk = self.lock_disk();
+        let outcome = disk.operation(Operation::Allocate, |disk| disk.path_of(self.inode))?;
+        let room = disk.room();
+        let inode = disk.inode(self.inode)?;
+        let missing = inode.live.missing_bytes(offset, len);
+        match outcome {
+            Outcome::Fails => return Err(io::Error::other("the disk failed")),
+            // What has its room needs none.
+            Outcome::Full | Outcome::Short if missing > 0 => return Err(FULL.into()),
+            _ if missing > room => return Err(FULL.into()),
+            _ => inode.live.allocate(offset, len),
+        }
+        disk.allocations += 1;
+        Ok(())
     }
 
     fn punch(&self, offset: u64, len: u64) -> io::Result<()> {
-        self.change(Change::Punch { offset, len })
+        self.change(Operation::Punch, Change::Punch { offset, len })
     }
 
     fn next_data(&self, from: u64) -> io::Result<Option<Range<u64>>> {

@@ -96,6 +96,10 @@ impl<B: Backend> Backend for Overlay<B> {
         Ok(())
     }
 
+    fn free_bytes(&self) -> io::Result<u64> {
+        Ok(u64::MAX)
+    }
+
     fn name(&self) -> String {
         self.below.name()
     }
@@ -220,6 +224,11 @@ impl<F: File> File for Arc<OverlayFile<F>> {
     fn punch(&self, offset: u64, len: u64) -> io::Result<()> {
         let inside = self.lock_changed().len.saturating_sub(offset).min(len);
         super::write_zeros(self, offset, inside)
+    }
+
+    /// Changes live in memory, which has no room to promise.
+    fn allocate(&self, _offset: u64, _len: u64) -> io::Result<()> {
+        Ok(())
     }
 
     fn next_data(&self, from: u64) -> io::Result<Option<Range<u64>>> {

@@ -18,6 +18,7 @@
 //! sync then could succeed over pages an earlier one lost).
 
 use crate::backend::File;
+use crate::ballast::Ballast;
 use crate::catalog::CATALOG_FILE;
 use crate::error::Damage;
 use crate::latch::Latch;
@@ -46,13 +47,16 @@ pub(crate) struct Storage<F> {
     /// Writes exclude reads: a reader must not see a sector half written.
     file: RwLock<F>,
     latch: Arc<Latch>,
+    /// redb takes a write that found no room for the end of everything, so none should.
+    ballast: Arc<Ballast<F>>,
 }
 
 impl<F: File> Storage<F> {
-    pub(crate) fn new(file: F, latch: Arc<Latch>) -> Storage<F> {
+    pub(crate) fn new(file: F, latch: Arc<Latch>, ballast: Arc<Ballast<F>>) -> Storage<F> {
         Storage {
             file: RwLock::new(file),
             latch,
+            ballast,
         }
     }
 
@@ -92,7 +96,8 @@ impl<F: File> redb::StorageBackend for Storage<F> {
             ));
         }
         let file = self.file.write().unwrap_or_else(PoisonError::into_inner);
-        file.set_len(len.div_ceil(CONTENT_BYTES as u64) * SECTOR_BYTES as u64)
+        let len = len.div_ceil(CONTENT_BYTES as u64) * SECTOR_BYTES as u64;
+        self.ballast.draw(|| file.set_len(len))
     }
 
     fn sync_data(&self) -> io::Result<()> {
@@ -127,7 +132,8 @@ impl<F: File> redb::StorageBackend for Storage<F> {
             let crc = checksum(number, sector).to_le_bytes();
             sector.split_at_mut(CONTENT_BYTES).1.copy_from_slice(&crc);
         }
-        file.write_at(sectors.start * SECTOR_BYTES as u64, &bytes)
+        let at = sectors.start * SECTOR_BYTES as u64;
+        self.ballast.draw(|| file.write_at(at, &bytes))
     }
 }
 
@@ -223,6 +229,10 @@ mod tests {
     use proptest::prelude::*;
     use redb::StorageBackend;
 
+    fn none<F>() -> Arc<Ballast<F>> {
+        Arc::new(Ballast::none())
+    }
+
     proptest! {
         #[test]
         fn it_is_a_file_to_redb_and_every_flip_is_an_error(
@@ -230,7 +240,7 @@ mod tests {
             flip in any::<u64>(),
         ) {
             let disk = MemoryBackend::new();
-            let storage = Storage::new(disk.create("c").unwrap(), Arc::default());
+            let storage = Storage::new(disk.create("c").unwrap(), Arc::default(), none());
             storage.set_len(12 * 4096).unwrap();
             let mut model = vec![0; 12 * 4096];
             for (at, len, value) in steps {
@@ -259,7 +269,7 @@ mod tests {
     fn places_beyond_the_end_are_damage_and_a_latched_store_writes_nothing() {
         let disk = MemoryBackend::new();
         let latch = Arc::new(Latch::default());
-        let storage = Storage::new(disk.create("c").unwrap(), latch.clone());
+        let storage = Storage::new(disk.create("c").unwrap(), latch.clone(), none());
         storage.set_len(4096).unwrap();
         for (at, len) in [(4096 * 2, 1), (u64::MAX, 1), (u64::MAX / 2, 4096)] {
             assert!(storage.read(at, &mut vec![0; len]).is_err(), "{at}");

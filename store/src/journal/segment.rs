@@ -70,6 +70,16 @@ pub(crate) fn create<B: Backend>(
     number: u32,
     bytes: u64,
 ) -> io::Result<Segment<B::File>> {
+    settle(backend, fill(backend, store_id, number, bytes)?)
+}
+
+/// Its content, not durable yet: what may find no room.
+pub(crate) fn fill<B: Backend>(
+    backend: &B,
+    store_id: &[u8; 16],
+    number: u32,
+    bytes: u64,
+) -> io::Result<Segment<B::File>> {
     let file = backend.create(&path(number))?;
     let zeros = vec![0; PIECE_BYTES];
     let mut at = SECTOR_BYTES as u64;
@@ -79,13 +89,21 @@ pub(crate) fn create<B: Backend>(
         file.write_at(at, &zeros[..piece])?;
         at += piece as u64;
     }
-    file.sync_data()?;
-    backend.sync_dir(JOURNAL_DIR)?;
     Ok(Segment {
         number,
         bytes,
         file: Arc::new(file),
     })
+}
+
+/// Makes what was filled durable, its entry too.
+pub(crate) fn settle<B: Backend>(
+    backend: &B,
+    segment: Segment<B::File>,
+) -> io::Result<Segment<B::File>> {
+    segment.file.sync_data()?;
+    backend.sync_dir(JOURNAL_DIR)?;
+    Ok(segment)
 }
 
 /// Opens a registered segment and checks that it is the one.

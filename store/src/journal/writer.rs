@@ -2,14 +2,15 @@
 //!
 //! Promises: no byte of a frame is written before the sync of the one before returned (J2); a frame
 //! costs one write and one sync, and where a segment is full one more of each, for the end frame
-//! that sends the reader on; a segment is used only after it is registered and durable (J5).
+//! that sends the reader on; a segment is used only after it is registered and durable (J5), and
+//! there before the frame that goes into it is sealed, so that a full disk cannot part the two.
 
 use super::frame::{self, Kind};
 use super::sector::{SECTOR_BYTES, StampKey};
 use super::segment::{self, FIRST_FRAME, Segment};
 use crate::backend::{Backend, File};
-use crate::catalog::{Catalog, table};
-use crate::codec::SegmentRecord;
+use crate::ballast::Ballast;
+use crate::catalog::Catalog;
 use crate::error::StoreError;
 use crate::latch::Latch;
 use std::collections::VecDeque;
@@ -20,6 +21,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 pub(crate) struct Shared<B: Backend> {
     pub backend: B,
     pub latch: Arc<Latch>,
+    pub ballast: Arc<Ballast<B::File>>,
     pub catalog: Catalog,
     pub store_id: [u8; 16],
     pub key: StampKey,
@@ -36,16 +38,37 @@ impl<B: Backend> Shared<B> {
         self.journal.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Makes a segment durable; the caller registers it.
+    /// Makes a segment durable; the caller registers it. Without room nothing of it stays.
     pub(crate) fn create_segment(
         &self,
         number: u32,
         bytes: u64,
+        draw: Draw,
     ) -> Result<Segment<B::File>, StoreError> {
         self.latch.check()?;
-        segment::create(&self.backend, &self.store_id, number, bytes)
-            .map_err(|error| self.latch.io("create", &segment::path(number), error))
+        let path = segment::path(number);
+        let fill = || segment::fill(&self.backend, &self.store_id, number, bytes);
+        let filled = match draw {
+            Draw::Ballast => self.ballast.draw(fill),
+            Draw::Nothing => fill(),
+        };
+        let filled = filled.map_err(|error| {
+            let error = self.latch.io_or_full("make", &path, error);
+            if matches!(error, StoreError::NoRoom(_)) {
+                // Not registered: where even this fails, the next open removes it.
+                let _ = self.backend.remove(&path);
+            }
+            error
+        })?;
+        segment::settle(&self.backend, filled).map_err(|error| self.latch.io("sync", &path, error))
     }
+}
+
+/// Whether what is made may draw on the ballast where the disk is full.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Draw {
+    Ballast,
+    Nothing,
 }
 
 /// Where the journal stands after a frame.
@@ -82,29 +105,41 @@ pub(crate) struct Journal<F> {
 }
 
 impl<F: File> Journal<F> {
-    /// Whether a frame of that many sectors, and an end frame after it, fit in the current segment.
-    fn has_room(&self, sectors: usize) -> bool {
-        let needed = (sectors as u64 + 1) * SECTOR_BYTES as u64;
-        self.current.bytes.saturating_sub(self.offset) >= needed
+    /// Sectors a frame may have that goes into the current segment, with an end frame after it.
+    pub(crate) fn sectors_left(&self) -> usize {
+        sectors_in(self.current.bytes.saturating_sub(self.offset))
     }
 
-    /// Takes the numbers for a frame: the end frame's, if the segment must be left first, and the
-    /// frame's own.
-    pub(crate) fn reserve(&mut self, sectors: usize) -> (Option<u64>, u64) {
+    /// Sectors a frame may have that goes into a free segment.
+    pub(crate) fn sectors_free(&self) -> usize {
+        sectors_in_free(&self.free)
+    }
+
+    /// Takes the numbers for a frame and, if the segment must be left first, the end frame's and
+    /// the segment to go on in. `None` when there is no such segment.
+    pub(crate) fn reserve(&mut self, sectors: usize) -> Option<Reserved<F>> {
+        let next = if self.sectors_left() >= sectors {
+            None
+        } else {
+            Some(self.take_free(sectors)?)
+        };
         let mut take = || {
             let sequence = self.next_sequence;
             self.next_sequence += 1;
             sequence
         };
-        let first = take();
-        let numbers = if self.has_room(sectors) {
-            (None, first)
-        } else {
-            self.next_sequence += 1;
-            (Some(first), first + 1)
-        };
+        let end = next.map(|next| (take(), next));
+        let sequence = take();
         self.is_writing = true;
-        numbers
+        let (left, sectors) = match &end {
+            None => (self.sectors_left(), sectors),
+            Some((_, next)) => (sectors_in(next.bytes.saturating_sub(FIRST_FRAME)), sectors),
+        };
+        Some(Reserved {
+            sequence,
+            end,
+            sectors_after: left.saturating_sub(sectors),
+        })
     }
 
     pub(crate) fn position(&self) -> Position {
@@ -117,26 +152,39 @@ impl<F: File> Journal<F> {
     }
 
     /// Writes one frame where the journal ends and makes it durable.
-    fn append(
+    fn append<B: Backend<File = F>>(
         &mut self,
-        latch: &Latch,
-        key: &StampKey,
+        shared: &Shared<B>,
         sequence: u64,
         kind: Kind,
         body: &[u8],
     ) -> Result<(), StoreError> {
         let mut buffer = std::mem::take(&mut self.buffer);
         buffer.clear();
-        frame::encode(key, sequence, kind, self.sequence, body, &mut buffer);
+        frame::encode(
+            &shared.key,
+            sequence,
+            kind,
+            self.sequence,
+            body,
+            &mut buffer,
+        );
         let path = || segment::path(self.current.number);
-        self.current
-            .file
-            .write_at(self.offset, &buffer)
-            .map_err(|error| latch.io("write", &path(), error))?;
-        self.current
-            .file
-            .sync_data()
-            .map_err(|error| latch.io("sync", &path(), error))?;
+        let file = &self.current.file;
+        // The sectors are there; a file system that copies on write may want room all the same.
+        let written = shared.ballast.draw(|| file.write_at(self.offset, &buffer));
+        if let Err(error) = written {
+            let error = shared.latch.io("write", &path(), error);
+            // A write that stopped inside a sector would read as rot. Nobody was told of the frame,
+            // so zeros take its place; where they do not arrive, opening will say what it finds.
+            buffer.fill(0);
+            let _ = file
+                .write_at(self.offset, &buffer)
+                .and_then(|()| file.sync_data());
+            return Err(error);
+        }
+        file.sync_data()
+            .map_err(|error| shared.latch.io("sync", &path(), error))?;
         self.offset += buffer.len() as u64;
         self.total += buffer.len() as u64;
         self.sequence = sequence;
@@ -170,13 +218,35 @@ impl<F: File> Journal<F> {
     }
 }
 
+/// What a frame is given when it is sealed.
+#[derive(Debug)]
+pub(crate) struct Reserved<F> {
+    pub sequence: u64,
+    /// The end frame's number, and the segment the frame itself goes into.
+    pub end: Option<(u64, Segment<F>)>,
+    /// Sectors the next frame may have behind this one.
+    pub sectors_after: usize,
+}
+
+/// Sectors a frame may have in the largest of these.
+pub(crate) fn sectors_in_free<F>(free: &[Segment<F>]) -> usize {
+    let most = free.iter().map(|segment| segment.bytes).max();
+    sectors_in(most.unwrap_or(0).saturating_sub(FIRST_FRAME))
+}
+
+/// Sectors a frame may have in so many bytes, with an end frame after it.
+fn sectors_in(bytes: u64) -> usize {
+    (bytes / SECTOR_BYTES as u64).saturating_sub(1) as usize
+}
+
 /// A frame that has its number and is not written yet. Dropping it unwritten latches the store,
 /// since what was staged in it would be lost without anyone being told.
 #[derive(Debug)]
 pub struct Sealed<B: Backend> {
     pub(crate) shared: Arc<Shared<B>>,
     pub(crate) sequence: u64,
-    pub(crate) end_sequence: Option<u64>,
+    /// Where the current segment is left for another.
+    pub(crate) end: Option<(u64, Segment<B::File>)>,
     pub(crate) body: Vec<u8>,
     pub(crate) is_written: bool,
 }
@@ -214,21 +284,10 @@ impl<B: Backend> Sealed<B> {
         let shared = self.shared.clone();
         shared.latch.check()?;
         let mut journal = shared.lock_journal();
-        if let Some(end_sequence) = self.end_sequence {
-            roll(
-                &shared,
-                &mut journal,
-                end_sequence,
-                frame::sectors_of_body(self.body.len()),
-            )?;
+        if let Some((end_sequence, next)) = self.end.take() {
+            roll(&shared, &mut journal, end_sequence, next)?;
         }
-        journal.append(
-            &shared.latch,
-            &shared.key,
-            self.sequence,
-            Kind::Parts,
-            &self.body,
-        )?;
+        journal.append(&shared, self.sequence, Kind::Parts, &self.body)?;
         journal.is_writing = false;
         self.is_written = true;
         let mut body = std::mem::take(&mut self.body);
@@ -250,29 +309,15 @@ impl<B: Backend> Drop for Sealed<B> {
     }
 }
 
-/// Leaves the current segment for one that holds a frame of that many sectors.
+/// Leaves the current segment for another.
 fn roll<B: Backend>(
     shared: &Shared<B>,
     journal: &mut Journal<B::File>,
     end_sequence: u64,
-    sectors: usize,
+    next: Segment<B::File>,
 ) -> Result<(), StoreError> {
-    let next = match journal.take_free(sectors) {
-        Some(next) => next,
-        None => {
-            let number = journal.next_segment;
-            let bytes = segment::bytes_for(sectors, shared.segment_bytes);
-            let next = shared.create_segment(number, bytes)?;
-            shared.catalog.write(|batch| {
-                let record = SegmentRecord { bytes };
-                batch.put_record(table::SEGMENTS, &number.to_be_bytes(), &record)
-            })?;
-            journal.next_segment += 1;
-            next
-        }
-    };
     let body = next.number.to_le_bytes();
-    journal.append(&shared.latch, &shared.key, end_sequence, Kind::End, &body)?;
+    journal.append(shared, end_sequence, Kind::End, &body)?;
     let left = std::mem::replace(&mut journal.current, next);
     journal.left.push_back(left);
     journal.offset = FIRST_FRAME;

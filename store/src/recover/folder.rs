@@ -3,11 +3,12 @@
 //! Promises: a store that was ever opened to its end is never taken for an unfinished one, and an
 //! unfinished one holds nothing that could be lost.
 
-use crate::backend::{Backend, File, read_all};
+use crate::backend::{Backend, File, is_full, read_all};
+use crate::ballast::Ballast;
 use crate::catalog::{CATALOG_FILE, Catalog, meta, table};
 use crate::codec::{FoldRecord, SegmentRecord, StoreRecord};
 use crate::engines::ENGINES_DIR;
-use crate::error::{Damage, OpenError, StoreError};
+use crate::error::{Damage, NoRoom, OpenError, StoreError};
 use crate::images::HEAP_DIR;
 use crate::journal::sector::SECTOR_BYTES;
 use crate::journal::segment::{self, FIRST_FRAME, JOURNAL_DIR};
@@ -30,6 +31,7 @@ pub(crate) const DIRS: [&str; 4] = [JOURNAL_DIR, HEAP_DIR, LOGS_DIR, ENGINES_DIR
 pub(crate) fn open_catalog<B: Backend>(
     backend: &B,
     latch: &Arc<Latch>,
+    ballast: &Arc<Ballast<B::File>>,
 ) -> Result<Option<Catalog>, OpenError> {
     let has_version = check_version(backend)?;
     let file = match backend.open(CATALOG_FILE) {
@@ -50,7 +52,7 @@ pub(crate) fn open_catalog<B: Backend>(
     {
         return Err(Damage::new(CATALOG_FILE, 0, "the file is empty").into());
     }
-    Ok(Some(Catalog::open(file, latch.clone())?))
+    Ok(Some(Catalog::open(file, latch.clone(), ballast.clone())?))
 }
 
 /// Whether there is a version file, and ours.
@@ -115,7 +117,7 @@ fn unfinished<B: Backend>(backend: &B, catalog: Option<B::File>) -> Result<(), O
     }
     // A catalog that says the store was finished: the version file was lost.
     let Some(file) = catalog else { return Ok(()) };
-    let is_finished = Catalog::open(file, Arc::default())
+    let is_finished = Catalog::open(file, Arc::default(), Arc::new(Ballast::none()))
         .and_then(|catalog| catalog.reader()?.get(table::META, meta::OPEN))
         .is_ok_and(|row| row.is_some());
     if is_finished {
@@ -129,6 +131,7 @@ fn unfinished<B: Backend>(backend: &B, catalog: Option<B::File>) -> Result<(), O
 pub(crate) fn create<B: Backend>(
     backend: &B,
     latch: &Arc<Latch>,
+    ballast: &Arc<Ballast<B::File>>,
     options: &Options,
 ) -> Result<Catalog, OpenError> {
     let told = |file: &'static str| move |error| OpenError::from(io_error("create", file, error));
@@ -155,7 +158,7 @@ pub(crate) fn create<B: Backend>(
     // store that lost one.
     backend.sync_dir("").map_err(told("folder"))?;
     segment::create(backend, &store_id, 1, bytes).map_err(told(JOURNAL_DIR))?;
-    let catalog = Catalog::open(file, latch.clone())?;
+    let catalog = Catalog::open(file, latch.clone(), ballast.clone())?;
     catalog.write(|batch| {
         batch.put_record(table::META, meta::STORE, &store)?;
         let fold = FoldRecord {
@@ -200,6 +203,10 @@ pub(crate) fn list<B: Backend>(backend: &B, dir: &str) -> Result<Vec<String>, Op
 }
 
 pub(crate) fn io_error(what: &'static str, file: &str, source: io::Error) -> StoreError {
+    if is_full(&source) {
+        let (file, why) = (file.to_owned(), source.to_string());
+        return NoRoom { what, file, why }.into();
+    }
     StoreError::Io {
         what,
         file: file.to_owned(),

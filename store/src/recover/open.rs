@@ -5,6 +5,7 @@ use super::rows::{Rows, open_segments};
 use super::scan::{self, Found, Place, Segments};
 use super::{Recovery, folder, replay};
 use crate::backend::{Backend, File, LockError};
+use crate::ballast::{BALLAST_FILE, Ballast};
 use crate::catalog::{Catalog, meta, table};
 use crate::codec::OpenRecord;
 use crate::engines::ENGINES_DIR;
@@ -20,8 +21,9 @@ use crate::layer::Layer;
 use crate::logs::{self, LOGS_DIR, Logs};
 use crate::options::Options;
 use crate::pages::PageCache;
+use crate::room::Room;
 use crate::store::{Filling, Store};
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex};
 
 /// Everything up to a store that may be used.
@@ -43,11 +45,14 @@ pub(crate) fn open<B: Backend>(
             .create_dir(dir)
             .map_err(|error| io_error("create", dir, error))?;
     }
-    let catalog = match open_catalog(&backend, &latch)? {
+    let ballast = Ballast::open(&backend, options.ballast_bytes)
+        .map_err(|error| io_error("open", BALLAST_FILE, error))?;
+    let ballast = Arc::new(ballast);
+    let catalog = match open_catalog(&backend, &latch, &ballast)? {
         Some(catalog) => catalog,
         None => {
             recovery.created = true;
-            create(&backend, &latch, &options)?
+            create(&backend, &latch, &ballast, &options)?
         }
     };
     let rows = Rows::read(&catalog)?;
@@ -67,6 +72,7 @@ pub(crate) fn open<B: Backend>(
     let shared = Shared {
         backend,
         latch,
+        ballast,
         catalog,
         store_id: rows.store.store_id,
         key,
@@ -79,6 +85,9 @@ pub(crate) fn open<B: Backend>(
     apply_frames(&mut store, &segments, &frames, &mut recovery)?;
     remove_unnamed(&store, &mut recovery)?;
     recovery.damages = store.known_damages();
+    store.room.behind_sealed = store.shared.lock_journal().sectors_left();
+    store.count_place();
+    store.fill_ballast()?;
     Ok((store, recovery))
 }
 /// Makes what was read durable, before anything acts on it.
@@ -162,6 +171,7 @@ fn assemble<B: Backend>(
     rows: Rows,
 ) -> Result<Store<B>, OpenError> {
     let (backend, latch) = (shared.backend.clone(), shared.latch.clone());
+    let ballast = shared.ballast.clone();
     let fold = rows.fold;
     let applied = Position {
         sequence: fold.sequence,
@@ -170,8 +180,8 @@ fn assemble<B: Backend>(
         total: 0,
     };
     Ok(Store {
-        images: Images::new(backend.clone(), latch.clone()),
-        logs: Logs::new(backend, latch, rows.store.log_file_bytes),
+        images: Images::new(backend.clone(), latch.clone(), ballast.clone()),
+        logs: Logs::new(backend, latch, ballast, rows.store.log_file_bytes),
         shared,
         cache: PageCache::new(options.cached_pages_max),
         options,
@@ -187,6 +197,8 @@ fn assemble<B: Backend>(
         in_flight: VecDeque::new(),
         applied,
         folded: applied,
+        behind: BTreeMap::new(),
+        room: Room::default(),
     })
 }
 

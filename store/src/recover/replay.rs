@@ -10,7 +10,7 @@ use crate::codec::{self, PartRecord};
 use crate::delta::{self, Run};
 use crate::error::{Damage, OpenError, StoreError};
 use crate::ids::{EngineHash, VatId};
-use crate::images;
+use crate::images::{self, Room};
 use crate::journal::segment;
 use crate::recover::scan::Place;
 use crate::store::Store;
@@ -137,7 +137,7 @@ fn replay_heap<B: Backend>(
                 let offset = images::bytes_of(page) + start as u64;
                 store.images.write(vat, page_limit, offset, bytes)
             }
-            Run::Zeros { .. } => store.images.zero(vat, page_limit, run.pages()),
+            Run::Zeros { .. } => store.images.zero(vat, page_limit, run.pages(), Room::Given),
         };
         match written {
             Ok(()) => {}

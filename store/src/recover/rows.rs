@@ -74,6 +74,8 @@ fn read_vats(reader: &Reader) -> Result<BTreeMap<VatId, Vat>, OpenError> {
             phase: Phase::Live,
             damaged: None,
             log: logs.remove(&vat).unwrap_or_default(),
+            log_staged: 0,
+            log_promised: 0,
         };
         (vat, found)
     };

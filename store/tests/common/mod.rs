@@ -52,6 +52,7 @@ pub fn tiny() -> Options {
         cached_pages_max: 3,
         open_images_max: 2,
         log_file_bytes: 64 << 10,
+        ballast_bytes: 2 << 20,
         ..Options::default()
     }
 }

@@ -1,7 +1,7 @@
 //! The bytes of one file, holes left out; cloning shares blocks, so that a test may keep thousands
 //! of disks.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -12,6 +12,8 @@ type Block = [u8; BLOCK_BYTES as usize];
 pub(crate) struct Sparse {
     len: u64,
     blocks: BTreeMap<u64, Arc<Block>>,
+    /// Blocks that have room and were never written; they may lie past the end.
+    promised: BTreeSet<u64>,
 }
 
 impl Sparse {
@@ -39,6 +41,7 @@ impl Sparse {
 
     pub(crate) fn write(&mut self, offset: u64, bytes: &[u8]) {
         for (block, within, part) in pieces(offset, bytes.len()) {
+            self.promised.remove(&block);
             let content = self
                 .blocks
                 .entry(block)
@@ -50,7 +53,8 @@ impl Sparse {
     }
 
     pub(crate) fn set_len(&mut self, len: u64) {
-        if len < self.len {
+        if len <= self.len {
+            self.promised.split_off(&len.div_ceil(BLOCK_BYTES));
             self.blocks.split_off(&len.div_ceil(BLOCK_BYTES));
             if let Some(last) = self.blocks.get_mut(&(len / BLOCK_BYTES)) {
                 Arc::make_mut(last)[(len % BLOCK_BYTES) as usize..].fill(0);
@@ -65,10 +69,43 @@ impl Sparse {
         for (block, within, part) in pieces(offset, len) {
             if part.len() == BLOCK_BYTES as usize {
                 self.blocks.remove(&block);
+                self.promised.remove(&block);
             } else if let Some(content) = self.blocks.get_mut(&block) {
                 Arc::make_mut(content)[within..within + part.len()].fill(0);
             }
         }
+    }
+
+    pub(crate) fn allocate(&mut self, offset: u64, len: u64) {
+        let missing: Vec<u64> = self.missing(offset, len).collect();
+        self.promised.extend(missing);
+    }
+
+    pub(crate) fn break_promises(&mut self) {
+        self.promised.clear();
+    }
+
+    /// Bytes of disk it takes.
+    pub(crate) fn taken(&self) -> u64 {
+        (self.blocks.len() + self.promised.len()) as u64 * BLOCK_BYTES
+    }
+
+    /// Bytes of disk that writing this stretch would take besides.
+    pub(crate) fn missing_bytes(&self, offset: u64, len: u64) -> u64 {
+        self.missing(offset, len).count() as u64 * BLOCK_BYTES
+    }
+
+    /// Bytes of this stretch that could be written with so much room.
+    pub(crate) fn fitting(&self, offset: u64, len: u64, room: u64) -> u64 {
+        let first_too_many = self.missing(offset, len).nth((room / BLOCK_BYTES) as usize);
+        first_too_many.map_or(len, |block| {
+            (block * BLOCK_BYTES).saturating_sub(offset).min(len)
+        })
+    }
+
+    fn missing(&self, offset: u64, len: u64) -> impl Iterator<Item = u64> {
+        let blocks = offset / BLOCK_BYTES..(offset + len).div_ceil(BLOCK_BYTES);
+        blocks.filter(|block| !self.blocks.contains_key(block) && !self.promised.contains(block))
     }
 
     /// The next run of blocks that were written.

@@ -1,0 +1,322 @@
+//! Room: whatever a frame needs on the disk is there before anything of it is shown to anyone (I2,
+//! J8).
+//!
+//! Promises: a part that was taken finds its place in the journal, its pages in the image and its
+//! bytes in the log; a part that finds none is refused, and nothing is latched. A steady turn asks
+//! the disk nothing: pages in memory have their room, logs take theirs by the block, and the
+//! journal's is counted here.
+//!
+//! What the count rests on: only the store's owner seals frames and gives segments to the journal.
+
+use crate::backend::{Backend, File};
+use crate::catalog::{CATALOG_FILE, table};
+use crate::codec::{LogRecord, SegmentRecord};
+use crate::delta::{Delta, Run};
+use crate::error::{NoRoom, StageError, StoreError};
+use crate::ids::{EngineHash, VatId};
+use crate::journal::frame;
+use crate::journal::segment::{self, Segment};
+use crate::journal::writer::{Draw, sectors_in_free};
+use crate::stage::{PART_OVERHEAD_BYTES, cost_of_heap};
+use crate::store::Store;
+
+/// Bytes of journal kept for rows nobody asked room for: counters, deaths, ends of vats.
+const MARGIN_BYTES: usize = 256 << 10;
+/// Promised parts may end up in two frames, each rounded up and with a head of its own.
+const SLACK_SECTORS: usize = 4;
+/// What one small transaction of the catalog may take: a few pages from root to leaf, and the lists
+/// of free ones.
+pub(crate) const CATALOG_STEP_BYTES: u64 = 1 << 20;
+/// A disk with less than this left is taken for full where the cause of a fault is asked for.
+const FULL_BYTES: u64 = 1 << 20;
+
+/// What a vat's parts of a frame will need, asked for before any of them is staged.
+#[derive(Debug)]
+pub struct Wish<'a> {
+    pub vat: VatId,
+    /// The vat begins with this frame: its engine and its limit of pages.
+    pub creates: Option<(EngineHash, u32)>,
+    pub delta: Option<&'a Delta>,
+    pub log_bytes: usize,
+    /// Keys and values of rows, and `PART_OVERHEAD_BYTES` for each.
+    pub row_bytes: usize,
+}
+
+/// What is known of the journal's room without asking.
+#[derive(Debug, Default)]
+pub(crate) struct Room {
+    /// Sectors the next frame may have behind those sealed, and in a free segment.
+    pub behind_sealed: usize,
+    pub in_free: usize,
+    /// Bytes of journal no fold covers, the sealed frame included.
+    pub journal_bytes: u64,
+    /// Bytes of parts asked for and not staged yet: since the last seal, and before it.
+    promised: (usize, usize),
+    /// A fold found no room.
+    pub is_starved: bool,
+}
+
+impl Room {
+    fn promised_bytes(&self) -> usize {
+        self.promised.0.saturating_add(self.promised.1)
+    }
+
+    /// A part is staged that was asked for, or one of the few that were not.
+    pub(crate) fn redeem(&mut self, bytes: usize) {
+        let before = self.promised.1.min(bytes);
+        self.promised.1 -= before;
+        self.promised.0 = self.promised.0.saturating_sub(bytes - before);
+    }
+
+    /// A frame is sealed: what is still promised is for the next one, and what was so before this
+    /// is never going to be staged.
+    pub(crate) fn sealed(&mut self, sectors_after: usize, in_free: usize, journal_bytes: u64) {
+        self.promised = (0, self.promised.0);
+        self.behind_sealed = sectors_after;
+        self.in_free = in_free;
+        self.journal_bytes = journal_bytes;
+    }
+
+    /// Sectors of a frame with so many bytes and with what is promised besides.
+    fn sectors_for(&self, body_bytes: usize) -> usize {
+        let promised = self.promised_bytes();
+        let slack = if promised > 0 { SLACK_SECTORS } else { 0 };
+        frame::sectors_of_body(body_bytes.saturating_add(promised)) + slack
+    }
+
+    fn sectors(&self) -> usize {
+        self.behind_sealed.max(self.in_free)
+    }
+}
+
+impl<B: Backend> Store<B> {
+    /// Takes room for parts, so that staging them is not refused for want of it. What was asked for
+    /// must be staged before the frame after the next is sealed, or the room is taken to be unused.
+    pub fn reserve(&mut self, wish: &Wish<'_>) -> Result<(), StageError> {
+        self.shared.latch.check()?;
+        let reserved = self.reserve_files(wish).and_then(|pages| {
+            let heap = wish.delta.map_or(0, |delta| cost_of_heap(delta, pages));
+            let bytes = heap
+                .saturating_add(wish.log_bytes)
+                .saturating_add(wish.row_bytes)
+                .saturating_add(2 * PART_OVERHEAD_BYTES);
+            self.check_frame_bytes(bytes)?;
+            self.check_bound()?;
+            let staged = self.filling.body.len() + self.filling.checksum_bytes;
+            let margin = MARGIN_BYTES.min(self.options.segment_bytes as usize / 8);
+            self.room.promised.0 += bytes;
+            let provided = self.provide_place(staged + margin);
+            provided.inspect_err(|_| self.room.promised.0 -= bytes)?;
+            Ok(())
+        });
+        match reserved {
+            Ok(()) => {
+                if let Some(vat) = self.vats.get_mut(&wish.vat) {
+                    vat.log_promised += wish.log_bytes as u64;
+                }
+                Ok(())
+            }
+            Err(error) => {
+                if wish.creates.is_some() {
+                    self.images.discard(wish.vat);
+                    self.logs.discard(wish.vat);
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// Room in the image and the log. Returns the number of pages the delta names.
+    fn reserve_files(&mut self, wish: &Wish<'_>) -> Result<usize, StageError> {
+        let Some((engine, page_limit)) = wish.creates else {
+            let pages = match wish.delta {
+                Some(delta) => self.check_heap(wish.vat, delta)?,
+                None => 0,
+            };
+            if wish.log_bytes > 0 {
+                self.reserve_log(wish.vat, wish.log_bytes)?;
+            }
+            return Ok(pages);
+        };
+        let genesis = self.check_create(wish.vat, engine, page_limit)?;
+        self.images.prepare(wish.vat, page_limit, &genesis)?;
+        let (log, bytes) = (LogRecord::default(), wish.log_bytes as u64);
+        self.logs.reserve(wish.vat, &log, 0, bytes)?;
+        let Some(delta) = wish.delta else {
+            return Ok(0);
+        };
+        crate::delta::check(delta.as_bytes(), page_limit)?;
+        let mut pages: Vec<u32> = delta.runs().flat_map(|run| run.pages()).collect();
+        pages.dedup();
+        let count = pages.len();
+        let mut words: Vec<u32> = delta
+            .runs()
+            .filter_map(|run| match run {
+                Run::Words { page, .. } => Some(page),
+                Run::Zeros { .. } => None,
+            })
+            .collect();
+        words.dedup();
+        words.retain(|&page| genesis.page(page).is_none());
+        self.images
+            .reserve(wish.vat, page_limit, pages.into_iter())?;
+        Ok(count)
+    }
+
+    /// Room in the log for what is staged next.
+    pub(crate) fn reserve_log(&mut self, vat: VatId, bytes: usize) -> Result<(), StageError> {
+        let found = self.vats.get(&vat).ok_or(StageError::UnknownVat(vat))?;
+        let from = found.log.end + found.log_staged + found.log_promised;
+        Ok(self.logs.reserve(vat, &found.log, from, bytes as u64)?)
+    }
+
+    /// While folds find no room the journal grows up to its bound, and no further.
+    fn check_bound(&self) -> Result<(), StageError> {
+        let (bytes, limit) = (self.room.journal_bytes, self.options.journal_bytes_max);
+        if self.room.is_starved && bytes >= limit {
+            let why = format!("the journal holds {bytes} bytes that wait for it, {limit} at most");
+            return Err(StageError::NoRoom(self.fold_refused(why)));
+        }
+        Ok(())
+    }
+
+    fn fold_refused(&self, why: String) -> NoRoom {
+        NoRoom {
+            what: "fold into",
+            file: CATALOG_FILE.to_owned(),
+            why,
+        }
+    }
+
+    /// Sees to it that a frame whose body has so many bytes finds its place in the journal.
+    pub(crate) fn provide_place(&mut self, body_bytes: usize) -> Result<(), StoreError> {
+        self.provide_sectors(self.room.sectors_for(body_bytes))
+    }
+
+    /// The same for a frame of so many sectors.
+    pub(crate) fn provide_sectors(&mut self, sectors: usize) -> Result<(), StoreError> {
+        if sectors <= self.room.sectors() {
+            return Ok(());
+        }
+        let shared = self.shared.clone();
+        let (number, segments) = {
+            let mut journal = shared.lock_journal();
+            self.room.in_free = journal.sectors_free();
+            if sectors <= self.room.sectors() {
+                return Ok(());
+            }
+            let number = journal.next_segment;
+            journal.next_segment += 1;
+            (number, 1 + journal.left.len() + journal.free.len())
+        };
+        // With one segment alone the journal could never leave it, nor a fold free it.
+        let draw = if segments < 2 {
+            Draw::Ballast
+        } else {
+            Draw::Nothing
+        };
+        let bytes = segment::bytes_for(sectors, shared.segment_bytes);
+        let segment = shared.create_segment(number, bytes, draw)?;
+        if let Err(error) = self.has_catalog_room(CATALOG_STEP_BYTES) {
+            // Not registered: where even this fails, the next open removes it.
+            let _ = shared.backend.remove(&segment::path(number));
+            return Err(error);
+        }
+        shared.catalog.write(|batch| {
+            let record = SegmentRecord { bytes };
+            batch.put_record(table::SEGMENTS, &number.to_be_bytes(), &record)
+        })?;
+        let mut journal = shared.lock_journal();
+        journal.free.push(segment);
+        self.room.in_free = journal.sectors_free();
+        Ok(())
+    }
+
+    /// Whether what a transaction may take is in hand: redb knows no way back from the middle.
+    pub(crate) fn has_catalog_room(&self, bytes: u64) -> Result<(), StoreError> {
+        let shared = &self.shared;
+        match shared.ballast.reserve(bytes) {
+            Ok(true) => Ok(()),
+            Ok(false) => {
+                let why = format!("{bytes} bytes are kept for a transaction");
+                Err(self.fold_refused(why).into())
+            }
+            Err(error) => Err(shared.latch.io("use", crate::ballast::BALLAST_FILE, error)),
+        }
+    }
+
+    /// The same for a fold, for which what the active layer may take is counted.
+    pub(crate) fn has_fold_room(&self) -> Result<(), StoreError> {
+        if let Some((vat, _)) = self.behind.iter().next() {
+            let why = format!("the image of vat {vat} is behind");
+            return Err(self.fold_refused(why).into());
+        }
+        let (rows, bytes) = self.active.catalog_load();
+        // Each row may rewrite a leaf and split it; the whole tree is written once at most.
+        let mut pages = rows.saturating_mul(3 * 4096);
+        if pages > self.options.ballast_bytes {
+            let file = self.shared.backend.open(CATALOG_FILE);
+            let len = file.and_then(|file| file.len());
+            let len = len.map_err(|error| self.shared.latch.io("measure", CATALOG_FILE, error))?;
+            pages = pages.min(2 * len);
+        }
+        // Content is rounded up to powers of two of a page, and sectors have checksums.
+        self.has_catalog_room(CATALOG_STEP_BYTES + pages + 3 * bytes)
+    }
+
+    /// Whether the frame being filled, and what is promised, finds its place in one of these or in
+    /// the current segment.
+    pub(crate) fn is_placed_in(&self, free: &[Segment<B::File>]) -> bool {
+        let staged = self.filling.body.len() + self.filling.checksum_bytes;
+        if staged == 0 && self.room.promised_bytes() == 0 {
+            return true;
+        }
+        let sectors = self.room.sectors_for(staged);
+        sectors <= self.room.behind_sealed.max(sectors_in_free(free))
+    }
+
+    /// Counts the journal's free segments again: a fold gave or took some.
+    pub(crate) fn count_place(&mut self) {
+        let journal = self.shared.lock_journal();
+        self.room.in_free = journal.sectors_free();
+        self.room.journal_bytes = journal.total - journal.folded_total;
+    }
+
+    /// Whether the disk is short of room: folds or images wait for it, or the ballast is not whole.
+    pub fn is_short(&self) -> bool {
+        self.room.is_starved || !self.behind.is_empty() || !self.shared.ballast.is_whole()
+    }
+
+    /// Tries what waits for room. Whether nothing does any more; `caught_up` gets the vats whose
+    /// images are whole again.
+    pub fn find_room(&mut self, caught_up: &mut Vec<VatId>) -> Result<bool, StoreError> {
+        self.shared.latch.check()?;
+        self.catch_up(caught_up)?;
+        if !self.behind.is_empty() {
+            return Ok(false);
+        }
+        if self.room.is_starved {
+            match self.has_fold_room() {
+                Ok(()) => self.room.is_starved = false,
+                Err(StoreError::NoRoom(_)) => return Ok(false),
+                Err(error) => return Err(error),
+            }
+        }
+        self.fill_ballast()
+    }
+
+    pub(crate) fn fill_ballast(&self) -> Result<bool, StoreError> {
+        let filled = self.shared.ballast.fill();
+        filled.map_err(|error| {
+            self.shared
+                .latch
+                .io("fill", crate::ballast::BALLAST_FILE, error)
+        })
+    }
+
+    /// Whether the disk says that it has next to nothing left; where it does not say, it has.
+    pub fn is_disk_full(&self) -> bool {
+        let free = self.shared.backend.free_bytes();
+        free.is_ok_and(|free| free < FULL_BYTES)
+    }
+}
