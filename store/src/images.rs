@@ -211,9 +211,9 @@ impl<B: Backend> Images<B> {
             .map_err(|error| self.latch.io_or_full("write", &path(vat), error))
     }
 
-    /// Makes pages zeros and, where they are many and their room is not kept for what comes
-    /// next, gives it back. Few are written: a hole of a page costs the file system more than the page, and is
-    /// filled again soon.
+    /// Makes pages zeros and, where they are many and their room is not kept for what comes next,
+    /// gives it back. Few are written: a hole of a page costs the file system more than the page,
+    /// and is filled again soon.
     pub(crate) fn zero(
         &mut self,
         vat: VatId,
