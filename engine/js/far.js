@@ -1,6 +1,6 @@
 // Far(name, object): an object that is passed by reference. Nat(n): a natural number, or an
 // exception.
-() => {
+(host) => {
   'use strict';
   const { defineProperty, freeze, isFrozen } = Object;
   const { isSafeInteger } = Number;
@@ -25,5 +25,5 @@
     throw new RangeError(number ? `not a natural number: ${n}` : `not a number: ${type}`);
   };
 
-  return { Far: freeze(Far), Nat: freeze(Nat) };
+  return { Far: freeze(Far), Nat: freeze(Nat), harden: host.harden, def: host.harden };
 }

@@ -8,7 +8,7 @@
   const { isView } = ArrayBuffer;
   const { stringify } = JSON;
   const method = (prototype, name) => {
-    const { value } = getOwnPropertyDescriptor(prototype, name);
+    const value = prototype[name];
     return (object, ...rest) => apply(value, object, rest);
   };
   const getter = (prototype, name) => {
@@ -27,7 +27,6 @@
   const setEach = method(Set.prototype, 'forEach');
   const setSize = getter(Set.prototype, 'size');
   const test = method(RegExp.prototype, 'test');
-  const errorPrototype = Error.prototype;
   const { isError } = Error;
 
   const DEPTH_MAX = 4;
@@ -49,7 +48,10 @@
     let at = object;
     for (let depth = 0; at !== null && depth < 20; depth += 1) {
       const property = getOwnPropertyDescriptor(at, key);
-      if (property !== undefined) return property.value;
+      if (property !== undefined) {
+        // A primordial's own property may stand behind a getter of freeze.js.
+        return property.get === undefined ? property.value : host.plainValue(property.get);
+      }
       at = getPrototypeOf(at);
     }
     return undefined;
@@ -61,7 +63,7 @@
     return typeof name === 'string' ? name : '';
   };
 
-  const stack = getter(errorPrototype, 'stack');
+  const stack = (error) => apply(host.errorStack, error, []);
 
   const errorText = (error) => {
     const name = dataOf(error, 'name');

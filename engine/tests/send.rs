@@ -225,7 +225,7 @@ fn nothing_of_the_target_runs_inside_a_send() {
              const thenable = { then(ok) { say('then'); ok({ m: () => 'through then' }); } };
              const getter = { get then() { say('getter'); return undefined; }, m: () => 'm' };
              const evil = Promise.resolve({ m: () => 'real' });
-             evil.then = () => { say('own then'); };
+             Object.defineProperty(evil, 'then', { value() { say('own then'); } });
              Object.defineProperty(evil, 'constructor', { get() { say('constructor'); } });
              const sent = [E(proxy).m(), E(thenable).m(), E(getter).m(), E(evil).m(),
                E.resolve(thenable), E.resolve(getter), E.resolve(evil),

@@ -442,32 +442,27 @@ fn harden_far_and_nat_do_what_they_say() {
           outcome(() => Far('x', 1))]; },\n\
         nat() { return [Nat(0), Nat(5), String(Nat(7n)), ...[-1, 1.5, NaN, 2 ** 53, '1', -1n].map(\
           (n) => outcome(() => Nat(n)))]; },\n\
-        patched() { Array.prototype.push = () => { throw 1; }; Object.freeze = () => {}; \
-          return Object.isFrozen(harden({ a: { b: {} } }).a.b); } };";
+        patched() { return [outcome(() => { Array.prototype.push = 1; }), \
+          outcome(() => { Object.freeze = 1; })]; } };";
     let mut vat = TestVat::deployed(source);
     assert_eq!(
         vat.value("harden", "[]"),
-        "[true,true,true,false,false,true]"
+        "[true,true,true,false,true,true]"
     );
     assert_eq!(vat.value("state", "[]"), "[2,true]");
     let far = r#"["[object Alleged: tag]",true,"TypeError","TypeError","TypeError"]"#;
     assert_eq!(vat.value("far", "[]"), far);
     let range = r#""RangeError","RangeError","RangeError","RangeError","RangeError","RangeError""#;
     assert_eq!(vat.value("nat", "[]"), format!("[0,5,\"7\",{range}]"));
-    assert_eq!(vat.value("patched", "[]"), "true");
+    assert_eq!(vat.value("patched", "[]"), r#"["TypeError","TypeError"]"#);
 }
 
 #[test]
-fn time_is_the_turns_and_the_zone_is_utc() {
-    let source = "export default { now: () => [Date.now(), new Date(0).toString(), \
-                  new Date(2024, 1, 29, 12).getTimezoneOffset(), new Date().getHours()] };";
+fn local_time_is_utc() {
+    let source = "export default { now: () => [new Date(0).toString(), \
+                  new Date(2024, 1, 29, 12).getTimezoneOffset(), new Date(5 * 36e5).getHours()] };";
     let mut vat = TestVat::deployed(source);
-    vat.time_ms = 86_400_000 * 3 + 3_600_000 * 5 + 7;
-    let utc = r#""Thu Jan 01 1970 00:00:00 GMT+0000""#;
+    let zone = r#"["Thu Jan 01 1970 00:00:00 GMT+0000"#;
     let now = vat.value("now", "[]");
-    assert!(
-        now.starts_with("[277200007,") && now.ends_with(",0,5]"),
-        "{now}"
-    );
-    assert!(now.contains(&utc[..utc.len() - 1]), "{now}");
+    assert!(now.starts_with(zone) && now.ends_with(",0,5]"), "{now}");
 }

@@ -27,13 +27,22 @@ pub fn describe(realm: &Realm, error: &Value) -> Thrown {
         true => String::new(),
         false => format_value(realm, error),
     });
-    let stack = text("stack")
+    let stack = stack(realm, error)
         .map(|stack| without_library(&stack))
         .unwrap_or_default();
     Thrown {
         stack,
         ..thrown(name.as_deref().unwrap_or("Error"), message)
     }
+}
+
+/// Where an error was made, which programs cannot read.
+fn stack(realm: &Realm, error: &Value) -> Option<String> {
+    let getter = realm.registry.get(Slot::ErrorStack).ok()?;
+    if !getter.is_function() {
+        return None;
+    }
+    getter.call(error, &[]).ok()?.text().ok()?
 }
 
 /// A value as `console.log` shows it.

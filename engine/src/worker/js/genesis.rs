@@ -11,8 +11,10 @@ use rquickjs::qjs;
 use super::fault::{LIBRARY_PREFIX, describe};
 use super::realm::Realm;
 use super::registry::{Registry, Slot};
-use super::value::{CLASS_DATE, CLASS_OBJECT, Cx, JsResult, PROPERTY_HIDDEN, Value};
-use super::{console, eventual, fault, memory, modules, output};
+use super::value::{
+    CLASS_DATE, CLASS_LAST, CLASS_OBJECT, Cx, JsResult, NAMES_ALL, PROPERTY_HIDDEN, Value,
+};
+use super::{door, eventual, fault, harden, library, memory, modules, output, repairs};
 use crate::worker::abort;
 use crate::worker::heap::layout::STACK_LIMIT_BYTES;
 use crate::worker::heap::mapping;
@@ -22,17 +24,43 @@ use crate::worker::heap::mapping;
 const FIRST_COLLECTION_BYTES: usize = 1 << 20;
 
 /// The library in evaluation order: each file is a function of the host object and gives an object
-/// of globals.
-const LIBRARY: [(&str, &str); 5] = [
-    ("harden.js", include_str!("../../../js/harden.js")),
-    ("far.js", include_str!("../../../js/far.js")),
+/// of globals for every compartment. `tame.js` is first, so that nothing else sees what it takes
+/// out; `freeze.js` is last, and hardens whatever the others gave.
+const LIBRARY: [(&str, &str); 10] = [
+    ("tame.js", include_str!("../../../js/tame.js")),
+    ("override.js", include_str!("../../../js/override.js")),
     ("format.js", include_str!("../../../js/format.js")),
+    ("far.js", include_str!("../../../js/far.js")),
     ("console.js", include_str!("../../../js/console.js")),
     (
         "eventual-send.js",
         include_str!("../../../js/eventual-send.js"),
     ),
+    ("text.js", include_str!("../../../js/text.js")),
+    ("clone.js", include_str!("../../../js/clone.js")),
+    ("assert.js", include_str!("../../../js/assert.js")),
+    ("compartment.js", include_str!("../../../js/compartment.js")),
 ];
+const FREEZE: (&str, &str) = ("freeze.js", include_str!("../../../js/freeze.js"));
+
+/// Makes a scope for evaluations in which names are looked up in one object and nowhere else.
+///
+/// The scope's own names are hidden behind parameters nobody fills. The inner function's parameters
+/// come before its `with`, so that the globals cannot lend another `eval`; one is named `arguments`,
+/// since that name would otherwise find the function's own. An evaluation with direct `eval` sees these
+/// scopes as its own; calls of what they lend get no `this`, unlike those of code inside `with`.
+const SCOPE: &str = "(function (kenvat$globals) {
+  with (kenvat$globals) {
+    return function (kenvat$lender, arguments) {
+      with (kenvat$lender) {
+        return (kenvat$globals, kenvat$lender) => {
+          'use strict';
+          return eval('the door takes the text that was announced');
+        };
+      }
+    };
+  }
+})";
 
 /// Why no heap was made.
 #[derive(Debug, thiserror::Error)]
@@ -80,43 +108,118 @@ fn runtime() -> Option<NonNull<qjs::JSRuntime>> {
     Some(runtime)
 }
 
-/// The realm's intrinsics: the one place that chooses them.
+/// The realm's intrinsics: the one place that chooses them. There are no weak references (when they
+/// clear would depend on the collector), no clock of performance, no browser's functions.
 fn context(runtime: NonNull<qjs::JSRuntime>) -> Option<Cx> {
     // SAFETY: a live runtime.
-    NonNull::new(unsafe { qjs::JS_NewContext(runtime.as_ptr()) }).map(Cx::new)
+    let cx = NonNull::new(unsafe { qjs::JS_NewContextRaw(runtime.as_ptr()) }).map(Cx::new)?;
+    let wanted: [unsafe extern "C" fn(*mut qjs::JSContext) -> c_int; 8] = [
+        qjs::JS_AddIntrinsicBaseObjects,
+        qjs::JS_AddIntrinsicDate,
+        qjs::JS_AddIntrinsicRegExp,
+        qjs::JS_AddIntrinsicJSON,
+        qjs::JS_AddIntrinsicProxy,
+        qjs::JS_AddIntrinsicMapSet,
+        qjs::JS_AddIntrinsicTypedArrays,
+        qjs::JS_AddIntrinsicPromise,
+    ];
+    for add in wanted {
+        // SAFETY: a live context, to which each is added once, in the order QuickJS adds them.
+        if unsafe { add(cx.raw()) } != 0 {
+            return None;
+        }
+    }
+    if !repairs::wanted("weak-references") {
+        // SAFETY: as above.
+        unsafe { qjs::JS_AddIntrinsicWeakRef(cx.raw()) };
+    }
+    if !repairs::wanted("performance") {
+        // SAFETY: as above.
+        unsafe { qjs::JS_AddPerformance(cx.raw()) };
+    }
+    door::install(cx).then_some(cx)
 }
 
 fn fill(realm: &Realm) -> JsResult<()> {
     let (cx, registry) = (realm.cx, &realm.registry);
     let global = cx.global();
-    let to_string_tag = global.get_str("Symbol")?.get_str("toStringTag")?;
     check_classes(cx, &global)?;
+    remember_intrinsics(realm, &global)?;
+    harden::prepare(realm)?;
+    let scope = cx.eval(SCOPE, "kenvat:scope", 1, qjs::JS_EVAL_TYPE_GLOBAL)?;
+    registry.set(Slot::MakeScope, scope)?;
+    registry.set(Slot::Hidden, cx.array(Vec::new())?)?;
+    let host = library::host_object(cx)?;
+    #[cfg(feature = "misbehave")]
+    super::misbehave::install(cx, &host.get_str("start")?)?;
+    eventual::install(cx, &host)?;
+    for (file, source) in LIBRARY {
+        let exports = load(cx, &host, file, source)?;
+        install(&exports, &host)?;
+    }
+    load(cx, &host, FREEZE.0, FREEZE.1)?;
+    freeze_hidden(realm)?;
+    registry.set(Slot::Format, host.get_str("format")?)?;
+    registry.set(Slot::PlainValue, host.get_str("plainValue")?)?;
+    registry.set(Slot::ErrorStack, host.get_str("errorStack")?)?;
+    start(realm, &host, &global)
+}
+
+/// Runs a file of the library.
+fn load(cx: Cx, host: &Value, file: &str, source: &str) -> JsResult<Value> {
+    let name = format!("{LIBRARY_PREFIX}{file}");
+    let function = cx.eval(source, &name, 1, qjs::JS_EVAL_TYPE_GLOBAL)?;
+    function.call(&cx.undefined(), std::slice::from_ref(host))
+}
+
+/// Puts aside what the worker needs of the realm, before the library changes it.
+fn remember_intrinsics(realm: &Realm, global: &Value) -> JsResult<()> {
+    let (cx, registry) = (realm.cx, &realm.registry);
+    let to_string_tag = global.get_str("Symbol")?.get_str("toStringTag")?;
+    let function_prototype = global.get_str("Function")?.get_str("prototype")?;
     registry.set(Slot::BigInt, global.get_str("BigInt")?)?;
     registry.set(Slot::ToStringTag, to_string_tag)?;
     registry.set(Slot::ObjectPrototype, cx.class_prototype(CLASS_OBJECT))?;
-    registry.set(
-        Slot::FunctionPrototype,
-        global.get_str("Function")?.get_str("prototype")?,
-    )?;
-    #[cfg(feature = "misbehave")]
-    super::misbehave::install(cx, &global)?;
-    let host = console::host_object(cx)?;
-    eventual::install(cx, &host)?;
-    for (file, source) in LIBRARY {
-        let name = format!("{LIBRARY_PREFIX}{file}");
-        let function = cx.eval(source, &name, 1, qjs::JS_EVAL_TYPE_GLOBAL)?;
-        let exports = function.call(&cx.undefined(), std::slice::from_ref(&host))?;
-        install(&exports, &global, &host)?;
-    }
-    registry.set(Slot::Format, host.get_str("format")?)
+    registry.set(Slot::FunctionPrototype, function_prototype)?;
+    registry.set(Slot::Eval, global.get_str("eval")?)?;
+    registry.set(Slot::RealDate, global.get_str("Date")?)?;
+    registry.set(Slot::RealMap, global.get_str("Map")?)?;
+    registry.set(Slot::RealWeakMap, global.get_str("WeakMap")?)
 }
 
-/// Makes globals of a file's exports; later files find them, and what it put aside, on `host`.
-fn install(exports: &Value, global: &Value, host: &Value) -> JsResult<()> {
-    for key in exports.own_names(super::value::NAMES_ALL)? {
+/// Freezes the prototypes of every class QuickJS has, also those nothing is known to reach.
+fn freeze_hidden(realm: &Realm) -> JsResult<()> {
+    if !repairs::wanted("freeze") {
+        return Ok(());
+    }
+    for class in CLASS_OBJECT..=CLASS_LAST {
+        harden::harden(realm, &realm.cx.class_prototype(class))?;
+    }
+    Ok(())
+}
+
+/// Remembers the start compartment, and lends its names to the real global.
+fn start(realm: &Realm, host: &Value, global: &Value) -> JsResult<()> {
+    let globals = host.get_str("startGlobals")?;
+    for key in globals.own_names(NAMES_ALL)? {
+        if key.text() != "globalThis" {
+            global.define(&key, globals.get(&key)?, PROPERTY_HIDDEN)?;
+        }
+    }
+    if repairs::wanted("freeze") {
+        harden::harden(realm, global)?;
+    }
+    realm.registry.set(Slot::Globals, globals)?;
+    realm.registry.set(Slot::Scope, host.get_str("startScope")?)
+}
+
+/// Makes a file's exports globals of every compartment; later files find them on `host`.
+fn install(exports: &Value, host: &Value) -> JsResult<()> {
+    let library = host.get_str("library")?;
+    for key in exports.own_names(NAMES_ALL)? {
         let value = exports.get(&key)?;
         host.define(&key, value.clone(), PROPERTY_HIDDEN)?;
-        global.define(&key, value, PROPERTY_HIDDEN)?;
+        library.define(&key, value, PROPERTY_HIDDEN)?;
     }
     Ok(())
 }

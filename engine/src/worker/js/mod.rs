@@ -10,18 +10,21 @@
 //! `value` wraps QuickJS's C interface; `memory` is its malloc; `genesis` makes a heap, `header`
 //! finds it again; `vat` runs turns: `deploy` (with `modules` and `powers`) and `call`, answered
 //! through
-//! `settle`; `json` is the mapping of values; `fault` makes exceptions presentable; `console` and
-//! `output` collect what a turn says.
+//! `settle`; `json` is the mapping of values; `fault` makes exceptions presentable; `output`
+//! collects what a turn says. `library` is what the files of `js/` are given, `harden` freezes,
+//! `door` is where text becomes code, `repairs` names what is mended of QuickJS's realm.
 #![allow(unsafe_code, reason = "QuickJS is a C library")]
 
 mod call;
-mod console;
 mod deploy;
+mod door;
 mod eventual;
 mod fault;
 mod genesis;
+mod harden;
 mod header;
 mod json;
+mod library;
 mod memory;
 #[cfg(feature = "misbehave")]
 mod misbehave;
@@ -30,6 +33,7 @@ mod output;
 mod powers;
 mod realm;
 mod registry;
+mod repairs;
 mod settle;
 mod value;
 pub mod vat;

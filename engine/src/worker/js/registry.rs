@@ -28,10 +28,38 @@ pub enum Slot {
     FunctionPrototype = 5,
     /// Names and functions of eventual send.
     Eventual = 6,
+    /// The private property that remembers hardened objects, as its number.
+    HardenMark = 7,
+    /// A WeakSet of the hardened objects that cannot have that property.
+    Hardened = 8,
+    /// Intrinsic `WeakSet.prototype.has`.
+    HardenedHas = 9,
+    /// Intrinsic `WeakSet.prototype.add`.
+    HardenedAdd = 10,
+    /// The intrinsic `eval`, which no program gets.
+    Eval = 11,
+    /// The function that makes scopes to evaluate in.
+    MakeScope = 12,
+    /// What every evaluation's scope binds to names no program can write, in their order.
+    Hidden = 13,
+    /// The start compartment's global object.
+    Globals = 14,
+    /// The start compartment's scope.
+    Scope = 15,
+    /// The intrinsic getter of errors' stacks.
+    ErrorStack = 16,
+    /// Intrinsic `Date`.
+    RealDate = 17,
+    /// Intrinsic `Map`.
+    RealMap = 18,
+    /// Intrinsic `WeakMap`.
+    RealWeakMap = 19,
+    /// From a getter that stands for a primordial's property to the property's value.
+    PlainValue = 20,
 }
 
 /// How many slots there are.
-pub const SLOTS: u32 = 7;
+pub const SLOTS: u32 = 21;
 
 /// The array.
 #[derive(Clone, Copy)]

@@ -142,7 +142,7 @@ impl Encoder<'_> {
             let element = match no_throw(value.own_property(&key))? {
                 None => value.cx().undefined(),
                 Some(Property::Data(element)) => element,
-                Some(Property::Accessor) => {
+                Some(Property::Accessor(_)) => {
                     let refused = Refused::new("is an accessor: pass a value");
                     return Err(refused.under_index(index));
                 }
@@ -183,7 +183,7 @@ impl Encoder<'_> {
         };
         let property = match no_throw(value.own_property(key))? {
             Some(Property::Data(property)) => property,
-            Some(Property::Accessor) => {
+            Some(Property::Accessor(_)) => {
                 return Err(Refused::new("is an accessor: pass a value").under_key(&name));
             }
             // Nothing runs between listing the keys and reading them.
@@ -223,7 +223,7 @@ impl Encoder<'_> {
         if plain && value.class() == CLASS_OBJECT {
             return Ok(());
         }
-        let name = class_name(value).unwrap_or_else(|| "class".to_owned());
+        let name = class_name(self.realm, value).unwrap_or_else(|| "class".to_owned());
         Err(Refused::new(format!(
             "is a {name} instance: convert it to a plain object or an array"
         )))
@@ -239,15 +239,19 @@ impl Encoder<'_> {
     }
 }
 
-/// The name of the constructor, as far as it is plain data.
-fn class_name(value: &Value) -> Option<String> {
+/// The name of the constructor, as far as it is plain data or a primordial's.
+fn class_name(realm: &Realm, value: &Value) -> Option<String> {
     let prototype = value.prototype().ok().filter(Value::is_object)?;
     if prototype.is_proxy() {
         return None;
     }
-    let data = |of: &Value, key: &str| match of.own_property(&of.cx().atom(key)) {
-        Ok(Some(Property::Data(value))) => Some(value),
-        _ => None,
+    let data = |of: &Value, key: &str| match of.own_property(&of.cx().atom(key)).ok()? {
+        Some(Property::Data(value)) => Some(value),
+        Some(Property::Accessor(getter)) => {
+            let plain = realm.registry.get(Slot::PlainValue).ok()?;
+            plain.call(&of.cx().undefined(), &[getter]).ok()
+        }
+        None => None,
     };
     let constructor = data(&prototype, "constructor").filter(|c| c.is_object() && !c.is_proxy())?;
     let name = data(&constructor, "name")?.text().ok().flatten()?;

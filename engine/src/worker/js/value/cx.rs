@@ -5,7 +5,7 @@ use std::ptr::NonNull;
 
 use rquickjs::qjs;
 
-use super::{Atom, JsResult, PROPERTY_HIDDEN, UNDEFINED, Value};
+use super::{Atom, JsResult, PROPERTY_HIDDEN, UNDEFINED, Value, immediate};
 
 /// A context: realm and heap. Copied freely, as it is a name for one thing.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -45,7 +45,7 @@ impl Cx {
     }
 
     /// Whether a call that answers with a negative number for an exception went well.
-    pub(super) fn status(self, status: c_int) -> JsResult<bool> {
+    pub fn status(self, status: c_int) -> JsResult<bool> {
         if status < 0 {
             return Err(self.take_exception());
         }
@@ -73,15 +73,15 @@ impl Cx {
     }
 
     pub fn null(self) -> Value {
-        self.own(qjs::JS_MKVAL(qjs::JS_TAG_NULL, 0))
+        self.own(immediate(qjs::JS_TAG_NULL, 0))
     }
 
     pub fn bool(self, value: bool) -> Value {
-        self.own(qjs::JS_MKVAL(qjs::JS_TAG_BOOL, value.into()))
+        self.own(immediate(qjs::JS_TAG_BOOL, value.into()))
     }
 
     pub fn int(self, value: i32) -> Value {
-        self.own(qjs::JS_MKVAL(qjs::JS_TAG_INT, value))
+        self.own(immediate(qjs::JS_TAG_INT, value))
     }
 
     /// A number; integers in QuickJS's form for them, as its own arithmetic makes them.
@@ -115,6 +115,19 @@ impl Cx {
     pub fn object(self) -> JsResult<Value> {
         // SAFETY: no precondition beyond a live context.
         self.result(unsafe { qjs::JS_NewObject(self.raw()) })
+    }
+
+    pub fn object_without_prototype(self) -> JsResult<Value> {
+        let null = immediate(qjs::JS_TAG_NULL, 0);
+        // SAFETY: no precondition beyond a live context.
+        self.result(unsafe { qjs::JS_NewObjectProto(self.raw(), null) })
+    }
+
+    pub fn array_buffer(self, bytes: &[u8]) -> JsResult<Value> {
+        // SAFETY: pointer and length are a slice's; the bytes are copied.
+        self.result(unsafe {
+            qjs::JS_NewArrayBufferCopy(self.raw(), bytes.as_ptr(), bytes.len() as _)
+        })
     }
 
     pub fn array(self, values: Vec<Value>) -> JsResult<Value> {
@@ -204,6 +217,16 @@ impl Cx {
     /// A host function.
     pub fn function(self, name: &CStr, length: i32, call: qjs::JSCFunction) -> JsResult<Value> {
         let kind = qjs::JSCFunctionEnum_JS_CFUNC_generic;
+        // SAFETY: `call` is a static function of the generic C form; the name is copied.
+        let raw =
+            unsafe { qjs::JS_NewCFunction2(self.raw(), call, name.as_ptr(), length, kind, 0) };
+        self.result(raw)
+    }
+
+    /// A host function that can be called with and without `new`; `this` is what `new` is for, or
+    /// undefined.
+    pub fn constructor(self, name: &CStr, length: i32, call: qjs::JSCFunction) -> JsResult<Value> {
+        let kind = qjs::JSCFunctionEnum_JS_CFUNC_constructor_or_func;
         // SAFETY: `call` is a static function of the generic C form; the name is copied.
         let raw =
             unsafe { qjs::JS_NewCFunction2(self.raw(), call, name.as_ptr(), length, kind, 0) };

@@ -6,6 +6,7 @@
 
 mod atom;
 mod cx;
+mod host;
 
 use std::ffi::c_int;
 
@@ -13,6 +14,7 @@ use rquickjs::qjs;
 
 pub use atom::Atom;
 pub use cx::Cx;
+pub use host::{argument, host_function};
 
 /// What JavaScript threw, or the value.
 pub type JsResult<T> = Result<T, Value>;
@@ -42,7 +44,8 @@ pub enum Kind {
 /// An own property.
 pub enum Property {
     Data(Value),
-    Accessor,
+    /// Its getter, undefined where there is none.
+    Accessor(Value),
 }
 
 impl Value {
@@ -159,6 +162,25 @@ impl Value {
         Ok(out)
     }
 
+    /// The text of `String(value)`, each lone surrogate replaced by one U+FFFD.
+    pub fn well_formed(&self) -> JsResult<String> {
+        self.with_bytes(|bytes| {
+            let mut out = bytes.to_vec();
+            // A surrogate is `ED A0..BF xx`, where a character of three bytes has `ED 80..9F xx`.
+            for at in 0..out.len().saturating_sub(2) {
+                if out[at] == 0xed && out[at + 1] >= 0xa0 {
+                    out[at..at + 3].copy_from_slice("\u{fffd}".as_bytes());
+                }
+            }
+            String::from_utf8_lossy(&out).into_owned()
+        })
+    }
+
+    pub fn is_array_buffer(&self) -> bool {
+        // SAFETY: any value may be asked.
+        unsafe { qjs::JS_IsArrayBuffer(self.raw) }
+    }
+
     /// Copies the bytes of a Uint8Array, `None` if it is not one.
     pub fn bytes(&self) -> Option<Vec<u8>> {
         // SAFETY: any value may be asked.
@@ -267,9 +289,9 @@ impl Value {
         let getter = self.cx.own(found.getter);
         let setter = self.cx.own(found.setter);
         let accessor = found.flags & GETSET != 0;
-        drop((getter, setter));
+        drop(setter);
         Ok(Some(if accessor {
-            Property::Accessor
+            Property::Accessor(getter)
         } else {
             Property::Data(value)
         }))
@@ -306,6 +328,23 @@ impl Value {
             .result(unsafe { qjs::JS_Call(cx, self.raw, this.raw, count, raw.as_mut_ptr()) })
     }
 
+    /// `new` with this as the constructor and another as what is made.
+    pub fn construct(&self, new_target: &Value, arguments: &[Value]) -> JsResult<Value> {
+        let mut raw: Vec<qjs::JSValue> = arguments.iter().map(|value| value.raw).collect();
+        let (cx, count, at) = (self.cx.raw(), raw.len() as c_int, raw.as_mut_ptr());
+        // SAFETY: constructor, target and arguments are live through the call.
+        let made = unsafe { qjs::JS_CallConstructor2(cx, self.raw, new_target.raw, count, at) };
+        self.cx.result(made)
+    }
+
+    /// Deletes an own property.
+    pub fn delete(&self, key: &str) -> JsResult<bool> {
+        let key = self.cx.atom(key);
+        // SAFETY: value and key are live.
+        let status = unsafe { qjs::JS_DeleteProperty(self.cx.raw(), self.raw, key.raw(), 0) };
+        self.cx.status(status)
+    }
+
     /// `then` of a real promise, whatever a program made of `Promise.prototype`.
     pub fn then(&self, fulfilled: &Value, rejected: &Value) -> JsResult<()> {
         let (cx, fulfilled, rejected) = (self.cx.raw(), fulfilled.raw, rejected.raw);
@@ -333,7 +372,15 @@ impl Drop for Value {
     }
 }
 
-pub const UNDEFINED: qjs::JSValue = qjs::JS_MKVAL(qjs::JS_TAG_UNDEFINED, 0);
+pub const UNDEFINED: qjs::JSValue = immediate(qjs::JS_TAG_UNDEFINED, 0);
+
+/// A value without memory of its own. All eight bytes of it are written: QuickJS's own constructor
+/// leaves four as they were, and values are copied into the heap whole.
+pub const fn immediate(tag: i32, int: i32) -> qjs::JSValue {
+    let float64 = f64::from_bits(int as u32 as u64);
+    let u = qjs::JSValueUnion { float64 };
+    qjs::JSValue { u, tag: tag as i64 }
+}
 
 /// An ordinary property: writable, enumerable, configurable.
 pub const PROPERTY_PLAIN: u32 = qjs::JS_PROP_C_W_E;
@@ -350,3 +397,5 @@ const GETSET: c_int = 1 << 4;
 /// Numbers of built-in classes, from the enum at the head of quickjs.c; `genesis` checks them.
 pub const CLASS_OBJECT: u32 = 1;
 pub const CLASS_DATE: u32 = 10;
+/// The last of them.
+pub const CLASS_LAST: u32 = 66;

@@ -1,0 +1,60 @@
+// Repairs the override mistake: an inherited property that is frozen cannot be assigned over on an
+// heir. Where people do that, a pair of functions stands for the property.
+(host) => {
+  'use strict';
+  const { wanted } = host;
+  const { defineProperty, getOwnPropertyDescriptor, hasOwn } = Object;
+  const { ownKeys } = Reflect;
+  const isObject = (value) =>
+    (typeof value === 'object' && value !== null) || typeof value === 'function';
+
+  const values = new Map();
+  host.overridden = values;
+  const repair = (object, key) => {
+    const found = getOwnPropertyDescriptor(object, key);
+    if (found === undefined || !found.writable || !found.configurable) return;
+    const { value, enumerable } = found;
+    const name = `${String(key)}`;
+    const pair = {
+      get() {
+        return value;
+      },
+      set(given) {
+        if (this === object || !isObject(this)) {
+          throw new TypeError(`${name} of a primordial is read-only`);
+        }
+        if (hasOwn(this, key)) this[key] = given;
+        else {
+          defineProperty(this, key, {
+            __proto__: null, value: given, writable: true, enumerable: true, configurable: true,
+          });
+        }
+      },
+    };
+    defineProperty(pair.get, 'name', { value: `get ${name}` });
+    defineProperty(pair.set, 'name', { value: `set ${name}` });
+    values.set(pair.get, value);
+    defineProperty(object, key, { get: pair.get, set: pair.set, enumerable, configurable: true });
+  };
+
+  // What a property stands for, by its getter; the library reads primordials' names with it.
+  host.plainValue = (get) => values.get(get);
+  if (!wanted('override')) return {};
+
+  for (const name of ownKeys(globalThis)) {
+    const { value } = getOwnPropertyDescriptor(globalThis, name);
+    if (typeof value !== 'function') continue;
+    const prototype = getOwnPropertyDescriptor(value, 'prototype')?.value;
+    if (!isObject(prototype)) continue;
+    for (const key of ['constructor', 'toString', 'toJSON', 'name', 'message', 'stack']) {
+      repair(prototype, key);
+    }
+  }
+  for (const key of ['hasOwnProperty', 'isPrototypeOf', 'propertyIsEnumerable', 'toLocaleString',
+    'valueOf']) {
+    repair(Object.prototype, key);
+  }
+  for (const key of ['apply', 'bind', 'call']) repair(Function.prototype, key);
+  repair(Array.prototype, 'concat');
+  return {};
+}
