@@ -45,6 +45,49 @@ pub struct Deploy {
     pub give: Vec<(String, String)>,
 }
 
+/// What one vat may use, where that is its own and not its host's: kept with the vat.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, bincode::Encode, bincode::Decode)]
+pub struct VatLimits {
+    /// Bytes its heap may grow to.
+    pub heap: Option<u64>,
+    /// Gas a turn may use.
+    pub gas: Option<u64>,
+    /// Milliseconds a turn may run.
+    pub turn_ms: Option<u64>,
+}
+
+impl VatLimits {
+    /// Sets one of them; the error says why it cannot be.
+    pub fn set(&mut self, name: &str, value: u64) -> Result<(), String> {
+        let place = match name {
+            "heap" => &mut self.heap,
+            "gas" => &mut self.gas,
+            "turn" => &mut self.turn_ms,
+            _ => {
+                return Err(format!(
+                    "a vat has no limit of its own called `{name}`: heap, gas and turn can be set"
+                ));
+            }
+        };
+        crate::turn::limits::check_settable(name, value)?;
+        *place = Some(value);
+        Ok(())
+    }
+
+    /// These, and where one is not set, that of `others`.
+    pub fn or(self, others: VatLimits) -> VatLimits {
+        VatLimits {
+            heap: self.heap.or(others.heap),
+            gas: self.gas.or(others.gas),
+            turn_ms: self.turn_ms.or(others.turn_ms),
+        }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        *self == VatLimits::default()
+    }
+}
+
 /// A vat that now exists.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Deployed {
@@ -125,8 +168,12 @@ pub struct VatInfo {
     pub genesis_sha256: String,
     /// SHA-256 over the entry's name and all source files, in hex (`source_sha256`).
     pub source_sha256: String,
-    /// The limit the heap may grow to, in bytes.
+    /// What it may use: bytes of its heap, gas and milliseconds of a turn.
     pub heap_limit: u64,
+    pub gas_limit: u64,
+    pub turn_ms_limit: u64,
+    /// Which of these are its own and not its host's.
+    pub own_limits: VatLimits,
     /// Process id of the worker, while awake.
     pub worker_pid: Option<u32>,
     /// Why the vat is broken, or the last thing that went wrong with its worker.
@@ -170,7 +217,7 @@ pub struct Limit {
     pub value: u64,
     /// `bytes`, `ms`, `requests`, …
     pub unit: &'static str,
-    /// `default`, or what set it.
+    /// Who set it: `vat`, `host`, `machine` (what it has room for), or nobody: `default`.
     pub set_by: String,
     pub meaning: &'static str,
 }

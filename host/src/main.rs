@@ -3,13 +3,15 @@
 //! Code map: `cli` is what a person types, one file a group of commands; `sources` reads a vat's
 //! files; `control` is the local socket by which short commands reach a running host, and the one
 //! place where a question becomes a call of the engine; `gateway` is JSON-RPC over HTTP; `people`
-//! turns every error into what happened, where, and what to do.
+//! turns every error into what happened, where, and what to do; `quantity` reads limits as people
+//! write them.
 #![forbid(unsafe_code)]
 
 mod cli;
 mod control;
 mod gateway;
 mod people;
+mod quantity;
 mod sources;
 mod stop;
 

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use kenvat_engine::api::{CallError, DeployError, Deployed};
 use kenvat_engine::protocol::ToWorker;
 use kenvat_engine::turn::event::{Death, Effect, Event};
+use kenvat_engine::turn::limits::CoreLimits;
 use kenvat_engine::turn::{Core, Loaded, Settings};
 use kenvat_store::backend::memory::MemoryBackend;
 use kenvat_store::{Durable, Fold, Folded, Part, Sealed, VatId};
@@ -82,6 +83,7 @@ impl Host {
             page_limit: PAGE_LIMIT,
             sleep_after_ms: Some(SLEEP_AFTER_MS),
             awake_max,
+            limits: CoreLimits::default(),
         };
         Host {
             core: Core::new(settings, loaded, now_ms),

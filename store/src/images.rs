@@ -11,6 +11,7 @@ use crate::error::{Damage, StoreError};
 use crate::genesis::{Genesis, Page, ZERO_PAGE};
 use crate::ids::{PAGE_BYTES, VatId};
 use crate::latch::Latch;
+use crate::options::PAGE_LIMIT_MAX;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io;
 use std::ops::Range;
@@ -81,8 +82,8 @@ impl<B: Backend> Images<B> {
             told(error)
         })?;
         let (found, needed) = (file.len().map_err(told)?, bytes_of(page_limit));
-        if found != needed {
-            let what = format!("the image has {found} bytes, not {needed}");
+        if found < needed || !found.is_multiple_of(PAGE_BYTES as u64) {
+            let what = format!("the image has {found} bytes; {needed} or more whole pages are due");
             return Err(Damage::new(path, found.min(needed), what).of(vat).into());
         }
         let file = Arc::new(file);
@@ -133,6 +134,21 @@ impl<B: Backend> Images<B> {
             // A file no row names; where this fails, the next open removes it.
             let _ = self.backend.remove(&path(vat));
         }
+    }
+
+    /// Makes an image longer.
+    pub(crate) fn extend(
+        &mut self,
+        vat: VatId,
+        page_limit: u32,
+        pages: u32,
+    ) -> Result<(), StoreError> {
+        let file = self.file(vat, page_limit)?;
+        let told = |error| self.latch.io("extend", &path(vat), error);
+        if file.len().map_err(told)? < bytes_of(pages) {
+            file.set_len(bytes_of(pages)).map_err(told)?;
+        }
+        Ok(())
     }
 
     /// Makes an image with the genesis content, also where one was begun before (I5).
@@ -244,7 +260,9 @@ impl<B: Backend> Images<B> {
         mut see: impl FnMut(u32, &Page),
     ) -> Result<u64, StoreError> {
         let file = self.file(vat, page_limit)?;
-        let end = u64::from(page_limit);
+        let length = file.len();
+        let length = length.map_err(|error| fault(&self.latch, "read", vat, 0, error))?;
+        let end = (length / PAGE_BYTES as u64).min(u64::from(PAGE_LIMIT_MAX));
         let mut piece = vec![0; PIECE_PAGES as usize * PAGE_BYTES];
         let (mut at, mut read) = (0, 0);
         while at < end {
@@ -263,7 +281,7 @@ impl<B: Backend> Images<B> {
                 file.read_at(offset, bytes)
                     .map_err(|error| fault(&self.latch, "read", vat, offset, error))?;
                 for (page, content) in (at..).zip(bytes.as_chunks::<PAGE_BYTES>().0) {
-                    // Below the limit, which is a u32.
+                    // Below the greatest limit, which is a u32.
                     see(page as u32, content);
                 }
                 read += bytes.len() as u64;

@@ -87,7 +87,10 @@ impl Layer {
 #[derive(Clone, Debug)]
 pub(crate) struct Vat {
     pub engine: crate::ids::EngineHash,
+    /// Pages of the image when it was made.
     pub page_limit: u32,
+    /// Pages it was made longer to in this life of the store; 0 before.
+    pub extended: u32,
     pub phase: Phase,
     /// Why no worker starts on it.
     pub damaged: Option<crate::error::Damage>,
@@ -95,6 +98,13 @@ pub(crate) struct Vat {
     /// Bytes of log in frames not applied yet, and bytes room was taken for that are in none.
     pub log_staged: u64,
     pub log_promised: u64,
+}
+
+impl Vat {
+    /// Pages the image has, as far as is known.
+    pub(crate) fn pages(&self) -> u32 {
+        self.page_limit.max(self.extended)
+    }
 }
 
 /// Where a vat stands between being named in a frame and that frame's being applied.

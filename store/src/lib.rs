@@ -54,7 +54,7 @@ pub use genesis::{Genesis, GenesisTooLarge};
 pub use ids::{EngineHash, NameError, PAGE_BYTES, VatId};
 pub use journal::writer::{Durable, Sealed};
 pub use logs::LogSlice;
-pub use options::Options;
+pub use options::{Options, PAGE_LIMIT_MAX};
 pub use recover::{Dropped, Recovery};
 pub use room::Wish;
 pub use stage::{PART_OVERHEAD_BYTES, Part, Row};

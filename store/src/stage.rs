@@ -194,7 +194,7 @@ impl<B: Backend> Store<B> {
     /// What can be said against a delta. Returns the number of pages it names, all of which are in
     /// memory afterwards and have their room in the image.
     pub(crate) fn check_heap(&mut self, vat: VatId, delta: &Delta) -> Result<usize, StageError> {
-        let page_limit = self.sound_vat(vat)?.page_limit;
+        let page_limit = self.sound_vat(vat)?.pages();
         // It was checked against a limit when it was made; that limit need not be this vat's.
         if delta.end() > page_limit {
             delta::check(delta.as_bytes(), page_limit)?;

@@ -191,7 +191,7 @@ impl<B: Backend> Store<B> {
         if self.is_behind(vat) {
             return Err(ImageError::Behind(vat));
         }
-        let (page_limit, engine) = (found.page_limit, found.engine);
+        let (page_limit, pages, engine) = (found.page_limit, found.pages(), found.engine);
         let expected = self.expected_pages(vat).map_err(|error| match error {
             StoreError::Damaged(damage) => ImageError::Damaged(damage.of(vat)),
             error => ImageError::Store(error),
@@ -214,9 +214,25 @@ impl<B: Backend> Store<B> {
         let file = file.map_err(|error| self.shared.latch.open(&path, error))?;
         Ok(Image {
             file,
-            page_limit,
+            page_limit: pages,
             engine,
         })
+    }
+
+    /// Makes the image at least so many pages long, for a worker that may use more than it was made
+    /// for. Not durable by itself, and need not be: what a frame names beyond the end makes the
+    /// image longer again at recovery. It never gets shorter.
+    pub fn extend(&mut self, vat: VatId, pages: u32) -> Result<(), ImageError> {
+        let found = self.live(vat)?;
+        let (page_limit, known) = (found.page_limit, found.pages());
+        if pages <= known {
+            return Ok(());
+        }
+        self.images.extend(vat, page_limit, pages)?;
+        if let Some(found) = self.vats.get_mut(&vat) {
+            found.extended = pages;
+        }
+        Ok(())
     }
 
     /// SHA-256 over the pages in use, as `FORMAT.md` says ("Heap hash"). Of applied content.
@@ -294,6 +310,7 @@ impl<B: Backend> Store<B> {
             Vat {
                 engine,
                 page_limit,
+                extended: 0,
                 phase,
                 damaged: None,
                 log,
@@ -402,7 +419,7 @@ fn meta_of(id: VatId, vat: &Vat) -> VatMeta {
     VatMeta {
         id,
         engine: vat.engine,
-        page_limit: vat.page_limit,
+        page_limit: vat.pages(),
         damaged: vat.damaged.as_ref().map(Damage::to_string),
     }
 }

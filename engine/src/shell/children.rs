@@ -14,6 +14,7 @@ use super::open::now_ms;
 use super::process::{Executable, Heard, Worker, image_in_memory};
 use super::run::{Fatal, Run, WAKER_MARK, say};
 use super::trace::Step;
+use crate::api::VatLimits;
 use crate::protocol::{PROTOCOL_VERSION, Start, ToWorker};
 use crate::turn::event::Event;
 
@@ -65,10 +66,9 @@ impl Run {
             return;
         }
         self.next_look = now + CLOCK_LOOK;
-        let most = Duration::from_millis(self.options.turn_ms);
         self.suspects = 0;
         for (generation, (vat, worker)) in &mut self.workers {
-            if let Some(why) = worker.look(now, most) {
+            if let Some(why) = worker.look(now) {
                 self.events.push_back(Event::WorkerUnintelligible {
                     vat: *vat,
                     generation: *generation,
@@ -222,15 +222,21 @@ impl Run {
     }
 
     fn try_start(&mut self, vat: VatId, generation: u64) -> Result<(), NotStarted> {
-        let row = self.core.view(vat).map(|view| view.row);
-        let row = row.ok_or("the vat is gone")?;
-        let (engine, page_limit) = (EngineHash(row.engine), row.page_limit);
+        let view = self.core.view(vat).ok_or("the vat is gone")?;
+        let (engine, pages, limits) = (EngineHash(view.row.engine), view.pages, view.limits);
+        self.disk.store.extend(vat, pages)?;
         let image = self.disk.store.image(vat)?;
-        self.spawn(vat, generation, engine, image.file, page_limit)
+        self.spawn(vat, generation, engine, image.file, pages, limits)
     }
 
-    pub(super) fn start_birth(&mut self, vat: VatId, generation: u64, page_limit: u32) {
-        let started = self.try_birth(vat, generation, page_limit);
+    pub(super) fn start_birth(
+        &mut self,
+        vat: VatId,
+        generation: u64,
+        page_limit: u32,
+        limits: VatLimits,
+    ) {
+        let started = self.try_birth(vat, generation, page_limit, limits);
         self.told_if_not(vat, generation, started);
     }
 
@@ -239,13 +245,14 @@ impl Run {
         vat: VatId,
         generation: u64,
         page_limit: u32,
+        limits: VatLimits,
     ) -> Result<(), NotStarted> {
         let engine = self.core.engine();
         let genesis = self.disk.store.genesis(engine).map_err(NotStarted::store)?;
         let length = u64::from(page_limit) * kenvat_store::PAGE_BYTES as u64;
         let image = image_in_memory(genesis.contents(), length)
             .map_err(|error| NotStarted::of("make its image", &error))?;
-        self.spawn(vat, generation, engine, image, page_limit)
+        self.spawn(vat, generation, engine, image, page_limit, limits)
     }
 
     fn spawn(
@@ -255,6 +262,7 @@ impl Run {
         engine: EngineHash,
         image: File,
         page_limit: u32,
+        limits: VatLimits,
     ) -> Result<(), NotStarted> {
         if !self.engines.contains_key(&engine) {
             let bytes = self.disk.store.engine(engine)?;
@@ -262,15 +270,16 @@ impl Run {
                 .map_err(|error| NotStarted::of("prepare its executable", &error))?;
             self.engines.insert(engine, sealed);
         }
+        let turn_ms = limits.turn_ms.unwrap_or(self.options.turn_ms);
         let executable = &self.engines[&engine];
-        let mut worker = Worker::spawn(executable, image)
+        let mut worker = Worker::spawn(executable, image, Duration::from_millis(turn_ms))
             .map_err(|error| NotStarted::of("start its worker", &error))?;
         worker.queue(&ToWorker::Start(Start {
             protocol: PROTOCOL_VERSION,
             generation,
             page_limit,
             genesis: false,
-            gas: self.options.gas,
+            gas: limits.gas.unwrap_or(self.options.gas),
             tracker: self.options.tracker,
         }));
         let flags = epoll::EventFlags::IN;
@@ -320,6 +329,11 @@ impl From<ImageError> for NotStarted {
     fn from(error: ImageError) -> NotStarted {
         match error {
             ImageError::Store(error) => error.into(),
+            // Until there is room on the disk again.
+            ImageError::Behind(_) => NotStarted {
+                why: error.to_string(),
+                passing: true,
+            },
             other => NotStarted::from(other.to_string().as_str()),
         }
     }

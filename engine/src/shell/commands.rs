@@ -9,9 +9,9 @@ use kenvat_store::VatId;
 use super::engine::{Answerer, Command};
 use super::run::{COMMANDS_A_ROUND, Run, STOP_PATIENCE, Stopping, Waiter};
 use super::trace::Step;
-use crate::api::{CallError, DamageReport, Limit, LogChunk, StoreReport, VatInfo};
+use crate::api::{CallError, DamageReport, LogChunk, StoreReport, VatInfo, VatLimits};
+use crate::turn::VatView;
 use crate::turn::event::Event;
-use crate::turn::{VatView, limits};
 
 impl Run {
     pub(super) fn take_commands(&mut self) {
@@ -43,8 +43,14 @@ impl Run {
                 key,
                 waiter: Waiter::Ask(to),
             },
-            Command::Deploy(deploy, to) => Event::Deploy {
+            Command::SetLimits(vat, limits, to) => Event::Limit {
+                vat,
+                limits,
+                waiter: Waiter::Done(to),
+            },
+            Command::Deploy(deploy, limits, to) => Event::Deploy {
                 deploy,
+                limits,
                 waiter: Waiter::Deploy(to),
             },
             Command::Sleep(vat, to) => Event::Sleep {
@@ -91,7 +97,11 @@ impl Run {
                 self.verifiers.push(to);
                 self.verify_between_frames();
             }
-            Command::Limits(to) => drop(to.send(self.limits())),
+            Command::Limits(to) => drop(to.send(self.options.table(VatLimits::default()))),
+            Command::LimitsOf(name, to) => {
+                let own = self.view(&name).map(|view| view.limits);
+                drop(to.send(own.map(|own| self.options.table(own))));
+            }
             Command::Stop(to) => self.begin_stop(Some(to)),
             Command::Watch(to) => self.watchers.push(to),
             _ => unreachable!("the caller kept the rest"),
@@ -135,7 +145,10 @@ impl Run {
                 .map(hex)
                 .unwrap_or_default(),
             source_sha256: view.row.source_sha256.clone(),
-            heap_limit: u64::from(view.row.page_limit) * PAGE_BYTES,
+            heap_limit: u64::from(view.pages) * PAGE_BYTES,
+            gas_limit: view.limits.gas.unwrap_or(self.options.gas),
+            turn_ms_limit: view.limits.turn_ms.unwrap_or(self.options.turn_ms),
+            own_limits: view.limits,
             worker_pid: pids.get(&view.id).copied(),
             last_error: view.last_error.map(str::to_owned),
         }
@@ -192,37 +205,6 @@ impl Run {
             read_bytes: report.read_bytes,
             damages: damages.collect(),
         })
-    }
-
-    fn limits(&self) -> Vec<Limit> {
-        let set_by = |default: bool| if default { "default" } else { "host's options" }.to_owned();
-        let heap = self.options.heap_limit;
-        let sleep = self.options.sleep_after_ms;
-        let mut table = vec![
-            Limit {
-                name: "heap",
-                value: heap,
-                unit: "bytes",
-                set_by: set_by(heap == super::HEAP_BYTES_MAX),
-                meaning: "what a new vat's heap may grow to",
-            },
-            Limit {
-                name: "sleep-after",
-                value: sleep.unwrap_or(0),
-                unit: "ms",
-                set_by: set_by(sleep == Some(super::SLEEP_AFTER_MS)),
-                meaning: "an idle vat's process ends after this; 0 is never",
-            },
-            Limit {
-                name: "awake",
-                value: self.options.awake_max.unwrap_or(super::AWAKE_MAX) as u64,
-                unit: "vats",
-                set_by: set_by(self.options.awake_max == Some(super::AWAKE_MAX)),
-                meaning: "processes at once; the longest idle sleeps for the next",
-            },
-        ];
-        table.extend(limits::table());
-        table
     }
 }
 

@@ -4,6 +4,7 @@
 //! stopped, questions are answered with an error that says so. Does not know how answers are made.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::future::Future;
 use std::path::PathBuf;
@@ -15,11 +16,11 @@ use tokio::sync::oneshot;
 
 use crate::api::{
     Call, CallError, Deploy, DeployError, Deployed, Limit, LogChunk, RequestKey, StoreReport,
-    VatInfo,
+    VatInfo, VatLimits,
 };
 use crate::shell::trace::Trace;
 use crate::shell::wake::Waker;
-use crate::turn::limits::{GAS_MAX, TURN_MS_MAX};
+use crate::turn::limits::{self, CoreLimits, GAS_MAX, HEAP_BYTES_MAX, SLEEP_AFTER_MS, TURN_MS_MAX};
 
 /// How an engine is run.
 #[derive(Clone)]
@@ -30,7 +31,11 @@ pub struct EngineOptions {
     pub sleep_after_ms: Option<u64>,
     /// Vats that may be awake at once; `None` takes what this process's descriptors allow.
     pub awake_max: Option<usize>,
-    /// Bytes a new vat's heap may grow to.
+    /// The limits of the core.
+    pub limits: CoreLimits,
+    /// Names of the limits that somebody set.
+    pub set: BTreeSet<String>,
+    /// Bytes a vat's heap may grow to, where it has no limit of its own.
     pub heap_limit: u64,
     /// Gas a turn may use.
     pub gas: u64,
@@ -52,6 +57,8 @@ impl EngineOptions {
             dir: dir.into(),
             sleep_after_ms: Some(SLEEP_AFTER_MS),
             awake_max: None,
+            limits: CoreLimits::default(),
+            set: BTreeSet::new(),
             heap_limit: HEAP_BYTES_MAX,
             gas: GAS_MAX,
             turn_ms: TURN_MS_MAX,
@@ -60,14 +67,59 @@ impl EngineOptions {
             trace: None,
         }
     }
-}
 
-/// An idle vat sleeps after a minute.
-pub const SLEEP_AFTER_MS: u64 = 60_000;
-/// Vats awake at once, where the machine has the descriptors for it.
-pub const AWAKE_MAX: usize = 1_024;
-/// Bytes a heap may grow to unless told otherwise.
-pub const HEAP_BYTES_MAX: u64 = 256 << 20;
+    /// Sets a limit by its name, in its own unit; the error says why it cannot be.
+    pub fn set_limit(&mut self, name: &str, value: u64) -> Result<(), String> {
+        limits::check_settable(name, value)?;
+        let size = usize::try_from(value).unwrap_or(usize::MAX);
+        match name {
+            "heap" => self.heap_limit = value,
+            "gas" => self.gas = value,
+            "turn" => self.turn_ms = value,
+            "sleep-after" => self.sleep_after_ms = Some(value).filter(|after| *after > 0),
+            "awake" => self.awake_max = Some(size),
+            "message" => self.limits.message = size,
+            "waiting" => self.limits.waiting = size,
+            "waiting-bytes" => self.limits.waiting_bytes = size,
+            "open" => self.limits.open = size,
+            "answers" => self.limits.answers = value,
+            "answer-bytes" => self.limits.answer_bytes = value,
+            _ => unreachable!("checked: it can be set"),
+        }
+        self.set.insert(name.to_owned());
+        Ok(())
+    }
+
+    /// Every limit as it is here, for a vat with these of its own.
+    pub(crate) fn table(&self, own: VatLimits) -> Vec<Limit> {
+        let mut table = limits::table();
+        for limit in &mut table {
+            let (value, own) = match limit.name {
+                "heap" => (self.heap_limit, own.heap),
+                "gas" => (self.gas, own.gas),
+                "turn" => (self.turn_ms, own.turn_ms),
+                "sleep-after" => (self.sleep_after_ms.unwrap_or(0), None),
+                "awake" => (self.awake_max.map_or(limit.value, |most| most as u64), None),
+                "message" => (self.limits.message as u64, None),
+                "waiting" => (self.limits.waiting as u64, None),
+                "waiting-bytes" => (self.limits.waiting_bytes as u64, None),
+                "open" => (self.limits.open as u64, None),
+                "answers" => (self.limits.answers, None),
+                "answer-bytes" => (self.limits.answer_bytes, None),
+                _ => continue,
+            };
+            if own.is_some() {
+                limit.set_by = "vat".to_owned();
+            } else if self.set.contains(limit.name) {
+                limit.set_by = "host".to_owned();
+            } else if value != limit.value {
+                limit.set_by = "machine".to_owned();
+            }
+            limit.value = own.unwrap_or(value);
+        }
+        table
+    }
+}
 
 /// A running engine. Cheap to clone; the engine stops when told to, not when handles go.
 #[derive(Clone)]
@@ -80,7 +132,9 @@ pub struct Engine {
 pub(crate) enum Command {
     Call(Call, Answerer<Result<String, CallError>>),
     Ask(RequestKey, Answerer<Result<Option<String>, CallError>>),
-    Deploy(Deploy, Answerer<Result<Deployed, DeployError>>),
+    Deploy(Deploy, VatLimits, Answerer<Result<Deployed, DeployError>>),
+    SetLimits(String, VatLimits, Answerer<Result<(), CallError>>),
+    LimitsOf(String, Answerer<Result<Vec<Limit>, CallError>>),
     List(Answerer<Vec<VatInfo>>),
     Show(String, Answerer<Result<VatInfo, CallError>>),
     HeapHash(String, Answerer<Result<String, CallError>>),
@@ -145,7 +199,27 @@ impl Engine {
 
     /// Makes a vat; answered when its start function and `init` have settled.
     pub fn deploy(&self, deploy: Deploy) -> Answer<Result<Deployed, DeployError>> {
-        self.send(|answer| Command::Deploy(deploy, answer))
+        self.deploy_within(deploy, VatLimits::default())
+    }
+
+    /// The same, with limits of its own.
+    pub fn deploy_within(
+        &self,
+        deploy: Deploy,
+        limits: VatLimits,
+    ) -> Answer<Result<Deployed, DeployError>> {
+        self.send(|answer| Command::Deploy(deploy, limits, answer))
+    }
+
+    /// Gives a vat these limits and no other of its own; they count from its next process on.
+    /// Answered when that is durable.
+    pub fn set_limits(&self, vat: &str, limits: VatLimits) -> Answer<Result<(), CallError>> {
+        self.send(|answer| Command::SetLimits(vat.to_owned(), limits, answer))
+    }
+
+    /// Every limit as it is for this vat.
+    pub fn limits_of(&self, vat: &str) -> Answer<Result<Vec<Limit>, CallError>> {
+        self.send(|answer| Command::LimitsOf(vat.to_owned(), answer))
     }
 
     /// Every vat, by name.

@@ -21,8 +21,7 @@ mod trace;
 mod wake;
 mod watch;
 
-pub use self::engine::{
-    AWAKE_MAX, Answer, Engine, EngineOptions, HEAP_BYTES_MAX, SLEEP_AFTER_MS, Stopped,
-};
+pub use self::engine::{Answer, Engine, EngineOptions, Stopped};
 pub use self::open::{load, start};
 pub use self::trace::{Mark, Step, Trace};
+pub use crate::turn::limits::{AWAKE_MAX, HEAP_BYTES_MAX, SLEEP_AFTER_MS};

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 use std::sync::mpsc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use kenvat_store::{
     Backend, Delta, EngineHash, FileBackend, Genesis, OpenError, PAGE_BYTES, Store,
@@ -11,16 +11,18 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use sha2::{Digest, Sha256};
 
 use super::disk::Disk;
-use super::engine::{AWAKE_MAX, Engine, EngineOptions};
+use super::engine::{Engine, EngineOptions};
 use super::process::{Executable, Worker, image_in_memory};
 use super::run::Run;
 use super::wake::Waker;
-use crate::api::StartError;
+use crate::api::{StartError, VatLimits};
 use crate::protocol::{FromWorker, PROTOCOL_VERSION, Start, ToWorker, TrackerKind};
-use crate::turn::limits::GAS_MAX;
+use crate::turn::limits::{AWAKE_MAX, GAS_MAX};
 use crate::turn::rows::{self, CountersRow, OpenRow, VatRow};
-use crate::turn::{Core, Loaded, LoadedVat, Settings};
+use crate::turn::{Core, Loaded, LoadedVat, Settings, pages_in};
 
+/// How long a genesis may take.
+const GENESIS_TIME_MAX: Duration = Duration::from_secs(60);
 /// Pages a genesis heap may take: far more than any library needs, far less than would hurt.
 const GENESIS_PAGES_MAX: u32 = 16 << 10;
 
@@ -45,9 +47,10 @@ pub fn start(options: EngineOptions) -> Result<Engine, StartError> {
     let loaded = load(&store).map_err(StartError::Store)?;
     let settings = Settings {
         engine,
-        page_limit: u32::try_from(options.heap_limit / PAGE_BYTES as u64).unwrap_or(u32::MAX),
+        page_limit: pages_in(options.heap_limit),
         sleep_after_ms: options.sleep_after_ms,
         awake_max,
+        limits: options.limits,
     };
     let core = Core::new(settings, loaded, now_ms());
     let io = |context: &str| {
@@ -128,7 +131,8 @@ fn make_genesis(worker: &[u8], tracker: Option<TrackerKind>) -> Result<Genesis, 
     let executable = Executable::seal(worker).map_err(|error| error.to_string())?;
     let length = u64::from(GENESIS_PAGES_MAX) * PAGE_BYTES as u64;
     let image = image_in_memory(std::iter::empty(), length).map_err(|error| error.to_string())?;
-    let mut worker = Worker::spawn(&executable, image).map_err(|error| error.to_string())?;
+    let mut worker =
+        Worker::spawn(&executable, image, GENESIS_TIME_MAX).map_err(|error| error.to_string())?;
     worker.queue(&ToWorker::Start(Start {
         protocol: PROTOCOL_VERSION,
         generation: 1,
@@ -177,6 +181,10 @@ pub fn load<B: Backend>(store: &Store<B>) -> Result<Loaded, String> {
             Some(bytes) => Some(rows::read(rows::POISON, &bytes).map_err(|e| text(&e))?),
             None => None,
         };
+        let limits = match store.get(rows::LIMITS, &key).map_err(|e| text(&e))? {
+            Some(bytes) => rows::read(rows::LIMITS, &bytes).map_err(|e| text(&e))?,
+            None => VatLimits::default(),
+        };
         let damage = match store.vat(id) {
             Some(meta) => meta.damaged,
             None => Some("the store has no image for it".to_owned()),
@@ -185,6 +193,7 @@ pub fn load<B: Backend>(store: &Store<B>) -> Result<Loaded, String> {
             id,
             row,
             counters,
+            limits,
             poison,
             damage,
         });

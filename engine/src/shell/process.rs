@@ -83,6 +83,7 @@ pub(crate) struct Worker {
     /// Shared with the worker, which writes there which turn it runs.
     status: File,
     watch: Watch,
+    turn_max: Duration,
     input: Vec<u8>,
     /// Bytes of `input` already decoded.
     taken: usize,
@@ -105,7 +106,8 @@ pub(crate) enum Heard {
 }
 
 impl Worker {
-    pub fn spawn(engine: &Executable, image: File) -> io::Result<Worker> {
+    /// `turn_max` is how long one of its turns may run.
+    pub fn spawn(engine: &Executable, image: File, turn_max: Duration) -> io::Result<Worker> {
         let (ours, theirs) = UnixStream::pair()?;
         ours.set_nonblocking(true)?;
         // The write end does not block either: a worker must not hang on its own last words.
@@ -155,6 +157,7 @@ impl Worker {
             last_words: words,
             status,
             watch: Watch::default(),
+            turn_max,
             input: Vec::new(),
             taken: 0,
             output: Vec::new(),
@@ -268,9 +271,9 @@ impl Worker {
     /// Ends it when it has been at one turn for longer than a turn may, when it does not do what it
     /// was asked, or when it has closed its socket and lives on. The last is a breach of the rules,
     /// told by its name.
-    pub fn look(&mut self, now: Instant, most: Duration) -> Option<&'static str> {
+    pub fn look(&mut self, now: Instant) -> Option<&'static str> {
         let running = self.running();
-        match self.watch.look(running, now, most) {
+        match self.watch.look(running, now, self.turn_max) {
             Verdict::Fine => None,
             Verdict::Overran => {
                 self.kill();

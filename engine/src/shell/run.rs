@@ -187,8 +187,9 @@ impl Run {
                     vat,
                     generation,
                     page_limit,
+                    limits,
                 } => {
-                    self.start_birth(vat, generation, page_limit);
+                    self.start_birth(vat, generation, page_limit, limits);
                 }
                 Effect::SendToWorker {
                     generation,

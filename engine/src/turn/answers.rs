@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use kenvat_store::Row;
 
 use super::event::{Ledger, LedgerError};
-use super::limits::{ANSWER_BYTES_MAX, ANSWERS_GONE_MAX, ANSWERS_MAX, HOST_ANSWER_BYTES_MAX};
+use super::limits::{ANSWERS_GONE_MAX, CoreLimits, HOST_ANSWER_BYTES_MAX};
 use super::rows::{self, AnswerRow, ClientRow, OrderRow, Settled};
 use crate::api::RequestKey;
 
@@ -17,8 +17,9 @@ use crate::api::RequestKey;
 const TRIM_STEPS_MAX: usize = 4;
 
 /// The windows of all clients whose answers are kept.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Answers {
+    limits: CoreLimits,
     clients: BTreeMap<String, ClientRow>,
     /// Bytes of the answers kept, over all of them.
     bytes: u64,
@@ -26,9 +27,10 @@ pub struct Answers {
 
 impl Answers {
     /// Goes on from what the catalog holds.
-    pub fn new(clients: Vec<(String, ClientRow)>) -> Answers {
+    pub fn new(clients: Vec<(String, ClientRow)>, limits: CoreLimits) -> Answers {
         let bytes = clients.iter().map(|(_, window)| window.bytes).sum();
         Answers {
+            limits,
             clients: clients.into_iter().collect(),
             bytes,
         }
@@ -64,7 +66,7 @@ impl Answers {
         client.next += 1;
         client.bytes += bytes;
         for _ in 0..TRIM_STEPS_MAX {
-            if !drop_oldest(&key.client, &mut client, ledger, &mut out)? {
+            if !drop_oldest(&key.client, &mut client, &self.limits, ledger, &mut out)? {
                 break;
             }
         }
@@ -106,10 +108,12 @@ impl Answers {
 fn drop_oldest(
     name: &str,
     client: &mut ClientRow,
+    limits: &CoreLimits,
     ledger: &dyn Ledger,
     out: &mut Vec<Row>,
 ) -> Result<bool, LedgerError> {
-    let over = client.next - client.kept > ANSWERS_MAX || client.bytes > ANSWER_BYTES_MAX;
+    let kept = client.next - client.kept;
+    let over = kept > limits.answers || client.bytes > limits.answer_bytes;
     if !over {
         return Ok(false);
     }

@@ -9,14 +9,14 @@ use std::collections::BTreeMap;
 
 use kenvat_store::{Part, VatId};
 
-use super::Core;
 use super::check::{Checked, Expected, check};
 use super::event::{Death, Effect, Ledger, LedgerError};
 use super::frame::{Born, Turns};
 use super::limits::{BIRTHS_MAX, SOURCE_BYTES_MAX};
 use super::rows::{self, CountersRow, SourcesRow, VatRow};
 use super::vat::Vat;
-use crate::api::{Call, Deploy, DeployError, Deployed, check_name, source_sha256};
+use super::{Core, pages_in};
+use crate::api::{Call, Deploy, DeployError, Deployed, VatLimits, check_name, source_sha256};
 use crate::protocol::{Delivery, FromWorker, HandOver, Message, Outcome, Program, ToWorker};
 
 /// A vat whose first turn runs.
@@ -24,6 +24,7 @@ use crate::protocol::{Delivery, FromWorker, HandOver, Message, Outcome, Program,
 pub struct Birth<W> {
     pub generation: u64,
     pub deploy: Deploy,
+    pub limits: VatLimits,
     pub page_limit: u32,
     /// Gone once the birth has failed or is in a frame.
     pub waiter: Option<W>,
@@ -40,6 +41,7 @@ impl<W> Core<W> {
     pub(super) fn on_deploy(
         &mut self,
         deploy: Deploy,
+        limits: VatLimits,
         waiter: W,
         ledger: &mut dyn Ledger,
         out: &mut Vec<Effect<W>>,
@@ -60,7 +62,7 @@ impl<W> Core<W> {
         let id = ledger.next_vat_id();
         let generation = self.next_generation;
         self.next_generation += 1;
-        let page_limit = self.settings.page_limit;
+        let page_limit = limits.heap.map_or(self.settings.page_limit, pages_in);
         let program = Program {
             entry: deploy.entry.clone(),
             files: deploy.files.clone(),
@@ -79,6 +81,7 @@ impl<W> Core<W> {
         let birth = Birth {
             generation,
             deploy,
+            limits,
             page_limit,
             waiter,
             callers: Vec::new(),
@@ -89,6 +92,7 @@ impl<W> Core<W> {
             vat: id,
             generation,
             page_limit,
+            limits,
         });
         let message = ToWorker::Deliver {
             turns: vec![turn],
@@ -222,6 +226,11 @@ impl<W> Core<W> {
             }));
         }
         let key = rows::vat_key(id);
+        let limits = birth.limits;
+        if !limits.is_empty() {
+            let row = rows::put(rows::LIMITS, key.clone(), &limits);
+            out.push(Effect::Stage(Part::Row(row)));
+        }
         for row in [
             rows::put(rows::VATS, key.clone(), &row),
             rows::put(rows::SOURCES, key.clone(), &sources),
@@ -238,6 +247,7 @@ impl<W> Core<W> {
             id,
             row,
             counters,
+            limits,
             deployed,
             waiter,
         });
@@ -262,11 +272,13 @@ impl<W> Core<W> {
             id,
             row,
             counters,
+            limits,
             deployed,
             waiter,
         } = born;
         self.names.insert(row.name.clone(), id);
         let mut vat = Vat::new(id, row, counters);
+        vat.limits = limits;
         vat.unapplied = 1;
         vat.idle_since_ms = self.now_ms;
         self.vats.insert(id, vat);

@@ -8,7 +8,7 @@ use kenvat_store::{Part, VatId};
 use super::Core;
 use super::check::{Checked, Expected, check};
 use super::event::{Effect, Ledger, LedgerError};
-use super::frame::{Frame, Slot, Turns};
+use super::frame::{Frame, Limited, Slot, Turns};
 use super::limits::{FRAME_BYTES, GROUP_BYTES_MAX, GROUP_TURNS_MAX};
 use super::rows::{self, CountersRow, Settled};
 use super::vat::{RequestNo, Run};
@@ -232,7 +232,7 @@ impl<W> Core<W> {
             handed_turn: vat.handed_turn,
             last_turn: vat.last_turn(),
             open: &vat.open,
-            page_limit: vat.row.page_limit,
+            page_limit: vat.pages,
         };
         match check(hand_over, &expected) {
             Ok(checked) => self.accept(id, generation, checked, ledger, out),
@@ -361,6 +361,14 @@ impl<W> Core<W> {
         };
         for no in &frame.settled {
             self.tell(*no, out);
+        }
+        for Limited {
+            vat,
+            limits,
+            waiter,
+        } in std::mem::take(&mut frame.limited)
+        {
+            self.limit(vat, limits, waiter, out);
         }
         for Turns { vat, counters, .. } in &frame.turns {
             if let Some(vat) = self.vats.get_mut(vat) {

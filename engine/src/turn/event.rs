@@ -5,7 +5,7 @@
 
 use kenvat_store::{Part, VatId};
 
-use crate::api::{Call, CallError, Deploy, DeployError, Deployed, RequestKey};
+use crate::api::{Call, CallError, Deploy, DeployError, Deployed, RequestKey, VatLimits};
 use crate::protocol::{FromWorker, ToWorker};
 
 /// Something that happened.
@@ -22,6 +22,13 @@ pub enum Event<W> {
     },
     Deploy {
         deploy: Deploy,
+        limits: VatLimits,
+        waiter: W,
+    },
+    /// The vat's own limits are to be these, from its next process on.
+    Limit {
+        vat: String,
+        limits: VatLimits,
         waiter: W,
     },
     Sleep {
@@ -94,6 +101,7 @@ pub enum Effect<W> {
         vat: VatId,
         generation: u64,
         page_limit: u32,
+        limits: VatLimits,
     },
     SendToWorker {
         vat: VatId,

@@ -6,7 +6,7 @@ use kenvat_store::VatId;
 
 use super::rows::{CountersRow, VatRow};
 use super::vat::RequestNo;
-use crate::api::Deployed;
+use crate::api::{Deployed, VatLimits};
 
 /// What waits at the gate for one frame.
 #[derive(Debug)]
@@ -17,6 +17,7 @@ pub struct Frame<W> {
     pub turns: Vec<Turns>,
     pub born: Vec<Born<W>>,
     pub terminated: Vec<VatId>,
+    pub limited: Vec<Limited<W>>,
     /// Bytes of the hand-overs in it, roughly.
     pub bytes: usize,
     pub is_empty: bool,
@@ -30,12 +31,21 @@ pub struct Turns {
     pub counters: CountersRow,
 }
 
+/// A vat whose own limits this frame changes.
+#[derive(Debug)]
+pub struct Limited<W> {
+    pub vat: VatId,
+    pub limits: VatLimits,
+    pub waiter: W,
+}
+
 /// A vat this frame makes.
 #[derive(Debug)]
 pub struct Born<W> {
     pub id: VatId,
     pub row: VatRow,
     pub counters: CountersRow,
+    pub limits: VatLimits,
     pub deployed: Deployed,
     pub waiter: W,
 }
@@ -47,6 +57,7 @@ impl<W> Default for Frame<W> {
             turns: Vec::new(),
             born: Vec::new(),
             terminated: Vec::new(),
+            limited: Vec::new(),
             bytes: 0,
             is_empty: true,
         }

@@ -9,11 +9,12 @@ use kenvat_store::{Part, VatId};
 
 use super::birth::describe;
 use super::event::{Death, Effect, Ledger, LedgerError};
+use super::frame::Limited;
 use super::limits::{ABORT_REASON_BYTES_MAX, KILLS_MAX, POISON_DEATHS, START_DEATHS};
 use super::rows::{self, CountersRow, PoisonRow, Settled};
 use super::vat::{Ending, RequestNo, Run, Vat};
 use super::{Core, Slot};
-use crate::api::{CallError, KilledBy};
+use crate::api::{CallError, KilledBy, VatLimits};
 use crate::protocol::{AbortedBy, EXIT_HEAP_LIMIT, ToWorker};
 use crate::text::beginning;
 
@@ -40,6 +41,51 @@ impl<W> Core<W> {
             }
         }
         Ok(())
+    }
+
+    /// The vat's own limits are to be these: told when that is durable.
+    pub(super) fn on_limit(
+        &mut self,
+        name: &str,
+        limits: VatLimits,
+        waiter: W,
+        out: &mut Vec<Effect<W>>,
+    ) {
+        let Some(vat) = self.vat_id(name) else {
+            let answer = Err(self.unknown_vat(name));
+            out.push(Effect::AnswerDone { waiter, answer });
+            return;
+        };
+        let key = rows::vat_key(vat);
+        let row = match limits.is_empty() {
+            true => rows::delete(rows::LIMITS, key),
+            false => rows::put(rows::LIMITS, key, &limits),
+        };
+        out.push(Effect::Stage(Part::Row(row)));
+        self.filling.limited.push(Limited {
+            vat,
+            limits,
+            waiter,
+        });
+        self.filling.is_empty = false;
+    }
+
+    /// The vat's limits are durable. They count from its next process on, so this one goes soon.
+    pub(super) fn limit(
+        &mut self,
+        id: VatId,
+        limits: VatLimits,
+        waiter: W,
+        out: &mut Vec<Effect<W>>,
+    ) {
+        // One that was terminated meanwhile has no limits to set any more, and none to refuse.
+        if let Some(vat) = self.vats.get_mut(&id) {
+            vat.limits = limits;
+            vat.yields = matches!(vat.run, Run::Awake { .. });
+            self.touch(id);
+        }
+        let answer = Ok(());
+        out.push(Effect::AnswerDone { waiter, answer });
     }
 
     /// Starts, ends or buries the vat's worker where something asks for it.
@@ -488,7 +534,13 @@ impl<W> Core<W> {
             return Ok(());
         }
         let key = rows::vat_key(id);
-        for table in [rows::VATS, rows::COUNTERS, rows::SOURCES, rows::POISON] {
+        for table in [
+            rows::VATS,
+            rows::COUNTERS,
+            rows::SOURCES,
+            rows::POISON,
+            rows::LIMITS,
+        ] {
             out.push(Effect::Stage(Part::Row(rows::delete(table, key.clone()))));
         }
         let vat = self.vat_mut(id);

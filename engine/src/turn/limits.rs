@@ -1,5 +1,9 @@
 //! Every limit of the engine's host side, each with its name, in one table.
 
+use std::ops::RangeInclusive;
+
+use kenvat_store::PAGE_BYTES;
+
 use crate::api::Limit;
 use crate::protocol::STACK_BYTES_MAX;
 use crate::protocol::{SENT_BYTES_HELD, SENT_BYTES_MAX};
@@ -60,7 +64,94 @@ pub const START_PAUSE_MS_MAX: i64 = 5_000;
 /// Deaths of a worker before it took any message, after which the vat is broken (T3).
 pub const START_DEATHS: u32 = 3;
 
-/// The table `kenvat limits` shows, for the parts of it that are the same for every vat.
+/// Bytes a heap may grow to unless told otherwise.
+pub const HEAP_BYTES_MAX: u64 = 256 << 20;
+/// Milliseconds after which an idle vat sleeps.
+pub const SLEEP_AFTER_MS: u64 = 60_000;
+/// Vats awake at once, where the machine has the descriptors for it.
+pub const AWAKE_MAX: usize = 1_024;
+
+/// The limits of the core that can be set when a host starts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CoreLimits {
+    /// Bytes of one call's method and arguments.
+    pub message: usize,
+    /// Requests that wait for one vat, and their bytes.
+    pub waiting: usize,
+    pub waiting_bytes: usize,
+    /// Requests of one vat that are consumed and whose promise is pending.
+    pub open: usize,
+    /// Answers kept for one client, and their bytes.
+    pub answers: u64,
+    pub answer_bytes: u64,
+}
+
+impl Default for CoreLimits {
+    fn default() -> CoreLimits {
+        CoreLimits {
+            message: CALL_BYTES_MAX,
+            waiting: QUEUE_REQUESTS_MAX,
+            waiting_bytes: QUEUE_BYTES_MAX,
+            open: OPEN_REQUESTS_MAX,
+            answers: ANSWERS_MAX,
+            answer_bytes: ANSWER_BYTES_MAX,
+        }
+    }
+}
+
+/// What a limit that can be set may be. Below the least, nothing would work; above the most, a
+/// fixed bound of a message, a row or an address would be met first.
+fn range(name: &str) -> Option<RangeInclusive<u64>> {
+    Some(match name {
+        "heap" => 4 << 20..=u64::from(kenvat_store::PAGE_LIMIT_MAX) * PAGE_BYTES as u64,
+        "gas" => 10_000..=u64::MAX,
+        "turn" => 10..=86_400_000,
+        "sleep-after" => 0..=u64::MAX,
+        "awake" => 1..=1 << 20,
+        "message" => 1 << 10..=CALL_BYTES_MAX as u64,
+        "waiting" => 1..=10_000_000,
+        "waiting-bytes" => 1 << 20..=16 << 30,
+        "open" => 1..=10_000_000,
+        "answers" => 1..=100_000_000,
+        "answer-bytes" => 1 << 20..=HOST_ANSWER_BYTES_MAX,
+        _ => return None,
+    })
+}
+
+/// The limits that can be set, for people.
+pub const SETTABLE: [&str; 11] = [
+    "heap",
+    "gas",
+    "turn",
+    "sleep-after",
+    "awake",
+    "message",
+    "waiting",
+    "waiting-bytes",
+    "open",
+    "answers",
+    "answer-bytes",
+];
+
+/// Whether the limit exists, can be set, and to this.
+pub fn check_settable(name: &str, value: u64) -> Result<(), String> {
+    let Some(range) = range(name) else {
+        let known = SETTABLE.join(", ");
+        return Err(match table().iter().any(|limit| limit.name == name) {
+            true => format!("the limit `{name}` is fixed; these can be set: {known}"),
+            false => format!("there is no limit `{name}`; these can be set: {known}"),
+        });
+    };
+    if range.contains(&value) {
+        return Ok(());
+    }
+    let (least, most) = (range.start(), range.end());
+    Err(format!(
+        "the limit `{name}` can be {least} to {most}, not {value}"
+    ))
+}
+
+/// The table `kenvat limits` shows, with its defaults.
 pub fn table() -> Vec<Limit> {
     let row = |name, value, unit, meaning| Limit {
         name,
@@ -71,12 +162,30 @@ pub fn table() -> Vec<Limit> {
     };
     vec![
         row(
+            "heap",
+            HEAP_BYTES_MAX,
+            "bytes",
+            "what a vat's heap may grow to",
+        ),
+        row(
             "gas",
             GAS_MAX,
             "units",
             "what a turn may compute: calls and backward jumps",
         ),
         row("turn", TURN_MS_MAX, "ms", "how long a turn may run"),
+        row(
+            "sleep-after",
+            SLEEP_AFTER_MS,
+            "ms",
+            "an idle vat's process ends after this; 0 is never",
+        ),
+        row(
+            "awake",
+            AWAKE_MAX as u64,
+            "vats",
+            "processes at once; the longest idle sleeps for the next",
+        ),
         row(
             "stack",
             STACK_BYTES_MAX as u64,

@@ -38,22 +38,24 @@ pub use self::check::Violation;
 use self::deliver::HeldBack;
 use self::event::{Effect, Event, Ledger, LedgerError};
 use self::frame::{Frame, Slot};
+use self::limits::CoreLimits;
 use self::places::Places;
 use self::requests::Request;
 use self::rows::{ClientRow, CountersRow, OpenRow, PoisonRow, VatRow};
 use self::vat::{RequestNo, Run, Vat};
-use crate::api::{CallError, RequestKey, VatState};
+use crate::api::{CallError, RequestKey, VatLimits, VatState};
 
 /// What the core is told once.
 #[derive(Clone, Debug)]
 pub struct Settings {
     pub engine: EngineHash,
-    /// Pages a new vat's heap may grow to.
+    /// Pages a vat's heap may grow to, unless it has a limit of its own.
     pub page_limit: u32,
     /// An idle vat sleeps after this many milliseconds; `None` never.
     pub sleep_after_ms: Option<u64>,
     /// Workers there may be at once; further vats wait until others have gone to sleep.
     pub awake_max: usize,
+    pub limits: CoreLimits,
 }
 
 /// What the catalog holds when the host starts.
@@ -70,6 +72,8 @@ pub struct LoadedVat {
     pub id: VatId,
     pub row: VatRow,
     pub counters: CountersRow,
+    /// What is its own and not its host's.
+    pub limits: VatLimits,
     /// A message that killed its worker before the host ended.
     pub poison: Option<PoisonRow>,
     /// Why it cannot run, where recovery found damage.
@@ -110,6 +114,7 @@ pub struct Core<W> {
 impl<W> Core<W> {
     /// A core that goes on from what the catalog holds.
     pub fn new(settings: Settings, loaded: Loaded, now_ms: i64) -> Core<W> {
+        let settings_limits = settings.limits;
         let mut core = Core {
             settings,
             now_ms,
@@ -123,7 +128,7 @@ impl<W> Core<W> {
             keys: HashMap::new(),
             next_request: 1,
             next_generation: 1,
-            answers: Answers::new(loaded.clients),
+            answers: Answers::new(loaded.clients, settings_limits),
             filling: Frame::default(),
             slot: Slot::Free,
             held_back: VecDeque::new(),
@@ -135,6 +140,7 @@ impl<W> Core<W> {
             id,
             row,
             counters,
+            limits,
             poison,
             damage,
         } in loaded.vats
@@ -142,6 +148,7 @@ impl<W> Core<W> {
             core.names.insert(row.name.clone(), id);
             let mut vat = Vat::new(id, row, counters);
             vat.poison = poison;
+            vat.limits = limits;
             if let Some(why) = damage {
                 vat.last_error = Some(why.clone());
                 vat.run = Run::Broken(why);
@@ -168,7 +175,19 @@ impl<W> Core<W> {
         match event {
             Event::Call { call, waiter } => self.on_call(call, waiter, ledger, out),
             Event::Ask { key, waiter } => self.on_ask(key, waiter, ledger, out),
-            Event::Deploy { deploy, waiter } => self.on_deploy(deploy, waiter, ledger, out),
+            Event::Deploy {
+                deploy,
+                limits,
+                waiter,
+            } => self.on_deploy(deploy, limits, waiter, ledger, out),
+            Event::Limit {
+                vat,
+                limits,
+                waiter,
+            } => {
+                self.on_limit(&vat, limits, waiter, out);
+                Ok(())
+            }
             Event::Sleep { vat, waiter } => {
                 self.on_wish(&vat, waiter, |vat| &mut vat.sleepers, out)
             }
@@ -285,6 +304,8 @@ impl<W> Core<W> {
                 Run::Broken(_) => VatState::Broken,
             },
             open_requests: vat.open.len() as u64,
+            limits: vat.limits,
+            pages: self.pages_of(vat),
             last_error: vat.last_error.as_deref(),
         })
     }
@@ -319,6 +340,13 @@ impl<W> Core<W> {
         before.chain(after).map(|(name, _)| name.as_str())
     }
 
+    /// Pages a vat's heap may grow to. One that is larger already may go on, and not grow.
+    fn pages_of(&self, vat: &Vat<W>) -> u32 {
+        let own = vat.limits.heap.map(pages_in);
+        own.unwrap_or(self.settings.page_limit)
+            .max(vat.handed_pages)
+    }
+
     fn touch(&mut self, vat: VatId) {
         if self.touched_set.insert(vat) {
             self.touched.push(vat);
@@ -333,6 +361,12 @@ impl<W> Core<W> {
     }
 }
 
+/// Whole pages in so many bytes.
+pub fn pages_in(bytes: u64) -> u32 {
+    let pages = bytes / kenvat_store::PAGE_BYTES as u64;
+    u32::try_from(pages).unwrap_or(u32::MAX)
+}
+
 /// A vat as others may see it.
 #[derive(Clone, Debug)]
 pub struct VatView<'a> {
@@ -341,6 +375,10 @@ pub struct VatView<'a> {
     pub counters: CountersRow,
     pub state: VatState,
     pub open_requests: u64,
+    /// What is its own and not its host's.
+    pub limits: VatLimits,
+    /// Pages its heap may grow to, or has, if that is more.
+    pub pages: u32,
     pub last_error: Option<&'a str>,
 }
 

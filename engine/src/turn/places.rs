@@ -118,22 +118,25 @@ impl<W> Core<W> {
     /// Starts the vat's worker, where it still wants one.
     fn start(&mut self, id: VatId, out: &mut Vec<Effect<W>>) -> bool {
         let now_ms = self.now_ms;
-        let Some(vat) = self.vats.get_mut(&id) else {
+        let Some(vat) = self.vats.get(&id) else {
             return false;
         };
+        let pages = self.pages_of(vat);
+        let generation = self.next_generation;
+        let vat = self.vat_mut(id);
         vat.waits = false;
         if vat.run != Run::Asleep || !vat.wants_worker() {
             return false;
         }
-        let generation = self.next_generation;
-        self.next_generation += 1;
         vat.run = Run::Awake {
             generation,
             ready: false,
         };
+        vat.pages = pages;
         vat.idle_since_ms = now_ms;
         vat.awake_since_ms = now_ms;
         vat.yields = false;
+        self.next_generation += 1;
         self.places.taken.insert(id);
         out.push(Effect::StartWorker {
             vat: id,

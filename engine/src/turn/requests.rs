@@ -9,9 +9,7 @@ use sha2::{Digest, Sha256};
 
 use super::Core;
 use super::event::{Effect, Ledger, LedgerError};
-use super::limits::{
-    CALL_BYTES_MAX, METHOD_BYTES_MAX, OPEN_REQUESTS_MAX, QUEUE_BYTES_MAX, QUEUE_REQUESTS_MAX,
-};
+use super::limits::METHOD_BYTES_MAX;
 use super::rows::{self, AnswerRow, OpenRow, Settled};
 use super::vat::{RequestNo, Run};
 use crate::api::{CLIENT_BYTES_MAX, Call, CallError, KilledBy, REQUEST_ID_BYTES_MAX, RequestKey};
@@ -72,7 +70,7 @@ impl<W> Core<W> {
         ledger: &mut dyn Ledger,
         out: &mut Vec<Effect<W>>,
     ) -> Result<(), LedgerError> {
-        if let Err(error) = check_call(&call) {
+        if let Err(error) = check_call(&call, self.settings.limits.message) {
             out.push(Effect::AnswerCall {
                 waiter,
                 answer: Err(error),
@@ -91,8 +89,9 @@ impl<W> Core<W> {
             }
         }
         if let Some(birth) = self.births.values_mut().find(|b| b.deploy.name == call.vat) {
-            if birth.callers.len() >= QUEUE_REQUESTS_MAX {
-                let why = format!("{QUEUE_REQUESTS_MAX} calls wait for vat `{}`", call.vat);
+            let most = self.settings.limits.waiting;
+            if birth.callers.len() >= most {
+                let why = format!("{most} calls wait for vat `{}`", call.vat);
                 let answer = Err(CallError::Overloaded(why));
                 out.push(Effect::AnswerCall { waiter, answer });
                 return Ok(());
@@ -187,14 +186,15 @@ impl<W> Core<W> {
             return Err(unavailable(format!("is broken: {why}")));
         }
         let bytes = call.method.len() + call.args.len();
-        if vat.queue.len() >= QUEUE_REQUESTS_MAX || vat.queue_bytes + bytes > QUEUE_BYTES_MAX {
+        let limits = &self.settings.limits;
+        if vat.queue.len() >= limits.waiting || vat.queue_bytes + bytes > limits.waiting_bytes {
             return Err(CallError::Overloaded(format!(
                 "{} calls wait for vat `{}`",
                 vat.queue.len(),
                 call.vat
             )));
         }
-        if vat.open.len() >= OPEN_REQUESTS_MAX {
+        if vat.open.len() >= limits.open {
             return Err(CallError::Overloaded(format!(
                 "vat `{}` owes {} answers to earlier calls",
                 call.vat,
@@ -387,7 +387,7 @@ fn hash_of(parts: [&String; 3]) -> [u8; 32] {
     hash.finalize().into()
 }
 
-fn check_call(call: &Call) -> Result<(), CallError> {
+fn check_call(call: &Call, bytes_max: usize) -> Result<(), CallError> {
     if call.method.len() > METHOD_BYTES_MAX {
         return Err(CallError::BadRequest(format!(
             "a method's name has at most {METHOD_BYTES_MAX} bytes, this one {}",
@@ -395,9 +395,9 @@ fn check_call(call: &Call) -> Result<(), CallError> {
         )));
     }
     let bytes = call.method.len() + call.args.len();
-    if bytes > CALL_BYTES_MAX {
+    if bytes > bytes_max {
         return Err(CallError::BadRequest(format!(
-            "a call has at most {CALL_BYTES_MAX} bytes, this one {bytes}"
+            "a call has at most {bytes_max} bytes, this one {bytes}"
         )));
     }
     if let Some(key) = &call.key {

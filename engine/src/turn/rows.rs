@@ -7,6 +7,8 @@
 use bincode::{Decode, Encode};
 use kenvat_store::{Row, VatId};
 
+#[cfg(doc)]
+use crate::api::VatLimits;
 use crate::api::{CallError, KilledBy, RequestKey};
 use crate::protocol::{Outcome, Thrown};
 
@@ -28,6 +30,9 @@ pub const CLIENTS: u8 = 6;
 
 /// Deaths of a worker over the message at the head: key `vat`, value [`PoisonRow`] (T3).
 pub const POISON: u8 = 7;
+
+/// A vat's own limits: key `vat`, value [`VatLimits`]. Absent where it has none.
+pub const LIMITS: u8 = 8;
 
 /// Bytes of one coded row value that are believed: sources are the largest (16 MiB of text).
 const ROW_BYTES_MAX: usize = 40 << 20;

@@ -6,9 +6,9 @@ use std::collections::BTreeMap;
 use kenvat_store::{Delta, EngineHash, Part, VatId};
 
 use super::event::{Death, Effect, Event, Ledger, LedgerError};
-use super::limits::FRAME_BYTES;
+use super::limits::{CoreLimits, FRAME_BYTES};
 use super::{Core, Loaded, Settings};
-use crate::api::{Call, CallError, Deploy, KilledBy, RequestKey};
+use crate::api::{Call, CallError, Deploy, KilledBy, RequestKey, VatLimits};
 use crate::protocol::{
     AbortedBy, Delivery, FromWorker, HandOver, Outcome, PROTOCOL_VERSION, Reply, Thrown, ToWorker,
     TrackerKind,
@@ -53,6 +53,7 @@ impl Bench {
             page_limit: 100,
             sleep_after_ms: Some(1000),
             awake_max: 2,
+            limits: CoreLimits::default(),
         };
         Bench {
             core: Core::new(settings, Loaded::default(), 0),
@@ -110,6 +111,7 @@ impl Bench {
         };
         self.event(Event::Deploy {
             deploy,
+            limits: VatLimits::default(),
             waiter: self.next_waiter,
         });
         self.next_waiter

@@ -11,6 +11,7 @@ use std::collections::{BTreeMap, VecDeque};
 use kenvat_store::VatId;
 
 use super::rows::{CountersRow, PoisonRow, VatRow};
+use crate::api::VatLimits;
 
 /// Numbers a request within one life of the host.
 pub type RequestNo = u64;
@@ -47,6 +48,10 @@ pub enum Ending {
 pub struct Vat<W> {
     pub id: VatId,
     pub row: VatRow,
+    /// What is its own and not its host's.
+    pub limits: VatLimits,
+    /// Pages the heap of the worker that runs may grow to.
+    pub pages: u32,
     pub run: Run,
     pub queue: VecDeque<RequestNo>,
     pub queue_bytes: usize,
@@ -91,6 +96,8 @@ impl<W> Vat<W> {
         Vat {
             id,
             row,
+            limits: VatLimits::default(),
+            pages: 0,
             run: Run::Asleep,
             queue: VecDeque::new(),
             queue_bytes: 0,

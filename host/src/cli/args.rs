@@ -7,6 +7,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::gateway::DEFAULT_LISTEN;
+use crate::people::Trouble;
+use crate::quantity;
 
 /// Hosts JavaScript vats whose whole heap outlives the process.
 #[derive(Debug, Parser)]
@@ -41,10 +43,16 @@ pub enum Command {
     )]
     Run(RunArgs),
     /// Serve every vat in the store until Ctrl-C.
-    #[command(after_help = "Example:\n  kenvat --data /srv/vats host --listen 127.0.0.1:8000")]
+    #[command(
+        after_help = "Example:\n  kenvat --data /srv/vats host --listen 127.0.0.1:8000\n  \
+        kenvat host --limit heap=1GiB --limit turn=30s"
+    )]
     Host(ListenArgs),
     /// Make a vat without serving it.
-    #[command(after_help = "Example:\n  kenvat deploy counter.js --name c2")]
+    #[command(
+        after_help = "Example:\n  kenvat deploy counter.js --name c2\n  kenvat deploy big.js \
+        --name big --limit heap=1GiB"
+    )]
     Deploy(DeployArgs),
     /// Call a method of a vat's root object and print the result as JSON.
     #[command(
@@ -90,9 +98,13 @@ pub enum Command {
         kenvat --json verify"
     )]
     Verify,
-    /// Show every limit with its value and where it was set.
-    #[command(after_help = "Example:\n  kenvat limits")]
-    Limits,
+    /// Show every limit with its value and where it was set; change those of one vat.
+    #[command(
+        after_help = "Limits of the whole host are set where it starts: kenvat host --limit.\n\n\
+        Example:\n  kenvat limits\n  kenvat limits counter\n  kenvat limits counter --set \
+        heap=1GiB --set turn=30s"
+    )]
+    Limits(LimitsArgs),
     /// Measure what turns, starts and vats cost here, beside the raw disk.
     #[command(
         after_help = "Without a name all benches run: about ten minutes, and 4 GiB of disk. With \
@@ -112,6 +124,16 @@ pub struct ListenArgs {
     /// Let other machines connect although tokens travel in clear.
     #[arg(long)]
     pub insecure: bool,
+    /// Set a limit of this host, until it stops: heap=1GiB, gas=100_000_000, turn=10s, awake=500.
+    #[arg(long, value_name = "NAME=VALUE")]
+    pub limit: Vec<String>,
+}
+
+impl ListenArgs {
+    /// The limits asked for.
+    pub fn limits(&self) -> Result<Vec<(String, u64)>, Trouble> {
+        quantity::settings(&self.limit)
+    }
 }
 
 /// What a vat is made from.
@@ -149,6 +171,21 @@ pub struct DeployArgs {
     /// The vat's name.
     #[arg(long, value_name = "N")]
     pub name: String,
+    /// Give the vat a limit of its own: heap, gas or turn.
+    #[arg(long, value_name = "NAME=VALUE")]
+    pub limit: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct LimitsArgs {
+    /// The vat whose limits are meant.
+    pub vat: Option<String>,
+    /// Give the vat a limit of its own, from its next process on: heap, gas or turn.
+    #[arg(long, value_name = "NAME=VALUE", requires = "vat")]
+    pub set: Vec<String>,
+    /// Let the host's limit count for the vat again.
+    #[arg(long, value_name = "NAME", requires = "vat")]
+    pub unset: Vec<String>,
 }
 
 #[derive(Debug, Args)]

@@ -15,14 +15,16 @@ use crate::control::place::{self, WAIT_MAX};
 use crate::control::protocol::Ask;
 use crate::control::report::DeployedSheet;
 use crate::people::Trouble;
+use crate::quantity;
 use crate::sources::{self, Sources, names};
 
 /// Makes a vat in the store, which is made too if it is not there.
 pub async fn deploy(dir: &Path, args: DeployArgs, voice: &Voice) -> Result<(), Trouble> {
     let name = names::checked(&args.name)?;
     let (sources, give) = read(&args.source)?;
+    let limits = quantity::settings(&args.limit)?;
     let place = place::reach(dir, Instant::now() + WAIT_MAX).await?;
-    let question = ask_for(&name, &sources, give);
+    let question = ask_for(&name, &sources, give, limits);
     let sheet: DeployedSheet = ask::once_in(place, question)
         .await
         .map_err(|trouble| sources.point_out(trouble))?;
@@ -43,11 +45,17 @@ pub fn read(args: &SourceArgs) -> Result<(Sources, Vec<(String, String)>), Troub
 }
 
 /// The question that makes the vat.
-pub fn ask_for(name: &str, sources: &Sources, give: Vec<(String, String)>) -> Ask {
+pub fn ask_for(
+    name: &str,
+    sources: &Sources,
+    give: Vec<(String, String)>,
+    limits: Vec<(String, u64)>,
+) -> Ask {
     Ask::Deploy {
         name: name.to_owned(),
         entry: sources.entry.clone(),
         files: sources.files.clone(),
         give,
+        limits,
     }
 }

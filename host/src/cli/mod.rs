@@ -67,7 +67,7 @@ async fn dispatch(cli: Cli, voice: &Voice) -> Result<(), Trouble> {
         Command::Terminate { vat, yes } => vats::terminate(dir, vat, yes, voice).await,
         Command::Logs { vat, follow } => logs::logs(dir, vat, follow, voice).await,
         Command::Verify => store::verify(dir, voice).await,
-        Command::Limits => store::limits(dir, voice).await,
+        Command::Limits(args) => store::limits(dir, args, voice).await,
         Command::Bench(_) => unreachable!("it is run before there is a runtime"),
     }
 }

@@ -32,7 +32,8 @@ const LAST_ANSWERS: Duration = Duration::from_secs(5);
 
 /// Serves every vat until told to stop.
 pub async fn host(dir: &Path, args: ListenArgs, voice: &Voice) -> Result<(), Trouble> {
-    let engine = place::open_to_serve(dir, Instant::now() + WAIT_MAX).await?;
+    let limits = args.limits()?;
+    let engine = place::open_to_serve(dir, &limits, Instant::now() + WAIT_MAX).await?;
     let served = serve_vats(dir, &engine, &args, voice).await;
     finish(&engine, served).await
 }
@@ -63,7 +64,8 @@ pub async fn run(dir: &Path, args: RunArgs, voice: &Voice) -> Result<(), Trouble
         None => names::from_file(&args.source.file)?,
     };
     let (sources, give) = deploy::read(&args.source)?;
-    let engine = place::open_to_serve(dir, Instant::now() + WAIT_MAX)
+    let limits = args.listen.limits()?;
+    let engine = place::open_to_serve(dir, &limits, Instant::now() + WAIT_MAX)
         .await
         .map_err(|trouble| {
             let (file, program) = (args.source.file.display(), program(dir));
@@ -114,9 +116,13 @@ async fn provide(
         }
         None => {}
     }
-    begin(engine, deploy::ask_for(name, sources, give), None)
-        .await
-        .map_err(|trouble| sources.point_out(trouble))?;
+    begin(
+        engine,
+        deploy::ask_for(name, sources, give, Vec::new()),
+        None,
+    )
+    .await
+    .map_err(|trouble| sources.point_out(trouble))?;
     Ok(Found::New)
 }
 

@@ -9,6 +9,7 @@ use std::time::Duration;
 use indicatif::ProgressBar;
 use tokio::time::Instant;
 
+use crate::cli::args::LimitsArgs;
 use crate::cli::ask;
 use crate::cli::vats::align;
 use crate::cli::voice::Voice;
@@ -17,6 +18,7 @@ use crate::control::place::{self, WAIT_MAX};
 use crate::control::protocol::Ask;
 use crate::control::report::{LimitLine, VerifySheet};
 use crate::people::{Trouble, bytes};
+use crate::quantity;
 
 /// Between two pictures of the sign of life.
 const TICK: Duration = Duration::from_millis(100);
@@ -50,9 +52,20 @@ async fn read(dir: &Path) -> Result<VerifySheet, Trouble> {
     }
 }
 
-/// Shows every limit.
-pub async fn limits(dir: &Path, voice: &Voice) -> Result<(), Trouble> {
-    let lines: Vec<LimitLine> = ask::once(dir, Ask::Limits, voice).await?;
+/// Shows every limit, after setting those of a vat that are to be set.
+pub async fn limits(dir: &Path, args: LimitsArgs, voice: &Voice) -> Result<(), Trouble> {
+    let set = quantity::settings(&args.set)?;
+    let question = match args.vat {
+        None => Ask::Limits,
+        Some(vat) => {
+            if !set.is_empty() || !args.unset.is_empty() {
+                let (vat, unset) = (vat.clone(), args.unset);
+                let () = ask::once(dir, Ask::SetLimits { vat, set, unset }, voice).await?;
+            }
+            Ask::LimitsOf { vat }
+        }
+    };
+    let lines: Vec<LimitLine> = ask::once(dir, question, voice).await?;
     voice.result(&lines, || {
         let mut rows = vec![["LIMIT", "VALUE", "SET BY", "MEANING"].map(str::to_owned)];
         rows.extend(lines.iter().map(|line| {

@@ -128,6 +128,13 @@ fn full(sheet: &VatSheet) -> String {
         ("process", pid),
         ("turns", line.turns.to_string()),
         ("heap", heap),
+        (
+            "a turn",
+            format!(
+                "{} gas, {} ms; kenvat limits {} shows all",
+                sheet.limits.gas, sheet.limits.turn_ms, line.name
+            ),
+        ),
         ("open requests", line.open_requests.to_string()),
         ("outbox", line.outbox.to_string()),
         ("peers", peers),

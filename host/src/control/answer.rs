@@ -6,7 +6,7 @@
 
 use std::pin::Pin;
 
-use kenvat_engine::api::{Call, CallError, Deploy, RequestKey};
+use kenvat_engine::api::{Call, CallError, Deploy, RequestKey, VatLimits};
 use kenvat_engine::shell::{Answer, Engine, Stopped};
 use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
@@ -50,13 +50,19 @@ pub fn begin(engine: &Engine, ask: Ask, base: Option<&str>) -> Answering {
             entry,
             files,
             give,
+            limits,
         } => {
-            let answer = engine.deploy(Deploy {
+            let limits = match own_limits(VatLimits::default(), &limits) {
+                Ok(limits) => limits,
+                Err(trouble) => return Box::pin(std::future::ready(Err(trouble))),
+            };
+            let deploy = Deploy {
                 name,
                 entry,
                 files,
                 give,
-            });
+            };
+            let answer = engine.deploy_within(deploy, limits);
             let base = base.map(str::to_owned);
             Box::pin(async move { shape(&DeployedSheet::new(answer.await??, base.as_deref())) })
         }
@@ -83,6 +89,14 @@ pub fn begin(engine: &Engine, ask: Ask, base: Option<&str>) -> Answering {
             let answer = engine.verify();
             Box::pin(async move { shape(&VerifySheet::from(answer.await??)) })
         }
+        Ask::LimitsOf { vat } => {
+            let answer = engine.limits_of(&vat);
+            Box::pin(async move {
+                let lines = answer.await??.into_iter().map(LimitLine::from);
+                shape(&lines.collect::<Vec<_>>())
+            })
+        }
+        Ask::SetLimits { vat, set, unset } => set_limits(engine.clone(), vat, set, unset),
         Ask::Limits => {
             let answer = engine.limits();
             Box::pin(async move {
@@ -106,6 +120,38 @@ fn show(engine: &Engine, vat: &str) -> Answering {
             }
         }
         shape(&sheet)
+    })
+}
+
+/// Limits by name, over those there are.
+fn own_limits(mut own: VatLimits, set: &[(String, u64)]) -> Result<VatLimits, Trouble> {
+    for (name, value) in set {
+        own.set(name, *value)
+            .map_err(|why| Trouble::usage(why, "kenvat limits shows every limit"))?;
+    }
+    Ok(own)
+}
+
+fn set_limits(
+    engine: Engine,
+    vat: String,
+    set: Vec<(String, u64)>,
+    unset: Vec<String>,
+) -> Answering {
+    Box::pin(async move {
+        let mut own = engine.show(&vat).await??.own_limits;
+        for name in &unset {
+            // Refuses names that are none; which value does not matter.
+            match name.as_str() {
+                "heap" => own.heap = None,
+                "gas" => own.gas = None,
+                "turn" => own.turn_ms = None,
+                _ => own.set(name, 0).map_err(|why| Trouble::usage(why, ""))?,
+            }
+        }
+        let own = own_limits(own, &set)?;
+        engine.set_limits(&vat, own).await??;
+        shape(&())
     })
 }
 

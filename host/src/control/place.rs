@@ -84,7 +84,7 @@ pub async fn reach(dir: &Path, deadline: Instant) -> Result<Place, Trouble> {
             sleep(LOOK_AGAIN).await;
             continue;
         }
-        match open(dir).await? {
+        match open(dir, &[]).await? {
             Opened::Ours(engine) => return Ok(Place::Own(engine)),
             Opened::InUse { pid } => wait_or_name(dir, pid, deadline).await?,
         }
@@ -92,7 +92,12 @@ pub async fn reach(dir: &Path, deadline: Instant) -> Result<Place, Trouble> {
 }
 
 /// Opens the store to serve it; a host that serves already is an error that names it.
-pub async fn open_to_serve(dir: &Path, deadline: Instant) -> Result<Engine, Trouble> {
+/// `limits` are this host's, for what is not left to the defaults.
+pub async fn open_to_serve(
+    dir: &Path,
+    limits: &[(String, u64)],
+    deadline: Instant,
+) -> Result<Engine, Trouble> {
     let mut waiting = None;
     loop {
         if let Some(mut link) = connect(dir).await? {
@@ -104,7 +109,7 @@ pub async fn open_to_serve(dir: &Path, deadline: Instant) -> Result<Engine, Trou
                 return Err(already_served(dir, pid));
             }
         }
-        match open(dir).await? {
+        match open(dir, limits).await? {
             Opened::Ours(engine) => return Ok(engine),
             Opened::InUse { pid } => wait_or_name(dir, pid, deadline).await?,
         }
@@ -130,8 +135,13 @@ enum Opened {
     InUse { pid: u32 },
 }
 
-async fn open(dir: &Path) -> Result<Opened, Trouble> {
-    let options = EngineOptions::new(PathBuf::from(dir));
+async fn open(dir: &Path, limits: &[(String, u64)]) -> Result<Opened, Trouble> {
+    let mut options = EngineOptions::new(PathBuf::from(dir));
+    for (name, value) in limits {
+        options
+            .set_limit(name, *value)
+            .map_err(|why| Trouble::usage(why, "kenvat limits shows every limit"))?;
+    }
     let opened = tokio::task::spawn_blocking(move || start(options)).await;
     match opened {
         Ok(Ok(engine)) => Ok(Opened::Ours(engine)),

@@ -35,6 +35,9 @@ pub enum Ask {
         entry: String,
         files: Vec<(String, String)>,
         give: Vec<(String, String)>,
+        /// Limits of its own.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        limits: Vec<(String, u64)>,
     },
     List,
     Show {
@@ -56,6 +59,15 @@ pub enum Ask {
     },
     Verify,
     Limits,
+    LimitsOf {
+        vat: String,
+    },
+    /// Sets limits of one vat's own, and gives those of `unset` back to the host.
+    SetLimits {
+        vat: String,
+        set: Vec<(String, u64)>,
+        unset: Vec<String>,
+    },
 }
 
 /// Client to host.

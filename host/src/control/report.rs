@@ -40,6 +40,8 @@ pub struct VatSheet {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VatLimits {
     pub heap_bytes: u64,
+    pub gas: u64,
+    pub turn_ms: u64,
 }
 
 /// A vat that now exists.
@@ -94,6 +96,8 @@ impl VatSheet {
             peers: Vec::new(),
             limits: VatLimits {
                 heap_bytes: info.heap_limit,
+                gas: info.gas_limit,
+                turn_ms: info.turn_ms_limit,
             },
             worker_pid: info.worker_pid,
             last_error: info.last_error.clone(),

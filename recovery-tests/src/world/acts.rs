@@ -3,7 +3,7 @@
 //!
 //! Promises: everything chosen here is chosen by the world's chance, so a seed says it.
 
-use kenvat_engine::api::Deploy;
+use kenvat_engine::api::{Deploy, VatLimits};
 use kenvat_engine::turn::event::{Death, Event};
 use kenvat_store::backend::memory::Faults;
 
@@ -147,7 +147,12 @@ impl World {
             give: Vec::new(),
         };
         let waiter = self.wait(Waits::Deploy(name));
-        self.feed(Event::Deploy { deploy, waiter })
+        let limits = VatLimits::default();
+        self.feed(Event::Deploy {
+            deploy,
+            limits,
+            waiter,
+        })
     }
 
     pub(super) fn terminate(&mut self) -> Result<(), Stop> {

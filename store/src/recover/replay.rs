@@ -12,6 +12,7 @@ use crate::error::{Damage, OpenError, StoreError};
 use crate::ids::{EngineHash, VatId};
 use crate::images::{self, Room};
 use crate::journal::segment;
+use crate::options::PAGE_LIMIT_MAX;
 use crate::recover::scan::Place;
 use crate::store::Store;
 use std::collections::BTreeSet;
@@ -122,7 +123,11 @@ fn replay_heap<B: Backend>(
     delta: &[u8],
 ) -> Result<(), OpenError> {
     let page_limit = known(store, place, vat)?;
-    delta::check(delta, page_limit).map_err(|error| senseless(place, &error.to_string()))?;
+    // It was checked against the vat's limit of its time, which the image may have been made longer
+    // for: how long is not in any frame.
+    delta::check(delta, PAGE_LIMIT_MAX).map_err(|error| senseless(place, &error.to_string()))?;
+    let pages = delta::runs(delta).map(|run| run.pages().end).max();
+    extend(store, vat, page_limit, pages.unwrap_or(0))?;
     store.active.images.insert(vat);
     for run in delta::runs(delta) {
         if store
@@ -146,6 +151,29 @@ fn replay_heap<B: Backend>(
         }
     }
     Ok(())
+}
+
+/// Makes the image as long as a frame says it was.
+fn extend<B: Backend>(
+    store: &mut Store<B>,
+    vat: VatId,
+    page_limit: u32,
+    pages: u32,
+) -> Result<(), StoreError> {
+    let sound = store
+        .vats
+        .get(&vat)
+        .is_some_and(|vat| vat.damaged.is_none());
+    if pages <= page_limit || !sound {
+        return Ok(());
+    }
+    match store.images.extend(vat, page_limit, pages) {
+        Err(StoreError::Damaged(damage)) => {
+            store.mark_damaged(vat, &damage);
+            Ok(())
+        }
+        result => result,
+    }
 }
 
 /// The page limit of a vat the frames before must have made.

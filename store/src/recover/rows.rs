@@ -71,6 +71,7 @@ fn read_vats(reader: &Reader) -> Result<BTreeMap<VatId, Vat>, OpenError> {
         let found = Vat {
             engine: record.engine(),
             page_limit: record.page_limit,
+            extended: 0,
             phase: Phase::Live,
             damaged: None,
             log: logs.remove(&vat).unwrap_or_default(),

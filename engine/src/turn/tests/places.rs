@@ -27,6 +27,7 @@ impl Town {
                     turns: 1,
                     used_pages: 5,
                 },
+                limits: VatLimits::default(),
                 poison: None,
                 damage: None,
             });
@@ -36,6 +37,7 @@ impl Town {
             page_limit: 100,
             sleep_after_ms: Some(60_000),
             awake_max: 2,
+            limits: CoreLimits::default(),
         };
         bench.core = Core::new(settings, loaded, 0);
         Town { bench }
