@@ -178,11 +178,11 @@ impl World {
         let faults = match self.chance.below(2) {
             0 => Faults {
                 freeze_at: at,
-                fail_at: None,
+                ..Faults::default()
             },
             _ => Faults {
-                freeze_at: None,
                 fail_at: at,
+                ..Faults::default()
             },
         };
         self.backend.set_faults(faults);

@@ -73,7 +73,11 @@ impl World {
                 } else {
                     (at, None)
                 };
-                self.backend.set_faults(Faults { freeze_at, fail_at });
+                self.backend.set_faults(Faults {
+                    freeze_at,
+                    fail_at,
+                    ..Faults::default()
+                });
                 self.fault_set = true;
             }
             match self.try_recover(&candidates) {
