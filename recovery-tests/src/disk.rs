@@ -40,6 +40,7 @@ impl Disk {
             journal_bytes_max: 28 << 10,
             cached_pages_max: 16,
             open_images_max: 2,
+            ballast_bytes: 2 << 20,
             ..Options::default()
         };
         let opened = Store::open(backend, options);
