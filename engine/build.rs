@@ -55,7 +55,8 @@ const WRAPPED: [&str; 36] = [
 ];
 
 /// What the worker is made of, relative to this crate.
-const SOURCES: [&str; 7] = [
+const SOURCES: [&str; 8] = [
+    "src/bang",
     "src/worker",
     "src/bin",
     "src/protocol.rs",

@@ -6,13 +6,14 @@
 //!
 //! Code map: `protocol` is what the two processes say; `api` what a host program may ask;
 //! `worker/` (feature `worker`) is the vat's process: `worker/heap` the image and its tracking,
-//! `worker/js` the only code that speaks to QuickJS; `turn/` (feature `host`) the pure core;
-//! `shell/` the threads, sockets and processes around it; `js/` beside `src` the library that
-//! stands in the genesis image.
+//! `worker/js` the only code that speaks to QuickJS; `bang` rewrites `x ! m()` before QuickJS
+//! parses; `turn/` (feature `host`) the pure core; `shell/` the threads, sockets and processes
+//! around it; `js/` beside `src` the library that stands in the genesis image.
 
 #![doc = include_str!("../DESIGN.md")]
 #![deny(unsafe_code)]
 
+pub mod bang;
 pub mod protocol;
 mod text;
 

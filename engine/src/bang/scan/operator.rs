@@ -1,0 +1,240 @@
+//! After an operand: it goes on, is sent to, or ends.
+
+use super::super::error::Form;
+use super::super::lex::{Tok, Token};
+use super::super::words::Word;
+use super::state::{After, Expect, Kind, Last};
+use super::{Flow, Scanner, Step, Stop};
+
+impl Scanner<'_> {
+    pub(super) fn operator(&mut self, token: &Token) -> Step {
+        match token.tok {
+            Tok::Dot | Tok::OptionalDot | Tok::LParen | Tok::LBracket => self.link(token),
+            Tok::Template | Tok::TemplateHead => self.link(token),
+            Tok::Bang => self.bang(token),
+            Tok::Update => self.update(token),
+            Tok::LBrace if self.ctx.kind == Kind::ClassHead => self.class_body(),
+            Tok::LBrace | Tok::Tilde | Tok::Spread => {
+                self.finish()?;
+                self.next_statement(token)
+            }
+            Tok::Name(Word::Infix) => {
+                self.finish_loop_target()?;
+                self.expect_operand()
+            }
+            Tok::Name(Word::Of) if self.ctx.kind == Kind::For && !self.ctx.clause => {
+                self.finish_loop_target()?;
+                self.expect_operand()
+            }
+            Tok::Name(_) | Tok::Number | Tok::Str | Tok::Private | Tok::Regex => {
+                self.finish()?;
+                self.neighbour(token)
+            }
+            Tok::Arrow => {
+                self.fresh();
+                self.expect(Expect::ArrowBody)
+            }
+            Tok::Assign => self.assign(),
+            Tok::Binary => {
+                self.finish()?;
+                self.expect_operand()
+            }
+            Tok::Question => {
+                self.finish()?;
+                self.ctx.ternaries += 1;
+                self.expect_operand()
+            }
+            Tok::Colon => self.colon(token),
+            Tok::Comma => self.comma(token),
+            Tok::Semi => self.semicolon(token),
+            Tok::RParen | Tok::RBracket | Tok::RBrace | Tok::End => {
+                self.finish_element()?;
+                self.close(token)
+            }
+            Tok::Bad(_) => self.unexpected(token),
+        }
+    }
+
+    /// The operand goes on with a property, an index, arguments or a template.
+    fn link(&mut self, token: &Token) -> Step {
+        if self.ctx.chain.postfix || !self.ctx.chain.open {
+            // `x++` on the line before.
+            self.finish()?;
+            return self.next_statement(token);
+        }
+        let chain = &mut self.ctx.chain;
+        (chain.carried, chain.last) = (None, Last::Plain);
+        match token.tok {
+            Tok::Dot => self.expect(Expect::Dot),
+            Tok::OptionalDot => {
+                chain.optional = true;
+                self.expect(Expect::OptionalDot)
+            }
+            Tok::LParen => {
+                chain.news = chain.news.saturating_sub(1);
+                self.push(token, Kind::Paren, After::Operand, Expect::Operand)
+            }
+            Tok::LBracket => self.push(token, Kind::Index, After::Operand, Expect::Operand),
+            Tok::TemplateHead => self.push(token, Kind::Template, After::Operand, Expect::Operand),
+            _ => Ok(Flow::Done),
+        }
+    }
+
+    pub(super) fn dot(&mut self, token: &Token) -> Step {
+        match token.tok {
+            Tok::Name(_) | Tok::Private => self.expect(Expect::Operator),
+            _ => self.unexpected(token),
+        }
+    }
+
+    pub(super) fn optional_dot(&mut self, token: &Token) -> Step {
+        match token.tok {
+            Tok::Name(_) | Tok::Private => self.expect(Expect::Operator),
+            Tok::LParen | Tok::LBracket | Tok::Template | Tok::TemplateHead => {
+                self.again(Expect::Operator)
+            }
+            _ => self.unexpected(token),
+        }
+    }
+
+    fn bang(&mut self, token: &Token) -> Step {
+        if token.newline {
+            self.finish()?;
+            return match self.ctx.kind {
+                Kind::Statements | Kind::ClassBody => self.next_statement(token),
+                _ => self.expect_operand(),
+            };
+        }
+        match self.ctx.chain.open {
+            true => self.infix(token),
+            false => self.expect_operand(),
+        }
+    }
+
+    fn update(&mut self, token: &Token) -> Step {
+        if token.newline {
+            self.finish()?;
+            return self.next_statement(token);
+        }
+        if self.ctx.chain.sends() {
+            return self.refuse(Form::Updated, self.ctx.chain.bang);
+        }
+        self.ctx.chain.postfix = true;
+        Ok(Flow::Done)
+    }
+
+    fn assign(&mut self) -> Step {
+        self.finish()?;
+        if self.ctx.chain.sends() {
+            return self.refuse(Form::Assigned, self.ctx.chain.bang);
+        }
+        if let Some(place) = self.ctx.chain.carried {
+            return self.refuse(Form::Destructured, place);
+        }
+        self.expect_operand()
+    }
+
+    fn colon(&mut self, token: &Token) -> Step {
+        self.finish()?;
+        if self.ctx.ternaries > 0 {
+            self.ctx.ternaries -= 1;
+            return self.expect_operand();
+        }
+        match self.ctx.kind {
+            // A label, a case or `default`.
+            Kind::Statements => {
+                self.fresh();
+                self.expect(Expect::Statement)
+            }
+            _ => self.unexpected(token),
+        }
+    }
+
+    fn comma(&mut self, token: &Token) -> Step {
+        self.finish_element()?;
+        if self.ctx.undo.is_some() {
+            return self.undo_bang(token);
+        }
+        match self.ctx.kind {
+            Kind::Object => {
+                self.fresh();
+                self.expect(Expect::PropName)
+            }
+            Kind::ClassBody => self.unexpected(token),
+            kind => {
+                self.fresh();
+                self.ctx.element = kind == Kind::Array;
+                self.expect(Expect::Operand)
+            }
+        }
+    }
+
+    fn semicolon(&mut self, token: &Token) -> Step {
+        self.finish()?;
+        self.fresh();
+        self.ctx.ternaries = 0;
+        match self.ctx.kind {
+            Kind::Statements => self.expect(Expect::Statement),
+            Kind::ClassBody => self.expect(Expect::Member),
+            Kind::For => {
+                self.ctx.clause = true;
+                self.expect(Expect::Operand)
+            }
+            _ => self.unexpected(token),
+        }
+    }
+
+    /// Another operand without an operator between: a new statement, a declared name, or nonsense.
+    fn neighbour(&mut self, token: &Token) -> Step {
+        match self.ctx.kind {
+            Kind::Statements | Kind::ClassBody => self.next_statement(token),
+            _ => {
+                let element = self.ctx.chain.element;
+                self.fresh();
+                self.ctx.element = element;
+                self.again(Expect::Operand)
+            }
+        }
+    }
+
+    /// The operand has ended.
+    fn finish(&mut self) -> Result<(), Stop> {
+        let chain = &self.ctx.chain;
+        match chain.prefix {
+            super::state::Prefix::Update if chain.sends() => self.refuse(Form::Updated, chain.bang),
+            super::state::Prefix::Delete if chain.last == Last::Get => {
+                self.refuse(Form::Deleted, chain.bang)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The operand has ended, and an element of a literal with it.
+    fn finish_element(&mut self) -> Result<(), Stop> {
+        self.finish()?;
+        let chain = &self.ctx.chain;
+        if chain.element && self.ctx.target.is_none() {
+            self.ctx.target = match chain.sends() {
+                true => Some(chain.bang),
+                false => chain.carried,
+            };
+        }
+        Ok(())
+    }
+
+    /// The operand has ended before `of` or `in`.
+    fn finish_loop_target(&mut self) -> Result<(), Stop> {
+        self.finish()?;
+        let chain = &self.ctx.chain;
+        if self.ctx.kind != Kind::For || self.ctx.clause || !chain.element {
+            return Ok(());
+        }
+        if chain.sends() {
+            return self.refuse(Form::LoopTarget, chain.bang);
+        }
+        match chain.carried {
+            Some(place) => self.refuse(Form::Destructured, place),
+            None => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! The infix `!`: from the author's text to a call, and back.
+
+use super::super::SENDS_MAX;
+use super::super::error::Form;
+use super::super::lex::{Tok, Token, is_name_byte};
+use super::super::words::Hidden;
+use super::state::{After, Expect, Kind, Last};
+use super::{Flow, Mode, Scanner, Step};
+
+impl Scanner<'_> {
+    /// A `!` right after an operand.
+    pub(super) fn infix(&mut self, token: &Token) -> Step {
+        let chain = &self.ctx.chain;
+        let form = match chain.last {
+            _ if chain.news > 0 => Some(Form::New),
+            _ if chain.optional => Some(Form::Optional),
+            _ if chain.postfix => Some(Form::AfterUpdate),
+            Last::Super => Some(Form::Super),
+            Last::Brace => Some(Form::AfterBrace),
+            Last::Of => Some(Form::AfterOf),
+            _ => None,
+        };
+        if let Some(form) = form {
+            return self.refuse(form, token.place);
+        }
+        if self.mode != Mode::Rewrite {
+            return self.unexpected(token);
+        }
+        if self.sends == SENDS_MAX {
+            return self.refuse(Form::TooManySends, token.place);
+        }
+        self.sends += 1;
+        self.ctx.chain.bang = token.place;
+        self.ctx.chain.carried = None;
+        self.expect(Expect::AfterBang)
+    }
+
+    /// What is sent.
+    pub(super) fn after_bang(&mut self, token: &Token) -> Step {
+        match token.tok {
+            Tok::Name(_) => {
+                self.ctx.sent = Some(*token);
+                self.expect(Expect::AfterName)
+            }
+            Tok::LParen => {
+                self.open(Hidden::Call);
+                self.edits.replace(token.place, 1, "0,");
+                self.push(token, Kind::Paren, After::Send, Expect::Operand)
+            }
+            Tok::LBracket => {
+                self.edits.replace(token.place, 1, "(");
+                self.push(token, Kind::Index, After::Key, Expect::Operand)
+            }
+            Tok::Private => self.refuse(Form::Private, token.place),
+            _ => self.refuse(Form::NoName, self.ctx.chain.bang),
+        }
+    }
+
+    /// After `x ! p`.
+    pub(super) fn after_name(&mut self, token: &Token) -> Step {
+        let Some(name) = self.ctx.sent.take() else {
+            return self.unexpected(token);
+        };
+        let end = name.place.plus(name.end - name.place.offset);
+        let sends = token.tok == Tok::LParen;
+        self.open(if sends { Hidden::Send } else { Hidden::Get });
+        self.edits.replace(name.place, 0, "\"");
+        self.edits.replace(end, 0, if sends { "\"" } else { "\")" });
+        self.arguments(token, sends)
+    }
+
+    /// After `x ! [k]`.
+    pub(super) fn after_key(&mut self, token: &Token) -> Step {
+        let Some(bracket) = self.ctx.sent.take() else {
+            return self.unexpected(token);
+        };
+        let sends = token.tok == Tok::LParen;
+        self.open(if sends { Hidden::Send } else { Hidden::Get });
+        let close = if sends { ")" } else { "))" };
+        self.edits.replace(bracket.place, 1, close);
+        self.arguments(token, sends)
+    }
+
+    fn arguments(&mut self, token: &Token, sends: bool) -> Step {
+        if sends {
+            self.edits.replace(token.place, 1, ",");
+            return self.push(token, Kind::Paren, After::Send, Expect::Operand);
+        }
+        self.ctx.chain.last = Last::Get;
+        self.again(Expect::Operator)
+    }
+
+    /// Wraps the operand in a call, whose first comma the `!` becomes.
+    fn open(&mut self, hidden: Hidden) {
+        let chain = &self.ctx.chain;
+        let before = (chain.start.offset as usize).checked_sub(1);
+        let before = before.and_then(|at| self.src.get(at));
+        // `return(x) ! m()`: the call's name must not run into the word before.
+        let glued = before.is_some_and(|byte| is_name_byte(*byte));
+        self.edits.open(chain.start, hidden.name(), glued);
+        self.edits.replace(chain.bang, 1, ",");
+    }
+
+    /// Restoring: a hidden name, which begins a rewritten send.
+    pub(super) fn undo_open(&mut self, token: &Token, hidden: Hidden) -> Step {
+        let rest = self.lexer.rest();
+        let glued = rest.starts_with(b" (");
+        if !glued && !rest.starts_with(b"(") {
+            return self.unexpected(token);
+        }
+        let mut place = token.place;
+        let mut cut = token.end - token.place.offset + 1;
+        if glued {
+            if place.offset == place.line_start {
+                return self.unexpected(token);
+            }
+            place.offset -= 1;
+            cut += 2;
+        }
+        self.lexer.pass(1 + usize::from(glued));
+        self.edits.replace(place, cut, "");
+        self.begin(token);
+        self.push(token, Kind::Paren, After::Operand, Expect::Operand)?;
+        self.ctx.undo = Some(hidden);
+        Ok(Flow::Done)
+    }
+
+    /// The comma that was the `!`.
+    pub(super) fn undo_bang(&mut self, token: &Token) -> Step {
+        self.edits.replace(token.place, 1, "!");
+        self.fresh();
+        self.expect(Expect::UndoWhat)
+    }
+
+    pub(super) fn undo_what(&mut self, token: &Token) -> Step {
+        match (self.ctx.undo, token.tok) {
+            (Some(Hidden::Send | Hidden::Get), Tok::Str) => {
+                let length = token.end - token.place.offset;
+                self.edits.replace(token.place, 1, "");
+                self.edits.replace(token.place.plus(length - 1), 1, "");
+                self.expect(Expect::UndoRest)
+            }
+            (Some(Hidden::Send | Hidden::Get), Tok::LParen) => {
+                self.edits.replace(token.place, 1, "[");
+                self.push(token, Kind::Paren, After::UndoKey, Expect::Operand)
+            }
+            (Some(Hidden::Call), Tok::Number) => {
+                let length = token.end - token.place.offset;
+                self.edits.replace(token.place, length, "");
+                self.expect(Expect::UndoRest)
+            }
+            _ => self.unexpected(token),
+        }
+    }
+
+    /// After what is sent: the comma that was `(`, or the `)` that was put there.
+    pub(super) fn undo_rest(&mut self, token: &Token) -> Step {
+        match (self.ctx.undo.take(), token.tok) {
+            (Some(Hidden::Send | Hidden::Call), Tok::Comma) => {
+                self.edits.replace(token.place, 1, "(");
+                self.expect_operand()
+            }
+            (Some(Hidden::Get), Tok::RParen) => {
+                self.edits.replace(token.place, 1, "");
+                self.close(token)
+            }
+            _ => self.unexpected(token),
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! Where a statement may begin, and the words that begin one.
+
+use super::super::lex::{Tok, Token};
+use super::super::words::Word;
+use super::state::{After, Expect, Kind};
+use super::{Flow, Scanner, Step};
+
+impl Scanner<'_> {
+    pub(super) fn statement(&mut self, token: &Token) -> Step {
+        match token.tok {
+            Tok::Name(word) => self.first_word(token, word),
+            Tok::Semi | Tok::Colon => Ok(Flow::Done),
+            Tok::LBrace => self.push(token, Kind::Statements, After::Statement, Expect::Statement),
+            Tok::RBrace | Tok::RParen | Tok::RBracket | Tok::End => self.close(token),
+            _ => self.expression(),
+        }
+    }
+
+    fn first_word(&mut self, token: &Token, word: Word) -> Step {
+        match word {
+            Word::Head | Word::With | Word::Catch => self.expect(Expect::Head),
+            Word::For => self.expect(Expect::ForHead),
+            Word::Statement => self.expect(Expect::Statement),
+            Word::Return => {
+                self.fresh();
+                self.expect(Expect::Restricted)
+            }
+            Word::Jump => self.expect(Expect::Jump),
+            Word::Declare | Word::Case => self.expect_operand(),
+            Word::Let if self.let_declares() => self.expect_operand(),
+            Word::Default => {
+                // Its colon leads to a statement.
+                self.fresh();
+                self.expect(Expect::Operator)
+            }
+            Word::Function => self.function(After::Statement),
+            Word::Async if self.function_follows() => Ok(Flow::Done),
+            Word::Class => self.push(token, Kind::ClassHead, After::Statement, Expect::ClassName),
+            Word::Import if self.imports() => self.expect(Expect::ImportDecl),
+            Word::Export => self.expect(Expect::Export),
+            _ => self.expression(),
+        }
+    }
+
+    fn expression(&mut self) -> Step {
+        self.fresh();
+        self.again(Expect::Operand)
+    }
+
+    /// Whether the `import` just read is a declaration's.
+    fn imports(&self) -> bool {
+        !matches!(self.lexer.peek().tok, Tok::LParen | Tok::Dot)
+    }
+
+    /// After `break` and `continue`: a label on the same line.
+    pub(super) fn jump(&mut self, token: &Token) -> Step {
+        match token.tok {
+            Tok::Name(_) if !token.newline => {
+                self.no_hidden(token)?;
+                self.expect(Expect::Statement)
+            }
+            _ => self.again(Expect::Statement),
+        }
+    }
+
+    /// After `return`, `throw` and `yield`: what they take stands on the same line.
+    pub(super) fn restricted(&mut self, token: &Token) -> Step {
+        match self.ctx.kind {
+            Kind::Statements if token.newline => self.next_statement(token),
+            _ => self.again(Expect::Operand),
+        }
+    }
+
+    /// After `if` and its like.
+    pub(super) fn head(&mut self, token: &Token) -> Step {
+        match token.tok {
+            Tok::LParen => self.push(token, Kind::Paren, After::Statement, Expect::Operand),
+            // `catch {`
+            Tok::LBrace => self.again(Expect::Statement),
+            _ => self.unexpected(token),
+        }
+    }
+
+    pub(super) fn for_head(&mut self, token: &Token) -> Step {
+        match token.tok {
+            Tok::Name(Word::Await) => Ok(Flow::Done),
+            Tok::LParen => self.push(token, Kind::For, After::Statement, Expect::Operand),
+            _ => self.unexpected(token),
+        }
+    }
+}
