@@ -190,6 +190,20 @@ fn other_sources_are_said_and_fresh_begins_anew() {
     assert_eq!(refused.status, 2, "{refused:?}");
     assert!(refused.err.contains("--yes"), "{refused:?}");
     assert_eq!(world.ok(&["call", "counter", "read"]), "1");
+    // A program that does not start does not cost the vat it was to replace.
+    world.write(
+        "broken.js",
+        b"export default () => { throw new Error('never'); };",
+    );
+    let fresh = ["run", "broken.js", "--name", "counter", "--fresh", "--yes"];
+    let said = world.run(&[&fresh[..], &["--listen", "127.0.0.1:0"]].concat());
+    assert_eq!(said.status, 1, "{said:?}");
+    assert!(
+        said.err.contains("never") && said.err.contains("as it was"),
+        "{said:?}"
+    );
+    assert_eq!(world.json(&["ls"]).as_array().expect("a list").len(), 1);
+    assert_eq!(world.ok(&["call", "counter", "read"]), "1");
     let host = world.serve(&["run", "counter.js", "--fresh", "--yes"]);
     assert_eq!(world.ok(&["call", "counter", "read"]), "0");
     assert_eq!(host.stop().err, "");

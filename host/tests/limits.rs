@@ -1,5 +1,5 @@
-//! Limits through the real program: set by the host, set for one vat, raised on a heap that is full,
-//! shown with who set them, and refused where they make no sense.
+//! Limits through the real program: set by the host, set for one vat, raised on a heap that is
+//! full, shown with who set them, and refused where they make no sense.
 
 mod common;
 

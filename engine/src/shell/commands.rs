@@ -43,6 +43,10 @@ impl Run {
                 key,
                 waiter: Waiter::Ask(to),
             },
+            Command::TryOut(deploy, to) => Event::TryOut {
+                deploy,
+                waiter: Waiter::Deploy(to),
+            },
             Command::SetLimits(vat, limits, to) => Event::Limit {
                 vat,
                 limits,

@@ -133,6 +133,7 @@ pub(crate) enum Command {
     Call(Call, Answerer<Result<String, CallError>>),
     Ask(RequestKey, Answerer<Result<Option<String>, CallError>>),
     Deploy(Deploy, VatLimits, Answerer<Result<Deployed, DeployError>>),
+    TryOut(Deploy, Answerer<Result<Deployed, DeployError>>),
     SetLimits(String, VatLimits, Answerer<Result<(), CallError>>),
     LimitsOf(String, Answerer<Result<Vec<Limit>, CallError>>),
     List(Answerer<Vec<VatInfo>>),
@@ -209,6 +210,11 @@ impl Engine {
         limits: VatLimits,
     ) -> Answer<Result<Deployed, DeployError>> {
         self.send(|answer| Command::Deploy(deploy, limits, answer))
+    }
+
+    /// Runs a program's start and `init` as `deploy` would, and makes no vat of it. The id is nobody's.
+    pub fn try_out(&self, deploy: Deploy) -> Answer<Result<Deployed, DeployError>> {
+        self.send(|answer| Command::TryOut(deploy, answer))
     }
 
     /// Gives a vat these limits and no other of its own; they count from its next process on.

@@ -23,6 +23,7 @@ use crate::protocol::{Delivery, FromWorker, HandOver, Message, Outcome, Program,
 #[derive(Debug)]
 pub struct Birth<W> {
     pub generation: u64,
+    pub purpose: Purpose,
     pub deploy: Deploy,
     pub limits: VatLimits,
     pub page_limit: u32,
@@ -34,6 +35,21 @@ pub struct Birth<W> {
     pub done: bool,
 }
 
+/// Why a first turn is run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    Vat,
+    /// To see whether the program starts: no vat comes of it.
+    Trial,
+}
+
+impl<W> Birth<W> {
+    /// Whether a vat of that name is to come of it.
+    pub fn is_of(&self, name: &str) -> bool {
+        self.purpose == Purpose::Vat && self.deploy.name == name
+    }
+}
+
 /// The first turn is turn 1, and its request as well.
 const FIRST_TURN: u64 = 1;
 
@@ -42,11 +58,12 @@ impl<W> Core<W> {
         &mut self,
         deploy: Deploy,
         limits: VatLimits,
+        purpose: Purpose,
         waiter: W,
         ledger: &mut dyn Ledger,
         out: &mut Vec<Effect<W>>,
     ) -> Result<(), LedgerError> {
-        if let Err(error) = self.check_deploy(&deploy) {
+        if let Err(error) = self.check_deploy(&deploy, purpose) {
             out.push(Effect::AnswerDeploy {
                 waiter,
                 answer: Err(error),
@@ -80,6 +97,7 @@ impl<W> Core<W> {
         let waiter = Some(waiter);
         let birth = Birth {
             generation,
+            purpose,
             deploy,
             limits,
             page_limit,
@@ -106,10 +124,11 @@ impl<W> Core<W> {
         Ok(())
     }
 
-    fn check_deploy(&self, deploy: &Deploy) -> Result<(), DeployError> {
+    fn check_deploy(&self, deploy: &Deploy, purpose: Purpose) -> Result<(), DeployError> {
         check_name(&deploy.name).map_err(DeployError::BadRequest)?;
-        let born = self.births.values().any(|b| b.deploy.name == deploy.name);
-        if born || self.names.contains_key(&deploy.name) {
+        let born = self.births.values().any(|birth| birth.is_of(&deploy.name));
+        let taken = born || self.names.contains_key(&deploy.name);
+        if taken && purpose == Purpose::Vat {
             return Err(DeployError::NameTaken(deploy.name.clone()));
         }
         let texts = deploy.files.iter().chain(&deploy.give);
@@ -166,6 +185,9 @@ impl<W> Core<W> {
             return Ok(());
         }
         match checked(hand_over, birth) {
+            Ok((_, Some(Outcome::Value(_)))) if birth.purpose == Purpose::Trial => {
+                self.pass(id, out);
+            }
             Ok((checked, Some(Outcome::Value(_)))) => self.bear(id, checked, out),
             Ok((_, Some(Outcome::Thrown(thrown)))) => {
                 let error = DeployError::Program {
@@ -183,6 +205,16 @@ impl<W> Core<W> {
             generation,
         });
         Ok(())
+    }
+
+    /// The trial went well: nothing of it remains.
+    fn pass(&mut self, id: VatId, out: &mut Vec<Effect<W>>) {
+        let birth = self.births.remove(&id).expect("checked by the caller");
+        if let Some(waiter) = birth.waiter {
+            let name = birth.deploy.name;
+            let answer = Ok(Deployed { name, id: id.0 });
+            out.push(Effect::AnswerDeploy { waiter, answer });
+        }
     }
 
     /// The first turn went well: the vat is in the frame being filled.

@@ -25,6 +25,11 @@ pub enum Event<W> {
         limits: VatLimits,
         waiter: W,
     },
+    /// Run the start of a program as for a vat, and make none.
+    TryOut {
+        deploy: Deploy,
+        waiter: W,
+    },
     /// The vat's own limits are to be these, from its next process on.
     Limit {
         vat: String,

@@ -33,7 +33,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use kenvat_store::{EngineHash, VatId};
 
 use self::answers::Answers;
-use self::birth::Birth;
+use self::birth::{Birth, Purpose};
 pub use self::check::Violation;
 use self::deliver::HeldBack;
 use self::event::{Effect, Event, Ledger, LedgerError};
@@ -179,7 +179,11 @@ impl<W> Core<W> {
                 deploy,
                 limits,
                 waiter,
-            } => self.on_deploy(deploy, limits, waiter, ledger, out),
+            } => self.on_deploy(deploy, limits, Purpose::Vat, waiter, ledger, out),
+            Event::TryOut { deploy, waiter } => {
+                let limits = VatLimits::default();
+                self.on_deploy(deploy, limits, Purpose::Trial, waiter, ledger, out)
+            }
             Event::Limit {
                 vat,
                 limits,

@@ -88,7 +88,8 @@ impl<W> Core<W> {
                 return Ok(());
             }
         }
-        if let Some(birth) = self.births.values_mut().find(|b| b.deploy.name == call.vat) {
+        let mut births = self.births.values_mut();
+        if let Some(birth) = births.find(|birth| birth.is_of(&call.vat)) {
             let most = self.settings.limits.waiting;
             if birth.callers.len() >= most {
                 let why = format!("{most} calls wait for vat `{}`", call.vat);

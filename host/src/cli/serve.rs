@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use kenvat_engine::api::{VatInfo, source_sha256};
+use kenvat_engine::api::{Deploy, VatInfo, source_sha256};
 use kenvat_engine::shell::Engine;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinHandle;
@@ -112,6 +112,7 @@ async fn provide(
         Some(_) => {
             let question = format!("Terminate {name}, with its heap and its log, and begin anew?");
             voice.confirm(&question, args.yes)?;
+            try_out(engine, name, sources, &give).await?;
             engine.terminate(name).await?.map_err(Trouble::from)?;
         }
         None => {}
@@ -124,6 +125,26 @@ async fn provide(
     .await
     .map_err(|trouble| sources.point_out(trouble))?;
     Ok(Found::New)
+}
+
+/// Runs the program's start without making a vat: one that does not start must not cost the vat it
+/// was to replace.
+async fn try_out(
+    engine: &Engine,
+    name: &str,
+    sources: &Sources,
+    give: &[(String, String)],
+) -> Result<(), Trouble> {
+    let deploy = Deploy {
+        name: name.to_owned(),
+        entry: sources.entry.clone(),
+        files: sources.files.clone(),
+        give: give.to_vec(),
+    };
+    engine.try_out(deploy).await?.map(drop).map_err(|error| {
+        let trouble = sources.point_out(Trouble::from(error));
+        trouble.with_hint(format!("{name} is as it was"))
+    })
 }
 
 /// Says so if the vat was made from other sources, or gifts are asked for that it will not get.

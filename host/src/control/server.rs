@@ -2,25 +2,42 @@
 //!
 //! Promises: connections, and questions within one, do not wait for each other; a client that
 //! breaks the framing loses its connection and nothing else; what a client has in flight is
-//! bounded. Does not know who may connect: the file's mode decides that.
+//! bounded; one that neither asks nor waits, or does not take its answers, is cut off; however many
+//! clients there are, an operator gets in (`RESERVED`). Does not know who may connect: the file's
+//! mode decides that.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use kenvat_engine::shell::Engine;
 use tokio::net::unix::OwnedWriteHalf;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
 
 use crate::control::answer::{Answering, begin};
 use crate::control::protocol::{
-    self, CONTROL_VERSION, MESSAGE_BYTES_MAX, Request, RequestHead, Response, WireError,
+    self, Ask, CONTROL_VERSION, MESSAGE_BYTES_MAX, Request, RequestHead, Response, WireError,
 };
 use crate::people::Trouble;
 use crate::stop::Stopping;
 
 /// Clients at a time; more wait in the kernel's queue.
 const CONNECTIONS_MAX: usize = 1024;
+
+/// Connections beyond those, for who looks and puts in order: calls and deployments are refused on
+/// them, since whatever fills the others would fill these too.
+const RESERVED: usize = 32;
+
+/// How long a client may neither ask nor wait for an answer.
+const IDLE_MAX: Duration = Duration::from_secs(60);
+
+/// The same on a reserved connection.
+const RESERVED_IDLE_MAX: Duration = Duration::from_secs(5);
+
+/// How long a client may take to read one answer.
+const SEND_MAX: Duration = Duration::from_secs(60);
 
 /// Questions of one connection without an answer; past it nothing more is read from it.
 const IN_FLIGHT_MAX: usize = 256;
@@ -31,10 +48,14 @@ const READY_MAX: usize = 16;
 /// Serves until `stop` says so, then until every connection has got what the engine still answers.
 pub async fn serve(listener: UnixListener, engine: Engine, base: Arc<str>, mut stop: Stopping) {
     let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let reserve = Arc::new(Semaphore::new(RESERVED));
     let mut clients = JoinSet::new();
     loop {
-        let Ok(permit) = room.clone().acquire_owned().await else {
-            break;
+        let (permit, kind) = tokio::select! {
+            biased;
+            Ok(permit) = room.clone().acquire_owned() => (permit, Kind::Whole),
+            Ok(permit) = reserve.clone().acquire_owned() => (permit, Kind::Reserved),
+            () = stop.wait() => break,
         };
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -43,7 +64,7 @@ pub async fn serve(listener: UnixListener, engine: Engine, base: Arc<str>, mut s
         match accepted {
             Ok((stream, _)) => {
                 let (engine, base) = (engine.clone(), base.clone());
-                clients.spawn(converse(stream, engine, base, stop.clone(), permit));
+                clients.spawn(converse(stream, engine, base, kind, stop.clone(), permit));
             }
             // Out of descriptors: they come back as connections end.
             Err(_) => tokio::time::sleep(crate::gateway::ACCEPT_PAUSE).await,
@@ -54,10 +75,33 @@ pub async fn serve(listener: UnixListener, engine: Engine, base: Arc<str>, mut s
     while clients.join_next().await.is_some() {}
 }
 
+/// What a connection may be used for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Whole,
+    /// All others are taken: no calls, no deployments.
+    Reserved,
+}
+
+impl Kind {
+    fn idle_max(self) -> Duration {
+        match self {
+            Kind::Whole => IDLE_MAX,
+            Kind::Reserved => RESERVED_IDLE_MAX,
+        }
+    }
+
+    fn refuses(self, ask: &Ask) -> bool {
+        let is_work = matches!(ask, Ask::Call { .. } | Ask::Deploy { .. });
+        self == Kind::Reserved && is_work
+    }
+}
+
 async fn converse(
     stream: UnixStream,
     engine: Engine,
     base: Arc<str>,
+    kind: Kind,
     mut stop: Stopping,
     _permit: OwnedSemaphorePermit,
 ) {
@@ -69,13 +113,22 @@ async fn converse(
         let Ok(permit) = room.clone().acquire_owned().await else {
             break;
         };
-        let body = tokio::select! {
-            body = protocol::receive(&mut reader) => body,
-            () = stop.wait() => break,
+        let mut reading = std::pin::pin!(protocol::receive(&mut reader));
+        let body = loop {
+            tokio::select! {
+                body = reading.as_mut() => break Some(body),
+                () = stop.wait() => break None,
+                () = sleep(kind.idle_max()) => {
+                    // One permit is this question's own; another one held is an answer waited for.
+                    if room.available_permits() + 1 == IN_FLIGHT_MAX {
+                        break None;
+                    }
+                }
+            }
         };
         // The end, or bytes that no client of ours sends: nothing can follow either.
-        let Ok(Some(body)) = body else { break };
-        let Ok((id, answering)) = understand(&body, &engine, &base) else {
+        let Some(Ok(Some(body))) = body else { break };
+        let Ok((id, answering)) = understand(&body, &engine, &base, kind) else {
             break;
         };
         let ready = ready.clone();
@@ -102,12 +155,18 @@ async fn converse(
 }
 
 /// Begins what a message asks for; an error where no answer could reach the asker.
-fn understand(body: &[u8], engine: &Engine, base: &str) -> Result<(u64, Answering), WireError> {
+fn understand(
+    body: &[u8],
+    engine: &Engine,
+    base: &str,
+    kind: Kind,
+) -> Result<(u64, Answering), WireError> {
     let head: RequestHead = serde_json::from_slice(body)?;
     if head.v != CONTROL_VERSION {
         return Ok((head.id, refuse(other_version(head.v))));
     }
     Ok(match serde_json::from_slice::<Request>(body) {
+        Ok(Request { id, ask, .. }) if kind.refuses(&ask) => (id, refuse(too_many())),
         Ok(Request { id, ask, .. }) => (id, begin(engine, ask, Some(base))),
         Err(error) => {
             let message = format!("the host does not understand the question: {error}");
@@ -124,6 +183,11 @@ fn understand(body: &[u8], engine: &Engine, base: &str) -> Result<(u64, Answerin
 
 fn refuse(trouble: Trouble) -> Answering {
     Box::pin(std::future::ready(Err(trouble)))
+}
+
+fn too_many() -> Trouble {
+    let what = format!("overloaded: {CONNECTIONS_MAX} clients are connected; try again");
+    Trouble::overloaded(what)
 }
 
 fn other_version(found: u32) -> Trouble {
@@ -154,8 +218,10 @@ async fn write_answers(mut writer: OwnedWriteHalf, mut answers: mpsc::Receiver<R
             })
         });
         let Ok(frame) = frame else { return };
-        if protocol::send(&mut writer, &frame).await.is_err() {
-            return;
+        match timeout(SEND_MAX, protocol::send(&mut writer, &frame)).await {
+            Ok(Ok(())) => {}
+            // It is gone, or does not want to know.
+            _ => return,
         }
     }
 }
