@@ -9,6 +9,7 @@ use crate::backend::Backend;
 use crate::error::StoreError;
 use crate::ids::VatId;
 use crate::pages::DirtyPage;
+use crate::side::Side;
 use crate::store::Store;
 use std::collections::VecDeque;
 
@@ -17,6 +18,8 @@ use std::collections::VecDeque;
 pub(crate) enum Owed {
     /// The image itself, with its genesis content.
     Image,
+    /// A side file that is to be brought into it.
+    Side(Side),
     /// The rest of what the frame appends.
     Log(Vec<u8>),
     /// A page, or pages of zeros that follow each other.
@@ -65,6 +68,7 @@ impl<B: Backend> Store<B> {
     fn try_owed(&mut self, vat: VatId, owed: Owed) -> Result<Option<Owed>, StoreError> {
         let done = match &owed {
             Owed::Image => self.make_image(vat),
+            Owed::Side(side) => self.begin_applying(side.clone()),
             Owed::Pages(pages) => self.write_pages(pages),
             Owed::Log(bytes) => {
                 let before = self.vats.get(&vat).map_or(0, |found| found.log.end);

@@ -46,6 +46,8 @@ pub(crate) mod table {
     pub(crate) const SEGMENTS: u8 = 251;
     /// Vat and page group (big-endian) to the group's page checksums.
     pub(crate) const PAGES: u8 = 250;
+    /// Vat to `LostRecord`.
+    pub(crate) const LOST: u8 = 249;
 }
 
 /// Keys in `table::META`.

@@ -37,6 +37,26 @@ pub(crate) enum PartRecord<'a> {
         vat: u64,
         checksums: &'a [u8],
     },
+    /// What changed in a heap stands in a file of its own, page checksums included (J7).
+    Side(SideRecord),
+}
+
+/// A side file as a frame names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub(crate) struct SideRecord {
+    pub vat: u64,
+    pub id: u64,
+    pub bytes: u64,
+    pub sha256: [u8; 32],
+}
+
+/// A side file that was found damaged before its image was brought up to it: that vat stays where
+/// it is. Kept as long as the vat.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub(crate) struct LostRecord {
+    pub side: u64,
+    pub offset: u64,
+    pub what: String,
 }
 
 /// What makes this store this store; one row, written once.
@@ -193,6 +213,12 @@ mod tests {
                 vat: 2,
                 checksums: &[0; 8],
             },
+            PartRecord::Side(SideRecord {
+                vat: 2,
+                id: 1 << 32,
+                bytes: 9 << 20,
+                sha256: [3; 32],
+            }),
         ];
         let mut body = Vec::new();
         parts.iter().for_each(|part| encode_onto(part, &mut body));
@@ -217,6 +243,6 @@ mod tests {
         assert!(decode::<LogRecord>(&[0, 253, 0, 0, 0, 0, 0, 0, 0, 16]).is_err());
         // A delta said to be longer than the body.
         assert!(decode_part(&[1, 2, 251, 255, 255, 0]).is_err());
-        assert!(decode_part(&[6]).is_err());
+        assert!(decode_part(&[7]).is_err());
     }
 }

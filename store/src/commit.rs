@@ -7,14 +7,16 @@
 
 use crate::backend::Backend;
 use crate::behind::Owed;
-use crate::codec::{self, PartRecord};
-use crate::error::StoreError;
+use crate::catalog::table;
+use crate::codec::{self, LostRecord, PartRecord, SideRecord};
+use crate::error::{Damage, StoreError};
 use crate::ids::VatId;
 use crate::images::{self, Room};
 use crate::journal::frame;
 use crate::journal::sector::SECTOR_BYTES;
 use crate::journal::writer::{Durable, Reserved, Sealed};
 use crate::pages::DirtyPage;
+use crate::side::{self, Side, SideApplied, SideEnd, SideJob};
 use crate::stage::Effect;
 use crate::store::{Filling, Store};
 
@@ -88,7 +90,7 @@ impl<B: Backend> Store<B> {
 
     /// Whether no frame is sealed and not applied, and no fold under way: when `verify` may read.
     pub fn is_between_frames(&self) -> bool {
-        self.in_flight.is_empty() && self.folding.is_none()
+        self.in_flight.is_empty() && self.folding.is_none() && self.applying.is_empty()
     }
 
     /// Whether a fold must finish before a frame may be sealed.
@@ -137,6 +139,7 @@ impl<B: Backend> Store<B> {
     fn apply_effect(&mut self, effect: Effect) -> Result<(), StoreError> {
         match effect {
             Effect::Create(vat) => self.do_or_owe(vat, Owed::Image),
+            Effect::Side(side) => self.do_or_owe(VatId(side.record.vat), Owed::Side(side)),
             Effect::Log(vat, bytes) => self.do_or_owe(vat, Owed::Log(bytes)),
             Effect::Row(row) => {
                 self.active.rows.insert((row.table, row.key), row.value);
@@ -147,6 +150,95 @@ impl<B: Backend> Store<B> {
                 Ok(())
             }
         }
+    }
+
+    /// A side file's frame is durable: its image is brought up by a job of its own.
+    pub(crate) fn begin_applying(&mut self, side: Side) -> Result<(), StoreError> {
+        let vat = VatId(side.record.vat);
+        let found = self.vats.get(&vat);
+        let found = found.map(|found| (found.page_limit, found.pages()));
+        let Some((page_limit, pages)) = found else {
+            self.active.sides.push(side.record);
+            return Ok(());
+        };
+        let image = match self.images.file(vat, page_limit) {
+            Err(StoreError::Damaged(damage)) => {
+                self.mark_damaged(vat, &damage);
+                self.active.sides.push(side.record);
+                return Ok(());
+            }
+            image => image?,
+        };
+        self.active.images.insert(vat);
+        self.applying.insert(vat);
+        self.side_jobs.push(SideJob {
+            shared: self.shared.clone(),
+            side,
+            page_limit: pages,
+            image,
+            is_done: false,
+        });
+        Ok(())
+    }
+
+    /// The side files whose frame is applied but for them. Each must be run and finished; until
+    /// then there is no fold, and no other change of those heaps.
+    pub fn take_side_jobs(&mut self) -> Vec<SideJob<B>> {
+        std::mem::take(&mut self.side_jobs)
+    }
+
+    /// Whether a vat's image is being brought up to a side file.
+    pub fn is_applying(&self, vat: VatId) -> bool {
+        self.applying.contains(&vat)
+    }
+
+    /// A side file is in its image, or waits for room like whatever is behind.
+    pub fn finish_side(&mut self, applied: SideApplied) -> Result<(), StoreError> {
+        self.shared.latch.check()?;
+        let SideApplied { side, end } = applied;
+        let vat = VatId(side.record.vat);
+        if !self.applying.remove(&vat) {
+            return Err(StoreError::Misuse("no side file is being applied"));
+        }
+        if !self.vats.contains_key(&vat) {
+            self.active.sides.push(side.record);
+            return Ok(());
+        }
+        match end {
+            SideEnd::Done => {
+                let checksums = self.active.pages.entry(vat).or_default();
+                checksums.extend(side.pages.iter().copied());
+                self.active.sides.push(side.record);
+            }
+            SideEnd::Damaged(damage) if damage.file == side::path(side.record.id) => {
+                self.lose_side(&side.record, damage);
+            }
+            SideEnd::Damaged(damage) => {
+                self.mark_damaged(vat, &damage);
+                self.active.sides.push(side.record);
+            }
+            SideEnd::NoRoom => {
+                let waiting = self.behind.entry(vat).or_default();
+                waiting.push_front(Owed::Side(side));
+            }
+        }
+        Ok(())
+    }
+
+    /// A side file cannot be brought into its image, ever: said of the vat for good.
+    pub(crate) fn lose_side(&mut self, record: &SideRecord, damage: Damage) {
+        let vat = VatId(record.vat);
+        if !self.vats.contains_key(&vat) {
+            return self.active.sides.push(*record);
+        }
+        let lost = LostRecord {
+            side: record.id,
+            offset: damage.offset,
+            what: damage.what.clone(),
+        };
+        let key = (table::LOST, codec::vat_key(vat).to_vec());
+        self.active.rows.insert(key, Some(codec::encode(&lost)));
+        self.mark_damaged(vat, &damage);
     }
 
     /// Brings one page up, or pages of zeros that follow each other.

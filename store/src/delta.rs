@@ -98,8 +98,16 @@ impl Delta {
 
 /// Checks that `bytes` are a delta within `page_limit`.
 pub(crate) fn check(bytes: &[u8], page_limit: u32) -> Result<(), DeltaError> {
+    check_after(bytes, page_limit, (0, 0)).map(drop)
+}
+
+/// The same of a delta that goes on where another ended, at this page and word; where it ends.
+pub(crate) fn check_after(
+    bytes: &[u8],
+    page_limit: u32,
+    mut after: (u32, usize),
+) -> Result<(u32, usize), DeltaError> {
     let mut rest = bytes;
-    let mut after = (0, 0);
     while !rest.is_empty() {
         let at = bytes.len() - rest.len();
         let (run, tail) = split_run(rest).ok_or(DeltaError::Cut(at))?;
@@ -130,7 +138,7 @@ pub(crate) fn check(bytes: &[u8], page_limit: u32) -> Result<(), DeltaError> {
         after = end;
         rest = tail;
     }
-    Ok(())
+    Ok(after)
 }
 
 /// The runs of bytes that `check` accepted. Of any others: those before the first that is cut off.

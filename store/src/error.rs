@@ -228,6 +228,9 @@ pub enum ImageError {
     /// Committed changes wait for room on the disk: until then no worker may start on it (I2).
     #[error("the image of vat {0} is behind: the disk is full")]
     Behind(VatId),
+    /// A side file is being brought into it.
+    #[error("the image of vat {0} is being brought up to date")]
+    BeingApplied(VatId),
     /// That vat does not start; the others do.
     #[error("damaged: {0}")]
     Damaged(Damage),

@@ -19,6 +19,7 @@ use crate::latch::Latch;
 use crate::layer::{Layer, Vat};
 use crate::logs::{self, Half, LOGS_DIR};
 use crate::page_rows::{self, GROUP_PAGES};
+use crate::side;
 use crate::store::Store;
 use std::collections::HashMap;
 use std::io;
@@ -55,16 +56,18 @@ impl<B: Backend> Store<B> {
     pub fn fold_due(&self) -> bool {
         let bytes = self.applied.total - self.folded.total;
         self.folding.is_none()
+            && self.applying.is_empty()
             && (bytes >= self.options.fold_bytes
                 || self.active.images.len() >= self.options.open_images_max.max(1))
     }
 
-    /// Takes the view of a fold; `None` if one is under way or there is nothing to fold. Refused
-    /// with `NoRoom`, nothing done, while the disk has no room for what it will write.
+    /// Takes the view of a fold; `None` if one is under way, or there is nothing to fold, or a side
+    /// file is being applied: the frame that names it must stay until that is done. Refused with
+    /// `NoRoom`, nothing done, while the disk has no room for what it will write.
     pub fn begin_fold(&mut self) -> Result<Option<Fold<B>>, StoreError> {
         self.shared.latch.check()?;
         let is_empty = self.active.is_empty() && self.applied.sequence == self.folded.sequence;
-        if self.folding.is_some() || is_empty {
+        if self.folding.is_some() || is_empty || !self.applying.is_empty() {
             return Ok(None);
         }
         let has_room = self.has_fold_room();
@@ -169,6 +172,13 @@ impl<B: Backend> Store<B> {
         for &vat in &layer.terminated {
             self.remove_files(vat)?;
         }
+        for side in &layer.sides {
+            remove(
+                &self.shared.backend,
+                &self.shared.latch,
+                &side::path(side.id),
+            )?;
+        }
         self.trim_images();
         Ok(())
     }
@@ -183,7 +193,7 @@ impl<B: Backend> Store<B> {
 
     /// Folds what is applied and lets go of the folder. Refused while a frame or fold is under way.
     pub fn close(mut self) -> Result<(), StoreError> {
-        if !self.in_flight.is_empty() || !self.staged_is_empty() || self.folding.is_some() {
+        if !self.staged_is_empty() || !self.is_between_frames() {
             return Err(StoreError::Misuse(
                 "closed while a frame or fold was under way",
             ));
@@ -271,6 +281,7 @@ impl<B: Backend> Fold<B> {
             let key = codec::vat_key(vat);
             batch.delete_prefix(table::PAGES, &key)?;
             batch.put(table::LOGS, &key, None)?;
+            batch.put(table::LOST, &key, None)?;
         }
         Ok(())
     }

@@ -363,6 +363,16 @@ fn allocate<F: File>(file: &F, (first, count): (u32, u32)) -> io::Result<()> {
     file.allocate(bytes_of(first), bytes_of(count))
 }
 
+/// Makes pages zeros, and a hole where they are many.
+pub(crate) fn clear<F: File>(image: &F, pages: Range<u32>) -> io::Result<()> {
+    let (offset, bytes) = (bytes_of(pages.start), bytes_of(pages.len() as u32));
+    if pages.len() >= HOLE_PAGES_MIN {
+        image.punch(offset, bytes)
+    } else {
+        write_zeros(image, offset, bytes)
+    }
+}
+
 /// Where a page begins; the length of an image of that many pages.
 pub(crate) fn bytes_of(pages: u32) -> u64 {
     u64::from(pages) * PAGE_BYTES as u64

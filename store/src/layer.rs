@@ -5,6 +5,7 @@
 //! then the folding one, then the catalog. Effects are absolute, so a row found first is the
 //! newest.
 
+use crate::codec::SideRecord;
 use crate::ids::VatId;
 use crate::page_rows::{GROUP_PAGES, ROW_BYTES as GROUP_ROW_BYTES};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
@@ -23,6 +24,8 @@ pub(crate) struct Layer {
     pub images: BTreeSet<VatId>,
     pub logs: BTreeSet<VatId>,
     pub terminated: Vec<VatId>,
+    /// Side files that are in their images: they go when those are synced.
+    pub sides: Vec<SideRecord>,
     /// Entries were made in `heap/` or `logs/`.
     pub entries_made: bool,
 }
@@ -80,6 +83,7 @@ impl Layer {
             && self.images.is_empty()
             && self.logs.is_empty()
             && self.terminated.is_empty()
+            && self.sides.is_empty()
     }
 }
 

@@ -202,6 +202,12 @@ impl PageCache {
         dirty.collect()
     }
 
+    /// Forgets a vat's pages: its image changes behind them. None may be in a frame in flight.
+    pub(crate) fn forget(&mut self, vat: VatId) {
+        self.entries
+            .retain(|(of, _), entry| *of != vat || entry.is_pinned());
+    }
+
     /// Drops pages past the bound that no frame in flight needs, least used first.
     pub(crate) fn trim(&mut self) {
         // Each page is passed at most twice: once to forget that it was used, once to drop it.

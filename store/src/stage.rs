@@ -5,7 +5,7 @@
 
 use crate::backend::Backend;
 use crate::codec::{self, PartRecord};
-use crate::delta::{self, Delta, Run};
+use crate::delta::{self, Delta, DeltaError, Run};
 use crate::error::{Damage, OpenError, StageError, StoreError};
 use crate::genesis::{Genesis, ZERO_PAGE};
 use crate::ids::{EngineHash, VatId};
@@ -15,6 +15,7 @@ use crate::options::{
     ENGINE_TABLES, FRAME_BYTES_MAX, PAGE_LIMIT_MAX, ROW_KEY_BYTES_MAX, ROW_VALUE_BYTES_MAX,
 };
 use crate::pages::Content;
+use crate::side::Side;
 use crate::store::Store;
 use std::sync::Arc;
 
@@ -42,6 +43,9 @@ pub enum Part {
         vat: VatId,
         delta: Delta,
     },
+    /// The same, in a file of its own (J7). No other change of that heap is staged until it is
+    /// applied (`Store::finish_side`).
+    Side(Side),
     /// Bytes appended to the vat's log.
     Log {
         vat: VatId,
@@ -58,13 +62,14 @@ pub enum Part {
 #[derive(Clone, Debug)]
 pub(crate) enum Effect {
     Create(VatId),
+    Side(Side),
     Log(VatId, Vec<u8>),
     Row(Row),
     Terminate(VatId),
 }
 
 /// Bytes a part may take besides those it carries: numbers and lengths.
-pub const PART_OVERHEAD_BYTES: usize = 64;
+pub const PART_OVERHEAD_BYTES: usize = 96;
 /// Bytes a page's checksum takes at the frame's end.
 const CHECKSUM_BYTES: usize = 8;
 
@@ -84,6 +89,7 @@ impl<B: Backend> Store<B> {
                 page_limit,
             } => self.stage_create(vat, engine, page_limit),
             Part::Heap { vat, delta } => self.stage_heap(vat, &delta),
+            Part::Side(side) => self.stage_side(side),
             Part::Log { vat, bytes } => {
                 self.known_vat(vat)?;
                 let len = bytes.len() as u64;
@@ -200,6 +206,21 @@ impl<B: Backend> Store<B> {
             delta::check(delta.as_bytes(), page_limit)?;
         }
         self.load_pages(vat, delta)
+    }
+
+    fn stage_side(&mut self, side: Side) -> Result<(), StageError> {
+        let vat = VatId(side.record.vat);
+        let limit = self.sound_vat(vat)?.pages();
+        if let Some(page) = side.end().checked_sub(1).filter(|&page| page >= limit) {
+            let at = 0;
+            return Err(DeltaError::BeyondLimit { at, page, limit }.into());
+        }
+        self.make_room(0)?;
+        self.append(&PartRecord::Side(side.record));
+        side.guard.keep();
+        self.cache.forget(vat);
+        self.filling.effects.push(Effect::Side(side));
+        Ok(())
     }
 
     fn stage_row(&mut self, row: Row) -> Result<(), StageError> {

@@ -5,8 +5,8 @@
 
 use crate::backend::{Backend, file::FileBackend};
 use crate::behind::Owed;
-use crate::catalog::{Reader, table};
-use crate::codec::{self, LogRecord, VatRecord};
+use crate::catalog::{Reader, decode_row, table};
+use crate::codec::{self, LogRecord, LostRecord, VatRecord};
 use crate::commit::InFlight;
 use crate::engines::Engine;
 use crate::error::{Damage, ImageError, OpenError, StoreError};
@@ -21,6 +21,7 @@ use crate::page_rows;
 use crate::pages::PageCache;
 use crate::recover::{self, Recovery};
 use crate::room::Room;
+use crate::side::{self, SideJob};
 use crate::stage::Effect;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Bound;
@@ -49,6 +50,10 @@ pub struct Store<B: Backend = FileBackend> {
     pub(crate) spare_body: Option<Vec<u8>>,
     /// Sealed and not applied, oldest first.
     pub(crate) in_flight: VecDeque<InFlight>,
+    /// Vats whose image is being brought up to a side file.
+    pub(crate) applying: BTreeSet<VatId>,
+    pub(crate) side_jobs: Vec<SideJob<B>>,
+    pub(crate) next_side: u64,
     pub(crate) applied: Position,
     pub(crate) folded: Position,
     /// Of committed frames, what the disk had no room for.
@@ -255,11 +260,12 @@ impl<B: Backend> Store<B> {
         self.logs.read(vat, &found.log, from, max)
     }
 
-    fn live(&self, vat: VatId) -> Result<&Vat, ImageError> {
+    pub(crate) fn live(&self, vat: VatId) -> Result<&Vat, ImageError> {
         self.shared.latch.check()?;
         match self.vats.get(&vat) {
             None => Err(ImageError::UnknownVat(vat)),
             Some(found) if found.phase == Phase::Creating => Err(ImageError::NotCommitted(vat)),
+            Some(_) if self.applying.contains(&vat) => Err(ImageError::BeingApplied(vat)),
             Some(found) => Ok(found),
         }
     }
@@ -388,6 +394,33 @@ impl<B: Backend> Store<B> {
             self.mark_damaged(vat, &damage);
         }
         Ok(())
+    }
+
+    /// Marks vats that an earlier open found a side file of damaged.
+    pub(crate) fn mark_lost_sides(&mut self) -> Result<(), StoreError> {
+        for (vat, lost) in self.lost_sides()? {
+            let file = side::path(lost.side);
+            let damage = Damage::new(file, lost.offset, lost.what).of(vat);
+            self.mark_damaged(vat, &damage);
+        }
+        Ok(())
+    }
+
+    fn lost_sides(&self) -> Result<Vec<(VatId, LostRecord)>, StoreError> {
+        let rows = self.scan(table::LOST, &[])?;
+        let decoded = rows.into_iter().map(|(key, row)| {
+            let vat = codec::vat_of_key(&key).unwrap_or(VatId(0));
+            decode_row(table::LOST, &key, &row).map(|lost| (vat, lost))
+        });
+        decoded.collect()
+    }
+
+    /// Numbers of the side files that are still needed, or kept for being damaged.
+    pub(crate) fn named_sides(&self) -> Result<BTreeSet<u64>, StoreError> {
+        let lost = self.lost_sides()?;
+        let mut named: BTreeSet<u64> = lost.iter().map(|(_, lost)| lost.side).collect();
+        named.extend(self.active.sides.iter().map(|side| side.id));
+        Ok(named)
     }
 
     pub(crate) fn known_damages(&self) -> Vec<Damage> {

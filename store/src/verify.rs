@@ -20,6 +20,7 @@ use crate::options::Options;
 use crate::recover::folder::{VERSION_FILE, check_version, list, open_catalog};
 use crate::recover::rows::{Rows, open_segments};
 use crate::recover::scan::{self, Segments};
+use crate::side::{self, SIDE_DIR};
 use crate::store::Store;
 use std::io;
 use std::sync::Arc;
@@ -168,6 +169,7 @@ impl<B: Backend> Store<B> {
         for vat in vats {
             self.verify_vat(vat, &mut report)?;
         }
+        self.verify_sides(&mut report)?;
         self.verify_names(&mut report)?;
         Ok(report)
     }
@@ -235,9 +237,21 @@ impl<B: Backend> Store<B> {
         Ok(())
     }
 
+    /// The side files a frame since the fold names, and those known to be lost.
+    fn verify_sides(&self, report: &mut VerifyReport) -> Result<(), OpenError> {
+        for record in &self.active.sides {
+            let checked = side::check(&self.shared, record).map_err(OpenError::from);
+            report.read_bytes += report.take(checked)?.map_or(0, |()| record.bytes);
+        }
+        let lost = self.known_damages().into_iter();
+        let lost = lost.filter(|damage| damage.file.starts_with(SIDE_DIR));
+        lost.for_each(|damage| report.add(damage));
+        Ok(())
+    }
+
     /// Files that have no name the store gives.
     fn verify_names(&self, report: &mut VerifyReport) -> Result<(), OpenError> {
-        for dir in [JOURNAL_DIR, HEAP_DIR, LOGS_DIR, ENGINES_DIR] {
+        for dir in [JOURNAL_DIR, HEAP_DIR, LOGS_DIR, ENGINES_DIR, SIDE_DIR] {
             let mut names = list(&self.shared.backend, dir)?;
             names.retain(|name| !is_name_in(dir, name));
             for name in names {
@@ -258,6 +272,7 @@ fn is_name_in(dir: &str, name: &str) -> bool {
         JOURNAL_DIR => segment::number_of(name).is_some(),
         HEAP_DIR => name.parse::<VatId>().is_ok(),
         LOGS_DIR => logs::vat_of(name).is_some(),
+        SIDE_DIR => side::id_of(name).is_some(),
         _ => name
             .strip_suffix(".genesis")
             .unwrap_or(name)

@@ -80,13 +80,27 @@ fn first_life(driver: &mut Driver) -> Result<(), String> {
         vec![(3, 0, vec![3; 512]), (4, 0, vec![0; 512])],
     )])?;
     driver.commit(&[Op::Heap(1, vec![(0, 2, vec![]), (2, 9, vec![4; 3])])])?;
+    driver.commit(&[
+        Op::Side(
+            1,
+            vec![
+                vec![(0, 9, vec![3; 5])],
+                vec![(1, 0, vec![2; 512]), (4, 9, vec![])],
+            ],
+        ),
+        row("c", Some("4")),
+    ])?;
+    driver.commit(&[Op::Heap(1, vec![(1, 4, vec![9]), (5, 0, vec![6; 2])])])?;
+    // Made, and never named by a frame. Nobody waits for its removal: the next open sees to it.
+    drop(driver.side(2, &[vec![(3, 3, vec![3])]])?);
+    driver.known.closing_operations += 1;
     driver.commit(&[Op::Terminate(2), row("b", Some("3"))])?;
     driver.store.fold().map_err(|error| error.to_string())?;
     driver.commit(&[Op::Heap(1, vec![(0, 2, vec![8; 60])])])
 }
 
 fn second_life(driver: &mut Driver) -> Result<(), String> {
-    driver.commit(&[Op::Create(3), Op::Heap(3, vec![(1, 0, vec![1; 130])])])?;
+    driver.commit(&[Op::Create(3), Op::Side(3, vec![vec![(1, 0, vec![1; 130])]])])?;
     driver.fold_around(&[Op::Terminate(1)], &[Op::Log(3, b"three".to_vec())])?;
     for n in 0..4 {
         driver.commit(&[Op::Heap(3, vec![(n, 5, vec![u64::from(n) + 1; 70])])])?;

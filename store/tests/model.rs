@@ -6,6 +6,7 @@ use common::*;
 use kenvat_store::backend::memory::{Crash, MemoryBackend};
 use kenvat_store::{Options, Store};
 use proptest::prelude::*;
+use std::collections::BTreeSet;
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -22,6 +23,7 @@ enum Step {
 enum Choice {
     Create,
     Heap(usize, Vec<RunOf>),
+    Side(usize, Vec<RunOf>),
     Log(usize, usize),
     Row(u8, u8, Option<usize>),
     Terminate(usize),
@@ -61,6 +63,7 @@ fn choice() -> impl Strategy<Value = Choice> {
     prop_oneof![
         2 => Just(Choice::Create),
         8 => (0..9usize, runs()).prop_map(|(vat, runs)| Choice::Heap(vat, runs)),
+        2 => (0..9usize, runs()).prop_map(|(vat, runs)| Choice::Side(vat, runs)),
         3 => (0..9usize, 1..40_000usize).prop_map(|(vat, len)| Choice::Log(vat, len)),
         4 => (0..3u8, 0..6u8, proptest::option::of(0..900usize))
             .prop_map(|(table, key, len)| Choice::Row(table, key, len)),
@@ -89,6 +92,11 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
+fn changed(ops: &[Op], vat: u64) -> bool {
+    ops.iter()
+        .any(|op| matches!(op, Op::Heap(of, _) | Op::Side(of, _) if *of == vat))
+}
+
 /// The choices as operations that make sense now.
 fn ops(driver: &mut Driver, choices: &[Choice]) -> Vec<Op> {
     let mut model = driver.known.acknowledged.clone();
@@ -97,11 +105,19 @@ fn ops(driver: &mut Driver, choices: &[Choice]) -> Vec<Op> {
         b"step".to_vec(),
         Some(vec![choices.len() as u8]),
     )];
+    let mut sides = BTreeSet::new();
     for choice in choices {
         let pick = |n: usize| model.vats.keys().copied().nth(n % model.vats.len().max(1));
         let op = match choice {
             Choice::Create => Some(Op::Create(driver.store.next_vat_id().0)),
-            Choice::Heap(n, runs) => pick(*n).map(|vat| Op::Heap(vat, runs.clone())),
+            Choice::Heap(n, runs) => pick(*n)
+                .filter(|vat| !sides.contains(vat))
+                .map(|vat| Op::Heap(vat, runs.clone())),
+            // No other change of that heap is in the frame.
+            Choice::Side(n, runs) => pick(*n).filter(|vat| !changed(&ops, *vat)).map(|vat| {
+                sides.insert(vat);
+                Op::Side(vat, runs.iter().map(|run| vec![run.clone()]).collect())
+            }),
             Choice::Log(n, len) => pick(*n).map(|vat| Op::Log(vat, vec![*len as u8; *len])),
             Choice::Row(table, key, len) => {
                 Some(Op::Row(*table, vec![*key], len.map(|len| vec![*key; len])))

@@ -105,7 +105,7 @@ fn reserve(driver: &mut Driver, ops: &[Op]) -> Result<Outcome, String> {
                 row_bytes = bytes + PART_OVERHEAD_BYTES;
                 0
             }
-            Op::Terminate(vat) => *vat,
+            Op::Terminate(vat) | Op::Side(vat, _) => *vat,
         };
         let creates = matches!(op, Op::Create(_)).then_some((driver.engine, PAGES));
         let wish = Wish {

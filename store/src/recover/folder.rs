@@ -15,6 +15,7 @@ use crate::journal::segment::{self, FIRST_FRAME, JOURNAL_DIR};
 use crate::latch::Latch;
 use crate::logs::{LOG_BLOCK_BYTES, LOGS_DIR};
 use crate::options::Options;
+use crate::side::SIDE_DIR;
 use std::io;
 use std::sync::Arc;
 
@@ -25,7 +26,7 @@ const VERSION_BYTES_MAX: usize = 64;
 const VERSION_PREFIX: &str = "kenvat store ";
 /// The format of the whole folder.
 pub(crate) const STORE_VERSION: u64 = 2;
-pub(crate) const DIRS: [&str; 4] = [JOURNAL_DIR, HEAP_DIR, LOGS_DIR, ENGINES_DIR];
+pub(crate) const DIRS: [&str; 5] = [JOURNAL_DIR, HEAP_DIR, LOGS_DIR, ENGINES_DIR, SIDE_DIR];
 
 /// The catalog of an existing store; `None` if there is no store yet.
 pub(crate) fn open_catalog<B: Backend>(
@@ -91,7 +92,7 @@ fn unfinished<B: Backend>(backend: &B, catalog: Option<B::File>) -> Result<(), O
         dir: backend.name(),
         why,
     };
-    for dir in [HEAP_DIR, LOGS_DIR, ENGINES_DIR] {
+    for dir in [HEAP_DIR, LOGS_DIR, ENGINES_DIR, SIDE_DIR] {
         if let Some(name) = list(backend, dir)?.first() {
             return Err(refuse(format!(
                 "{VERSION_FILE} is missing, but there is {dir}/{name}"

@@ -22,6 +22,7 @@ use crate::logs::{self, LOGS_DIR, Logs};
 use crate::options::Options;
 use crate::pages::PageCache;
 use crate::room::Room;
+use crate::side::{self, SIDE_DIR};
 use crate::store::{Filling, Store};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex};
@@ -80,8 +81,9 @@ pub(crate) fn open<B: Backend>(
         journal: Mutex::new(journal),
         _lock: lock,
     };
-    let mut store = assemble(Arc::new(shared), options, rows)?;
+    let mut store = assemble(Arc::new(shared), options, rows, open_record.opens)?;
     store.mark_missing_images()?;
+    store.mark_lost_sides()?;
     apply_frames(&mut store, &segments, &frames, &mut recovery)?;
     remove_unnamed(&store, &mut recovery)?;
     recovery.damages = store.known_damages();
@@ -169,6 +171,7 @@ fn assemble<B: Backend>(
     shared: Arc<Shared<B>>,
     options: Options,
     rows: Rows,
+    opens: u64,
 ) -> Result<Store<B>, OpenError> {
     let (backend, latch) = (shared.backend.clone(), shared.latch.clone());
     let ballast = shared.ballast.clone();
@@ -195,6 +198,10 @@ fn assemble<B: Backend>(
         filling: Filling::default(),
         spare_body: None,
         in_flight: VecDeque::new(),
+        applying: BTreeSet::new(),
+        side_jobs: Vec::new(),
+        // Never used before: the number of opens is durable by now.
+        next_side: opens << 32,
         applied,
         folded: applied,
         behind: BTreeMap::new(),
@@ -240,6 +247,10 @@ fn remove_unnamed<B: Backend>(store: &Store<B>, recovery: &mut Recovery) -> Resu
     let mut logs = list(backend, LOGS_DIR)?;
     logs.retain(|name| is_gone(logs::vat_of(name)));
     remove(backend, LOGS_DIR, logs, recovery)?;
+    let mut sides = list(backend, SIDE_DIR)?;
+    let named: BTreeSet<u64> = store.named_sides()?;
+    sides.retain(|name| side::id_of(name).is_some_and(|id| !named.contains(&id)));
+    remove(backend, SIDE_DIR, sides, recovery)?;
     let mut engines = list(backend, ENGINES_DIR)?;
     engines.retain(|name| {
         let hash = name.strip_suffix(".genesis").unwrap_or(name).parse();

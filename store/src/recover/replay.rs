@@ -6,7 +6,7 @@
 //! is damage of the journal: its frame's checksums matched, so it was written that way.
 
 use crate::backend::Backend;
-use crate::codec::{self, PartRecord};
+use crate::codec::{self, PartRecord, SideRecord};
 use crate::delta::{self, Run};
 use crate::error::{Damage, OpenError, StoreError};
 use crate::ids::{EngineHash, VatId};
@@ -14,6 +14,7 @@ use crate::images::{self, Room};
 use crate::journal::segment;
 use crate::options::PAGE_LIMIT_MAX;
 use crate::recover::scan::Place;
+use crate::side;
 use crate::store::Store;
 use std::collections::BTreeSet;
 
@@ -53,6 +54,7 @@ pub(crate) fn replay<B: Backend>(
             PartRecord::Heap { vat, delta } if !skips(vat) => {
                 replay_heap(store, place, VatId(vat), delta)
             }
+            PartRecord::Side(record) if !skips(record.vat) => replay_side(store, place, &record),
             PartRecord::Pages { vat, checksums } if !skips(vat) => {
                 let (pairs, rest) = checksums.as_chunks::<8>();
                 if !rest.is_empty() {
@@ -78,7 +80,10 @@ pub(crate) fn replay<B: Backend>(
                 store.forget_vat(VatId(vat));
                 Ok(())
             }
-            PartRecord::Heap { .. } | PartRecord::Pages { .. } | PartRecord::Log { .. } => Ok(()),
+            PartRecord::Heap { .. }
+            | PartRecord::Side(_)
+            | PartRecord::Pages { .. }
+            | PartRecord::Log { .. } => Ok(()),
         }
     })
 }
@@ -173,6 +178,42 @@ fn extend<B: Backend>(
             Ok(())
         }
         result => result,
+    }
+}
+
+/// A side file is checked whole before anything of it is used. Damage of it is damage of its vat.
+fn replay_side<B: Backend>(
+    store: &mut Store<B>,
+    place: &Place,
+    record: &SideRecord,
+) -> Result<(), OpenError> {
+    let vat = VatId(record.vat);
+    let page_limit = known(store, place, vat)?;
+    let shared = store.shared.clone();
+    let applied = side::check(&shared, record).and_then(|()| {
+        store.active.images.insert(vat);
+        let image = store.images.file(vat, page_limit)?;
+        side::apply(&shared, record, PAGE_LIMIT_MAX, &image)
+    });
+    match applied {
+        Ok(pages) => {
+            let end = pages.last().map_or(0, |&(page, _)| page.saturating_add(1));
+            extend(store, vat, page_limit, end)?;
+            store.active.pages.entry(vat).or_default().extend(pages);
+            store.active.sides.push(*record);
+            Ok(())
+        }
+        Err(StoreError::Damaged(damage)) => {
+            let damage = damage.of(vat);
+            if damage.file == side::path(record.id) {
+                store.lose_side(record, damage);
+            } else {
+                store.mark_damaged(vat, &damage);
+                store.active.sides.push(*record);
+            }
+            Ok(())
+        }
+        Err(error) => Err(error.into()),
     }
 }
 

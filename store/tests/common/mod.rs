@@ -7,7 +7,8 @@
 
 use kenvat_store::backend::memory::{Crash, MemoryBackend};
 use kenvat_store::{
-    Delta, EngineHash, Genesis, Options, PAGE_BYTES, Part, Row, Store, VatId, push_run, push_zeros,
+    Delta, EngineHash, Genesis, Options, PAGE_BYTES, Part, Row, Side, Store, VatId, push_run,
+    push_zeros,
 };
 use std::collections::BTreeMap;
 
@@ -38,6 +39,8 @@ pub type RunOf = (u32, usize, Vec<u64>);
 pub enum Op {
     Create(u64),
     Heap(u64, Vec<RunOf>),
+    /// The same by a side file, a piece each.
+    Side(u64, Vec<Vec<RunOf>>),
     Log(u64, Vec<u8>),
     Row(u8, Vec<u8>, Option<Vec<u8>>),
     Terminate(u64),
@@ -93,6 +96,10 @@ impl Model {
                 let vat = self.vats.get_mut(vat).unwrap();
                 runs.iter().for_each(|run| vat.write(run));
             }
+            Op::Side(vat, pieces) => {
+                let vat = self.vats.get_mut(vat).unwrap();
+                pieces.iter().flatten().for_each(|run| vat.write(run));
+            }
             Op::Log(vat, bytes) => self.vats.get_mut(vat).unwrap().log.extend(bytes),
             Op::Row(table, key, Some(value)) => {
                 self.rows.insert((*table, key.clone()), value.clone());
@@ -133,6 +140,7 @@ pub fn part(op: &Op, engine: EngineHash) -> Part {
             vat: VatId(vat),
             delta: delta(&runs),
         },
+        Op::Side(..) => unreachable!("made by the driver"),
         Op::Log(vat, bytes) => Part::Log {
             vat: VatId(vat),
             bytes,
@@ -199,7 +207,10 @@ impl Driver {
     pub fn stage(&mut self, ops: &[Op]) -> Result<(), String> {
         let mut model = self.known.acknowledged.clone();
         for op in ops {
-            let part = part(op, self.engine);
+            let part = match op {
+                Op::Side(vat, pieces) => Part::Side(self.side(*vat, pieces)?),
+                op => part(op, self.engine),
+            };
             self.store.stage(part).map_err(|error| error.to_string())?;
             model.apply(op);
         }
@@ -212,7 +223,41 @@ impl Driver {
         let sealed = self.store.seal().map_err(|error| error.to_string())?;
         let durable = sealed.unwrap().write().map_err(|error| error.to_string())?;
         self.known.acknowledged = self.known.in_flight.take().unwrap();
-        self.store.apply(durable).map_err(|error| error.to_string())
+        self.store
+            .apply(durable)
+            .map_err(|error| error.to_string())?;
+        self.finish_sides()
+    }
+
+    pub fn side(&mut self, vat: u64, pieces: &[Vec<RunOf>]) -> Result<Side, String> {
+        let store = &mut self.store;
+        let is_there = store.vat(VatId(vat)).is_some();
+        let mut writer = store
+            .begin_side(VatId(vat), PAGES)
+            .map_err(|error| error.to_string())?;
+        for piece in pieces {
+            let pushed = writer.push(delta(piece).as_bytes());
+            pushed.map_err(|error| error.to_string())?;
+        }
+        let base = if is_there {
+            store
+                .side_base(VatId(vat))
+                .map_err(|error| error.to_string())?
+        } else {
+            store
+                .side_base_of(self.engine)
+                .map_err(|error| error.to_string())?
+        };
+        writer.finish(&base).map_err(|error| error.to_string())
+    }
+
+    pub fn finish_sides(&mut self) -> Result<(), String> {
+        for job in self.store.take_side_jobs() {
+            let applied = job.run().map_err(|error| error.to_string())?;
+            let finished = self.store.finish_side(applied);
+            finished.map_err(|error| error.to_string())?;
+        }
+        Ok(())
     }
 
     /// A fold with commits while it runs.

@@ -1,0 +1,285 @@
+//! Making a side file: pieces as they come, then checksums, then one sync; all off the commit path.
+//!
+//! Promises: bytes a worker sent are checked before they are written, and the file is durable, its
+//! entry too, before a frame can name it (J8). One piece and eight bytes a page are all that is held
+//! in memory. A file that does not come to its end is removed.
+
+use crate::backend::{Backend, File, is_full};
+use crate::codec::SideRecord;
+use crate::delta::{self, DeltaError, Run};
+use crate::error::{Damage, ImageError, OpenError, StoreError};
+use crate::genesis::{Genesis, Page, ZERO_PAGE};
+use crate::ids::{EngineHash, PAGE_BYTES, VatId};
+use crate::images;
+use crate::journal::writer::Shared;
+use crate::side::{self, Guard, Kind, PIECE_BYTES_MAX, SIDE_DIR, Side};
+use crate::store::Store;
+use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::Arc;
+
+/// Why no side file was made. Nothing of it remains.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SideError {
+    /// Whoever sent the pieces is at fault.
+    #[error("delta: {0}")]
+    Delta(#[from] DeltaError),
+    #[error("a piece of {bytes} bytes; the limit is {PIECE_BYTES_MAX}")]
+    PieceTooLong { bytes: usize },
+    /// The disk has no room; nothing else is wrong.
+    #[error("there is no room for {file}: {source}")]
+    Full { file: String, source: io::Error },
+    /// The heap it changes is not what was written.
+    #[error("damaged: {0}")]
+    Damaged(Damage),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// A side file being written.
+#[derive(Debug)]
+pub struct SideWriter<B: Backend> {
+    shared: Arc<Shared<B>>,
+    id: u64,
+    vat: VatId,
+    page_limit: u32,
+    /// Made with the first piece: making files is not for the thread that commits.
+    file: Option<B::File>,
+    at: u64,
+    pieces: u32,
+    sha256: Sha256,
+    /// Where the next run may begin.
+    after: (u32, usize),
+    is_finished: bool,
+}
+
+/// What the heap is that a side file changes.
+#[derive(Debug)]
+pub struct SideBase<B: Backend>(Base<B>);
+
+#[derive(Debug)]
+enum Base<B: Backend> {
+    Image {
+        file: Arc<B::File>,
+        checksums: BTreeMap<u32, u32>,
+    },
+    /// Of a vat that is not there yet.
+    Genesis(Arc<Genesis>),
+}
+
+impl<B: Backend> Store<B> {
+    /// Begins a side file with changes of this vat, which need not be there yet.
+    pub fn begin_side(&mut self, vat: VatId, page_limit: u32) -> Result<SideWriter<B>, StoreError> {
+        self.shared.latch.check()?;
+        let id = self.next_side;
+        self.next_side += 1;
+        Ok(SideWriter {
+            shared: self.shared.clone(),
+            id,
+            vat,
+            page_limit,
+            file: None,
+            at: 0,
+            pieces: 0,
+            sha256: Sha256::new(),
+            after: (0, 0),
+            is_finished: false,
+        })
+    }
+
+    /// The vat's heap as it is now. No change of it may be staged and not applied, nor be staged
+    /// before the side file is.
+    pub fn side_base(&mut self, vat: VatId) -> Result<SideBase<B>, ImageError> {
+        let page_limit = self.live(vat)?.page_limit;
+        let checksums = self.expected_pages(vat)?;
+        let file = self.images.file(vat, page_limit)?;
+        Ok(SideBase(Base::Image { file, checksums }))
+    }
+
+    /// The heap of a vat that is not there yet.
+    pub fn side_base_of(&mut self, engine: EngineHash) -> Result<SideBase<B>, StoreError> {
+        let genesis = self.genesis(engine).map_err(|error| match error {
+            OpenError::Damaged(damage) => StoreError::Damaged(damage),
+            OpenError::Store(error) => error,
+            _ => StoreError::UnknownEngine(engine),
+        })?;
+        Ok(SideBase(Base::Genesis(genesis)))
+    }
+}
+
+impl<B: Backend> SideWriter<B> {
+    pub fn vat(&self) -> VatId {
+        self.vat
+    }
+
+    /// Adds a piece of the delta.
+    pub fn push(&mut self, piece: &[u8]) -> Result<(), SideError> {
+        if piece.len() > PIECE_BYTES_MAX {
+            return Err(SideError::PieceTooLong { bytes: piece.len() });
+        }
+        self.after = delta::check_after(piece, self.page_limit, self.after)?;
+        self.append(Kind::Delta, piece)
+    }
+
+    /// Ends the file: checksums of all pages it names, over what the heap was, and the sync.
+    pub fn finish(mut self, base: &SideBase<B>) -> Result<Side, SideError> {
+        self.make()?;
+        let pages = self.checksums(base)?;
+        let mut bytes = Vec::with_capacity(pages.len() * 8);
+        for (page, crc) in &pages {
+            bytes.extend_from_slice(&page.to_le_bytes());
+            bytes.extend_from_slice(&crc.to_le_bytes());
+        }
+        for piece in bytes.chunks(PIECE_BYTES_MAX / 8 * 8) {
+            self.append(Kind::Checksums, piece)?;
+        }
+        self.reserve(base, &pages)?;
+        let path = side::path(self.id);
+        if let Some(file) = &self.file {
+            file.sync_data()
+                .map_err(|error| self.fault("sync", error))?;
+        }
+        let synced = self.shared.backend.sync_dir(SIDE_DIR);
+        synced.map_err(|error| self.fault("sync", error))?;
+        self.is_finished = true;
+        let record = SideRecord {
+            vat: self.vat.0,
+            id: self.id,
+            bytes: self.at,
+            sha256: std::mem::take(&mut self.sha256).finalize().into(),
+        };
+        let shared = self.shared.clone();
+        // What cannot be removed is removed at the next open, since nothing names it.
+        let remove = move || _ = shared.backend.remove(&path);
+        Ok(Side {
+            record,
+            pages: Arc::new(pages),
+            guard: Arc::new(Guard::new(remove)),
+        })
+    }
+
+    fn append(&mut self, kind: Kind, content: &[u8]) -> Result<(), SideError> {
+        self.shared.latch.check()?;
+        self.make()?;
+        let header = side::header(&self.shared, self.id, self.pieces, kind, content);
+        let bytes = [&header[..], content].concat();
+        if let Some(file) = &self.file {
+            let written = file.write_at(self.at, &bytes);
+            written.map_err(|error| self.fault("write", error))?;
+        }
+        self.sha256.update(&bytes);
+        self.at += bytes.len() as u64;
+        self.pieces += 1;
+        Ok(())
+    }
+
+    fn make(&mut self) -> Result<(), SideError> {
+        if self.file.is_none() {
+            let made = self.shared.backend.create(&side::path(self.id));
+            self.file = Some(made.map_err(|error| self.fault("create", error))?);
+        }
+        Ok(())
+    }
+
+    /// A full disk is no fault of the disk: nothing names this file, so it is given up.
+    fn fault(&self, what: &'static str, source: io::Error) -> SideError {
+        let file = side::path(self.id);
+        if is_full(&source) {
+            return SideError::Full { file, source };
+        }
+        SideError::Store(self.shared.latch.io(what, &file, source))
+    }
+
+    /// Reads what was written back, and works out each page as it will be.
+    fn checksums(&self, base: &SideBase<B>) -> Result<Vec<(u32, u32)>, SideError> {
+        let mut pages = Vec::new();
+        let Some(file) = &self.file else {
+            return Ok(pages);
+        };
+        let mut current: Option<(u32, Box<Page>)> = None;
+        let end = |current: Option<(u32, Box<Page>)>, pages: &mut Vec<(u32, u32)>| {
+            pages.extend(current.map(|(page, content)| (page, crc32fast::hash(&content[..]))));
+        };
+        side::walk(&self.shared, file, (self.id, self.at), |_, content| {
+            for run in delta::runs(content) {
+                let Run::Words { page, start, bytes } = run else {
+                    end(current.take(), &mut pages);
+                    pages.extend(run.pages().map(|page| (page, images::zero_page_crc())));
+                    continue;
+                };
+                if current.as_ref().is_none_or(|(at, _)| *at != page) {
+                    end(current.take(), &mut pages);
+                    let is_whole = bytes.len() == PAGE_BYTES;
+                    let content = match is_whole {
+                        true => Box::new(ZERO_PAGE),
+                        false => self.page_of(base, page)?,
+                    };
+                    current = Some((page, content));
+                }
+                if let Some((_, content)) = &mut current {
+                    content[start..start + bytes.len()].copy_from_slice(bytes);
+                }
+            }
+            Ok(())
+        })
+        .map_err(|error| match error {
+            StoreError::Damaged(damage) => SideError::Damaged(damage.of(self.vat)),
+            error => SideError::Store(error),
+        })?;
+        end(current, &mut pages);
+        Ok(pages)
+    }
+
+    /// Takes room in the image for pages that are written, so that applying finds it (I2). A vat
+    /// that is not there yet has no image; if its first pages find no room, it begins behind.
+    fn reserve(&self, base: &SideBase<B>, pages: &[(u32, u32)]) -> Result<(), SideError> {
+        let Base::Image { file, .. } = &base.0 else {
+            return Ok(());
+        };
+        let written = pages
+            .iter()
+            .filter(|(_, crc)| *crc != images::zero_page_crc());
+        let written: Vec<u32> = written.map(|&(page, _)| page).collect();
+        for stretch in written.chunk_by(|a, b| a + 1 == *b) {
+            let (first, count) = (stretch.first().copied().unwrap_or(0), stretch.len() as u32);
+            let taken = file.allocate(images::bytes_of(first), images::bytes_of(count));
+            taken.map_err(|error| self.fault("grow", error))?;
+        }
+        Ok(())
+    }
+
+    /// A page as it was, checked (I3).
+    fn page_of(&self, base: &SideBase<B>, page: u32) -> Result<Box<Page>, StoreError> {
+        let mut content = Box::new(ZERO_PAGE);
+        let (file, checksums) = match &base.0 {
+            Base::Genesis(genesis) => {
+                if let Some(page) = genesis.page(page) {
+                    content.copy_from_slice(page);
+                }
+                return Ok(content);
+            }
+            Base::Image { file, checksums } => (file, checksums),
+        };
+        let at = images::bytes_of(page);
+        let path = images::path(self.vat);
+        let told = |what: String| StoreError::from(Damage::new(path.clone(), at, what));
+        file.read_at(at, &mut content[..])
+            .map_err(|error| told(format!("cannot be read: {error}")))?;
+        let expected = checksums.get(&page).copied();
+        if crc32fast::hash(&content[..]) != expected.unwrap_or_else(images::zero_page_crc) {
+            return Err(told(format!("page {page} does not match its checksum")));
+        }
+        Ok(content)
+    }
+}
+
+impl<B: Backend> Drop for SideWriter<B> {
+    fn drop(&mut self) {
+        if !self.is_finished && self.file.take().is_some() {
+            // What cannot be removed is removed at the next open, since nothing names it.
+            let _ = self.shared.backend.remove(&side::path(self.id));
+        }
+    }
+}

@@ -1,0 +1,251 @@
+//! Side files (J7): durable before a frame names them, applied once that is durable, gone once it is
+//! folded; damaged ones stop their vat and no other.
+
+mod common;
+
+use common::*;
+use kenvat_store::backend::memory::{Crash, Faults, MemoryBackend};
+use kenvat_store::{Damage, ImageError, PIECE_BYTES_MAX, Part, SideError, Store, VatId, verify};
+
+const SIDE: &str = "side/";
+
+fn driver(disk: &MemoryBackend) -> Driver {
+    let (mut store, _) = Store::open(disk.clone(), tiny()).unwrap();
+    let engine = put_engine(&mut store).unwrap();
+    let known = Known::default();
+    let mut driver = Driver {
+        store,
+        known,
+        engine,
+    };
+    driver.commit(&[Op::Create(1), Op::Create(2)]).unwrap();
+    driver
+}
+
+fn large() -> Op {
+    let pieces = vec![
+        vec![(0, 3, vec![1; 9]), (1, 0, vec![2; 512])],
+        vec![(2, 0, vec![3; 512]), (4, 10, vec![]), (15, 511, vec![4])],
+    ];
+    Op::Side(1, pieces)
+}
+
+fn sides(disk: &MemoryBackend) -> Vec<String> {
+    let files = disk.files().into_iter().map(|(path, _)| path);
+    files.filter(|path| path.starts_with(SIDE)).collect()
+}
+
+#[test]
+fn a_side_file_is_synced_with_its_entry_before_the_frame_and_costs_that_no_sync() {
+    let disk = MemoryBackend::new();
+    let mut driver = driver(&disk);
+    let before = disk.syncs();
+    driver.stage(&[large()]).unwrap();
+    assert_eq!(disk.syncs() - before, 2, "the file and its folder");
+    assert!(
+        sides(&disk.crash(Crash::Lost)).len() == 1,
+        "it is durable, and named by nobody"
+    );
+    let staged = driver.store.staged_bytes();
+    assert!(staged < 100, "{staged} bytes in the frame");
+    let before = disk.syncs();
+    let sealed = driver.store.seal().unwrap().unwrap();
+    driver.store.apply(sealed.write().unwrap()).unwrap();
+    assert_eq!(disk.syncs() - before, 1);
+    assert!(matches!(
+        driver.store.image(VatId(1)),
+        Err(ImageError::BeingApplied(_))
+    ));
+    driver
+        .store
+        .image(VatId(2))
+        .expect("the other vat is not concerned");
+    assert!(
+        driver.store.begin_fold().unwrap().is_none(),
+        "its frame is still needed"
+    );
+    driver.known.acknowledged = driver.known.in_flight.take().unwrap();
+    driver.finish_sides().unwrap();
+    assert_eq!(
+        contents(&mut driver.store).unwrap(),
+        driver.known.acknowledged
+    );
+    assert_eq!(sides(&disk).len(), 1);
+    check(&disk.crash(Crash::Lost), &driver.known).unwrap();
+    driver.store.fold().unwrap();
+    assert!(sides(&disk).is_empty());
+    check(&disk.crash(Crash::Lost), &driver.known).unwrap();
+}
+
+#[test]
+fn what_no_frame_names_goes_when_dropped_and_at_the_next_open() {
+    let disk = MemoryBackend::new();
+    let mut driver = driver(&disk);
+    let Op::Side(_, pieces) = large() else {
+        panic!()
+    };
+    let side = driver.side(1, &pieces).unwrap();
+    assert_eq!((sides(&disk).len(), side.pages()), (1, 14));
+    drop(side);
+    assert!(sides(&disk).is_empty());
+    let mut half = driver.store.begin_side(VatId(1), PAGES).unwrap();
+    half.push(delta(&pieces[0]).as_bytes()).unwrap();
+    assert_eq!(sides(&disk).len(), 1);
+    let crashed = disk.crash(Crash::Kept);
+    drop(half);
+    assert!(sides(&disk).is_empty());
+    let _side = driver.side(1, &pieces).unwrap();
+    for disk in [crashed, disk.crash(Crash::Kept)] {
+        let (_, recovery) = Store::open(disk.clone(), tiny()).unwrap();
+        assert!(sides(&disk).is_empty());
+        assert!(
+            recovery.removed.iter().any(|path| path.starts_with(SIDE)),
+            "{recovery:?}"
+        );
+        check(&disk, &driver.known).unwrap();
+    }
+}
+
+#[test]
+fn pieces_that_break_the_rules_are_refused_as_their_senders_fault() {
+    let disk = MemoryBackend::new();
+    let mut driver = driver(&disk);
+    let words = |page| delta(&[(page, 0, vec![1])]).as_bytes().to_vec();
+    let mut refuse = |pieces: &[Vec<u8>]| {
+        let mut writer = driver.store.begin_side(VatId(1), PAGES).unwrap();
+        let (last, first) = pieces.split_last().unwrap();
+        first.iter().for_each(|piece| writer.push(piece).unwrap());
+        writer.push(last).unwrap_err()
+    };
+    assert!(matches!(refuse(&[words(3), words(3)]), SideError::Delta(_)));
+    assert!(matches!(refuse(&[words(3), words(2)]), SideError::Delta(_)));
+    assert!(matches!(refuse(&[words(3), vec![1]]), SideError::Delta(_)));
+    let beyond = [&[99, 0, 0, 0][..], &words(0)[4..]].concat();
+    assert!(matches!(refuse(&[beyond]), SideError::Delta(_)));
+    let long = vec![0; PIECE_BYTES_MAX + 1];
+    assert!(matches!(refuse(&[long]), SideError::PieceTooLong { .. }));
+    assert!(sides(&disk).is_empty());
+    driver.commit(&[large()]).unwrap();
+}
+
+/// Every byte flipped, and the file lost and cut: while its frame may have to be applied again.
+#[test]
+fn damage_in_a_side_file_stops_its_vat_for_good_and_is_told_with_file_place_and_vat() {
+    let disk = MemoryBackend::new();
+    let mut driver = driver(&disk);
+    driver
+        .commit(&[large(), Op::Row(1, b"k".to_vec(), Some(b"v".to_vec()))])
+        .unwrap();
+    let path = sides(&disk).pop().unwrap();
+    let length = disk.contents(&path).unwrap().len() as u64;
+    let damaged = |damage: &dyn Fn(&MemoryBackend)| {
+        let disk = disk.crash(Crash::Lost);
+        damage(&disk);
+        disk
+    };
+    let told = |disk: &MemoryBackend| -> Damage {
+        let report = verify(disk.clone()).unwrap();
+        let of_side = report.damages.iter().filter(|damage| damage.file == path);
+        let of_side: Vec<_> = of_side.collect();
+        assert_eq!(of_side.len(), 1, "{report:?}");
+        of_side[0].clone()
+    };
+    for at in (0..length).step_by(37).chain([length - 1]) {
+        let disk = damaged(&|disk| disk.flip(&path, at, 4));
+        let damage = told(&disk);
+        assert!(
+            damage.offset <= at && damage.vat == Some(VatId(1)),
+            "{at}: {damage}"
+        );
+    }
+    let cut = |disk: &MemoryBackend| disk.rewrite(&path, |bytes| bytes.truncate(100));
+    let lost = |disk: &MemoryBackend| disk.lose(&path);
+    let flipped = |disk: &MemoryBackend| disk.flip(&path, length - 1, 1);
+    let deeds: [&dyn Fn(&MemoryBackend); 3] = [&cut, &lost, &flipped];
+    for deed in deeds {
+        let disk = damaged(deed);
+        // Also after a fold has passed the frame, and a fold more.
+        for folds in [true, true, false] {
+            let (mut store, _) = Store::open(disk.clone(), tiny()).unwrap();
+            let Err(ImageError::Damaged(damage)) = store.image(VatId(1)) else {
+                panic!("a vat that lost a commit starts")
+            };
+            assert_eq!((&damage.file, damage.vat), (&path, Some(VatId(1))));
+            store.image(VatId(2)).unwrap();
+            assert_eq!(store.get(1, b"k").unwrap().unwrap(), b"v");
+            if folds {
+                store.fold().unwrap();
+            }
+        }
+        assert_eq!(told(&disk).vat, Some(VatId(1)));
+        let (mut store, _) = Store::open(disk.clone(), tiny()).unwrap();
+        store.stage(Part::Terminate { vat: VatId(1) }).unwrap();
+        let sealed = store.seal().unwrap().unwrap();
+        store.apply(sealed.write().unwrap()).unwrap();
+        store.fold().unwrap();
+        drop(store);
+        Store::open(disk.clone(), tiny()).unwrap();
+        assert!(sides(&disk).is_empty(), "nothing is left of an ended vat");
+        assert!(verify(disk).unwrap().damages.is_empty());
+    }
+}
+
+#[test]
+fn rot_in_a_page_it_changes_in_part_gets_no_fresh_checksum() {
+    let disk = MemoryBackend::new();
+    let mut driver = driver(&disk);
+    driver
+        .commit(&[Op::Heap(1, vec![(0, 0, vec![7; 512])])])
+        .unwrap();
+    disk.flip("heap/0000000000000001", 4000, 1);
+    let mut writer = driver.store.begin_side(VatId(1), PAGES).unwrap();
+    writer
+        .push(delta(&[(0, 3, vec![1; 9])]).as_bytes())
+        .unwrap();
+    let base = driver.store.side_base(VatId(1)).unwrap();
+    match writer.finish(&base) {
+        Err(SideError::Damaged(damage)) => {
+            assert_eq!(damage.file, "heap/0000000000000001");
+            assert_eq!(damage.vat, Some(VatId(1)));
+        }
+        other => panic!("{other:?}"),
+    }
+    assert!(sides(&disk).is_empty());
+}
+
+#[test]
+fn a_vat_that_ends_while_its_side_file_is_applied_leaves_nothing() {
+    let disk = MemoryBackend::new();
+    let mut driver = driver(&disk);
+    driver.stage(&[large()]).unwrap();
+    let sealed = driver.store.seal().unwrap().unwrap();
+    driver.store.apply(sealed.write().unwrap()).unwrap();
+    let jobs = driver.store.take_side_jobs();
+    driver
+        .store
+        .stage(Part::Terminate { vat: VatId(1) })
+        .unwrap();
+    let sealed = driver.store.seal().unwrap().unwrap();
+    driver.store.apply(sealed.write().unwrap()).unwrap();
+    for job in jobs {
+        driver.store.finish_side(job.run().unwrap()).unwrap();
+    }
+    driver.store.fold().unwrap();
+    assert!(sides(&disk).is_empty());
+    drop(driver.store);
+    assert!(verify(disk).unwrap().damages.is_empty());
+}
+
+#[test]
+fn a_failing_disk_latches_while_a_side_file_is_made() {
+    let disk = MemoryBackend::new();
+    let mut driver = driver(&disk);
+    let next = Some(disk.operations() + 2);
+    disk.set_faults(Faults {
+        fail_at: next,
+        ..Faults::default()
+    });
+    driver.commit(&[large()]).unwrap_err();
+    assert!(driver.store.latched().is_some());
+    check(&disk.fork(), &driver.known).unwrap();
+}
