@@ -191,6 +191,60 @@ fn what_never_polls_is_ended_by_the_clock_and_another_vat_goes_on_meanwhile() {
         .expect("a clean stop");
 }
 
+/// C code that runs long without asking whether it may go on, each in a loop that would reach such
+/// a question after hours.
+const STUBBORN: &str = "let n = 0; const many = 'a\u{301}b'.repeat(3e5);
+    const big = 3n ** 300000n; const list = Array.from({ length: 2e5 }, (_, i) => i * 7919 % 99991);
+    export const incr = () => ++n;
+    export const repeat = () => { for (;;) n += 'ab'.repeat(1e7).length; };
+    export const fill = () => { const a = new Uint8Array(3e7); for (;;) a.fill(++n); };
+    export const bigint = () => { for (;;) n = big * big > 0n; };
+    export const normalize = () => { for (;;) n = many.normalize('NFD').length; };
+    export const json = () => { for (;;) n = JSON.stringify(list).length; };
+    export const parse = () => { const t = JSON.stringify(list); for (;;) n = JSON.parse(t).length; };
+    export const search = () => 'a'.repeat(2e6).indexOf('a'.repeat(1e6) + 'b');
+    export const sorts = () => { for (;;) n = Float64Array.from(list).sort().length; };
+    export const join = () => { for (;;) n = list.join().length; };
+    export const copy = () => { for (;;) n = list.concat(list, list).length; };";
+
+#[test]
+fn c_code_that_never_asks_is_ended_by_the_clock_and_the_next_call_works() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let engine = host(folder.path(), |options| {
+        options.turn_ms = 500;
+        options.gas = u64::MAX;
+    });
+    deploy(&engine, "v", STUBBORN).expect("it deploys");
+    let methods = [
+        "repeat",
+        "fill",
+        "bigint",
+        "normalize",
+        "json",
+        "parse",
+        "search",
+        "sorts",
+        "join",
+        "copy",
+    ];
+    for (expected, method) in (1..).zip(methods) {
+        match call(&engine, "v", method) {
+            Err(CallError::TurnKilled { by, why }) => {
+                assert_eq!(by, KilledBy::Clock, "{method}: {why}");
+                assert!(why.contains("longer"), "{method}: {why}");
+            }
+            other => panic!("{method}: {other:?}"),
+        }
+        let next = call(&engine, "v", "incr");
+        assert_eq!(next, Ok(expected.to_string()), "{method}");
+    }
+    engine
+        .stop()
+        .wait()
+        .expect("answered")
+        .expect("a clean stop");
+}
+
 #[test]
 fn a_start_function_past_a_limit_leaves_no_vat() {
     let folder = tempfile::tempdir().expect("a folder");

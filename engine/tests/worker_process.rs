@@ -318,6 +318,82 @@ fn a_turn_past_a_limit_is_undone_to_the_bit_and_the_worker_goes_on() {
     }
 }
 
+/// Ways to use up the heap where the engine's C code, a job or the library stands between the
+/// allocation and whoever could catch its failure.
+const HOARDERS: &str = "const kept = []; let n = 0;\n\
+    const hoard = () => { try { for (;;) kept.push(new Uint8Array(1e5)); } catch {} };\n\
+    export default {\n\
+    plainly() { for (;;) hoard(); },\n\
+    finals() { for (;;) { try { hoard(); throw 1; } catch {} finally { kept.push({}); } } },\n\
+    small() { for (;;) { try { for (;;) kept.push({ a: [n] }); } catch { kept.length = 0; } } },\n\
+    once() { try { kept.push('x'.repeat(2 ** 29)); } catch {} },\n\
+    grown() { let s = 'xyz'; try { for (;;) { s += s; kept.push([...s]); } } catch {} },\n\
+    jobs() { const again = () => { hoard(); Promise.resolve().then(again, again); }; again(); },\n\
+    async awaits() { for (;;) { try { await hoard(); } catch {} } },\n\
+    thenable() { return { then(ok) { hoard(); hoard(); ok(1); } }; },\n\
+    json() { return JSON.stringify({ get a() { hoard(); return 1; }, toJSON() { hoard();\n\
+        return { get b() { hoard(); return 2; } }; } }); },\n\
+    parsed() { return JSON.parse('[1,2]', () => { hoard(); return 1; }); },\n\
+    sorts() { return [3, 2, 1].sort(() => { hoard(); return -1; }); },\n\
+    replaced() { return 'abc'.replace(/./g, () => { hoard(); return 'd'; }); },\n\
+    getter() { return { get a() { hoard(); return 1; } }.a; },\n\
+    proxy() { return new Proxy({}, { get() { hoard(); return 1; } }).a; },\n\
+    *made() { try { yield 1; } finally { hoard(); } },\n\
+    iterates() { for (const x of this.made()) return x; },\n\
+    primitive() { return +{ [Symbol.toPrimitive]() { hoard(); return 4; } }; },\n\
+    tags() { const t = () => { hoard(); return 1; }; return t`a${1}`; },\n\
+    from() { return Array.from({ length: 3 }, () => { hoard(); return 1; }); },\n\
+    maps() { const m = new Map(); try { for (;;) m.set(n++, [n]); } catch {} return m.size; },\n\
+    binds() { let f = () => 1; try { for (;;) f = f.bind(null, f); } catch {} return 1; },\n\
+    regexp() { return new RegExp('(a'.repeat(200) + ')'.repeat(200)).exec('a'.repeat(200)) &&\n\
+        hoard(); },\n\
+    prints() { for (;;) { hoard(); console.log({ get a() { hoard(); return kept; } }); } },\n\
+    returns() { const a = []; try { for (;;) a.push('y'.repeat(1e5)); } catch {} return a; },\n\
+    throws() { try { hoard(); } finally { throw { get message() { hoard(); return 'm'; } }; } },\n\
+    classes() { return class { static x = hoard(); static { hoard(); } } && 1; },\n\
+    fine() { return kept.length; },\n\
+    incr() { return ++n; } };";
+
+#[test]
+fn t3_no_program_can_catch_that_its_heap_is_full() {
+    let methods: Vec<&str> = HOARDERS
+        .lines()
+        .filter_map(|line| line.trim().split_once('(').map(|(name, _)| name))
+        .map(|name| name.trim_start_matches("async ").trim_start_matches('*'))
+        .filter(|name| {
+            name.chars().all(|c| c.is_ascii_lowercase()) && !["made", "hoard"].contains(name)
+        })
+        .take_while(|name| *name != "fine")
+        .collect();
+    assert!(methods.len() > 24, "{methods:?}");
+    for tracker in TRACKERS {
+        let mut vat = TestVat::deployed(HOARDERS);
+        vat.kill();
+        vat.tracker = Some(tracker);
+        for (expected, method) in (1u32..).zip(&methods) {
+            let what = format!("{tracker:?} {method}");
+            let (_, message) = vat.call_message(method, "[]");
+            let turns = vec![vat.delivery(message)];
+            let process = vat.wake();
+            process.send(&ToWorker::Deliver {
+                turns,
+                hand_over: true,
+            });
+            match process.receive() {
+                Some(FromWorker::Aborted { by, why, .. }) => {
+                    assert_eq!(by, AbortedBy::Heap, "{what}: {why}");
+                    assert!(why.contains("heap"), "{what}: {why}");
+                }
+                Some(_) => panic!("{what}: the turn was handed over"),
+                None => panic!("{what}: the worker ended"),
+            }
+            process.send(&ToWorker::AbortSeen);
+            assert_eq!(vat.value("incr", "[]"), expected.to_string(), "{what}");
+            assert_eq!(vat.value("fine", "[]"), "0", "{what}: left no trace");
+        }
+    }
+}
+
 /// How deep a function may call itself before the turn is undone.
 fn depth(vat: &mut TestVat) -> u32 {
     let mut fits = |n: u32| {

@@ -40,43 +40,44 @@ pub fn begin_turn(gas_limit: u64) {
 
 /// QuickJS polls: true when it is to stop.
 pub fn poll() -> bool {
-    STATE.with_borrow_mut(|state| {
+    let exceeded = STATE.with_borrow_mut(|state| {
         state.gas_used = state.gas_used.saturating_add(GAS_A_POLL);
-        if state.gas_used > state.gas_limit && state.reason.is_none() {
-            let why = format!(
-                "the turn used more than its {} units of gas",
-                state.gas_limit
-            );
-            state.reason = Some((AbortedBy::Gas, why));
-        }
-        state.reason.is_some()
-    }) || mapping::exhausted()
+        (state.gas_used > state.gas_limit).then_some(state.gas_limit)
+    });
+    if let Some(limit) = exceeded {
+        note(AbortedBy::Gas, || {
+            format!("the turn used more than its {limit} units of gas")
+        });
+    }
+    is_wanted()
 }
 
 /// JavaScript's stack ran out. The program may catch the error; the turn is undone all the same.
 pub fn stack_ran_out() {
-    STATE.with_borrow_mut(|state| {
-        state.reason.get_or_insert_with(|| {
-            let why = format!(
-                "the turn's calls nest deeper than the {STACK_LIMIT_BYTES} bytes of stack allow"
-            );
-            (AbortedBy::Stack, why)
-        });
+    note(AbortedBy::Stack, || {
+        format!("the turn's calls nest deeper than the {STACK_LIMIT_BYTES} bytes of stack allow")
     });
 }
 
 /// The turn has sent more than it may.
 pub fn sent_too_much(why: String) {
-    STATE.with_borrow_mut(|state| {
-        state.reason.get_or_insert((AbortedBy::Sent, why));
-    });
+    note(AbortedBy::Sent, || why);
 }
 
 /// The program wants this turn undone.
 pub fn request(reason: &str) {
-    let why = beginning(reason, REASON_BYTES_MAX).to_owned();
+    note(AbortedBy::Request, || {
+        beginning(reason, REASON_BYTES_MAX).to_owned()
+    });
+}
+
+/// Keeps the first reason; a refused allocation is one, though noted elsewhere.
+fn note(by: AbortedBy, why: impl FnOnce() -> String) {
+    if mapping::exhausted() {
+        return;
+    }
     STATE.with_borrow_mut(|state| {
-        state.reason.get_or_insert((AbortedBy::Request, why));
+        state.reason.get_or_insert_with(|| (by, why()));
     });
 }
 

@@ -251,11 +251,23 @@ impl Worker {
                 Some(Task::Turn(delivery)) => self.turn(&delivery, &mut link)?,
                 Some(Task::HandOver) => self.hand_over(&mut link)?,
                 None => {
+                    self.rest()?;
                     let message = link.wait()?;
                     self.take(message, &mut link)?;
                 }
             }
         }
+    }
+
+    /// Nothing is to be done and everything is handed over: the time for what would otherwise be
+    /// done before the next turn and at its hand-over.
+    fn rest(&mut self) -> Result<(), End> {
+        if !self.dirty && !self.deaf && self.vat.collect_if_due() {
+            self.checkpoint
+                .settle(mapping::extent())
+                .map_err(io("find what a collection changed"))?;
+        }
+        Ok(())
     }
 
     fn take(&mut self, message: ToWorker, link: &mut Link) -> Result<(), End> {
@@ -297,6 +309,7 @@ impl Worker {
                 delivery.turn
             )));
         }
+        self.vat.collect_if_due();
         self.status.running(delivery.turn);
         self.vat.run(delivery, self.gas);
         self.status.running(0);

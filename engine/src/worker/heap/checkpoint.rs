@@ -43,6 +43,9 @@ pub struct Checkpoint {
     copies: BTreeMap<u32, Copy>,
     /// Pages the last hand-over looked at.
     written: u64,
+    /// Pages that differ from what was handed over and may not have been written since `settle`
+    /// found that.
+    unsettled: Vec<u32>,
     /// Pages that are zeros here and in the base, if nothing wrote them since: to be given back.
     idle_zeros: BTreeSet<u32>,
 }
@@ -68,6 +71,7 @@ impl Checkpoint {
             watched: mapped,
             copies: BTreeMap::new(),
             written: 0,
+            unsettled: Vec::new(),
             idle_zeros: BTreeSet::new(),
         })
     }
@@ -108,6 +112,33 @@ impl Checkpoint {
         self.watch_all(extent)?;
         self.give_back_idle()?;
         Ok(writer.finish())
+    }
+
+    /// Looks already now at what was written, so that the next hand-over need not: gives back what
+    /// is as it was and remembers what is not. For when very much was written and little of it
+    /// changed, which is what a collection does.
+    pub fn settle(&mut self, extent: Extent) -> io::Result<()> {
+        let written = self.take_written(extent)?;
+        let (mut now, mut before) = (Page::ZERO, Page::ZERO);
+        let mut given_back = Vec::new();
+        for page in written {
+            self.region.read_heap(page, &mut now);
+            match self.copies.get(&page) {
+                Some(copy) if *copy.content() == now => {}
+                Some(_) => self.unsettled.push(page),
+                None => {
+                    self.region.read_base(page, &mut before);
+                    match before == now {
+                        true => given_back.push(page),
+                        false => self.unsettled.push(page),
+                    }
+                }
+            }
+        }
+        for run in given_back.chunk_by(|a, b| a + 1 == *b) {
+            self.region.drop_range(run[0]..run[0] + run.len() as u32)?;
+        }
+        self.watch_all(extent)
     }
 
     /// The hand-overs up to `number` are in the base: their pages need no copy any more.
@@ -181,11 +212,16 @@ impl Checkpoint {
     }
 
     /// The pages that may have been written, in order: those the tracker names, and those mapped
-    /// since it last looked, which it does not watch yet.
+    /// since it last looked, which it does not watch yet, and those `settle` found changed.
     fn take_written(&mut self, extent: Extent) -> io::Result<Vec<u32>> {
         let mut written = Vec::new();
         self.tracker.take_written(&mut written)?;
         written.extend(self.watched..extent.touched);
+        if !self.unsettled.is_empty() {
+            written.append(&mut self.unsettled);
+            written.sort_unstable();
+            written.dedup();
+        }
         Ok(written)
     }
 
@@ -430,6 +466,10 @@ mod tests {
                 }
                 18 => self.grow(),
                 _ if self.chance.below(4) == 0 => self.undo(),
+                _ if self.chance.below(3) == 0 => {
+                    self.checkpoint.settle(self.extent()).expect("settle");
+                    self.check_heap();
+                }
                 _ => self.checkpoint.applied(self.host.applied),
             }
         }

@@ -14,14 +14,10 @@ use super::registry::{Registry, Slot};
 use super::value::{
     CLASS_DATE, CLASS_LAST, CLASS_OBJECT, Cx, JsResult, NAMES_ALL, PROPERTY_HIDDEN, Value,
 };
-use super::{door, eventual, fault, harden, library, memory, modules, output, repairs};
+use super::{collector, door, eventual, fault, harden, library, memory, modules, output, repairs};
 use crate::worker::abort;
 use crate::worker::heap::layout::STACK_LIMIT_BYTES;
 use crate::worker::heap::mapping;
-
-/// Bytes of live heap at which garbage is first collected. A collection writes to every object's
-/// header, so it should not come while a small vat is still being set up.
-const FIRST_COLLECTION_BYTES: usize = 1 << 20;
 
 /// The library in evaluation order: each file is a function of the host object and gives an object
 /// of globals for every compartment. `tame.js` is first, so that nothing else sees what it takes
@@ -86,6 +82,11 @@ pub fn create() -> Result<Realm, GenesisError> {
         .map_err(|error| GenesisError::Library(fault::summary(&describe(&realm, &error))))?;
     // SAFETY: the runtime is live and no value is in use outside the heap.
     unsafe { qjs::JS_RunGC(runtime.as_ptr()) };
+    if !collector::prepare(cx) {
+        return Err(GenesisError::Library(
+            "QuickJS counts its memory elsewhere".to_owned(),
+        ));
+    }
     if mapping::exhausted() {
         return Err(GenesisError::NoRoom);
     }
@@ -99,8 +100,9 @@ fn runtime() -> Option<NonNull<qjs::JSRuntime>> {
     let raw = runtime.as_ptr();
     // SAFETY: a live runtime.
     unsafe { qjs::JS_SetMaxStackSize(raw, STACK_LIMIT_BYTES as qjs::size_t) };
+    // A genesis heap is collected once, when it is made; then `collector` decides.
     // SAFETY: a live runtime.
-    unsafe { qjs::JS_SetGCThreshold(raw, FIRST_COLLECTION_BYTES as qjs::size_t) };
+    unsafe { qjs::JS_SetGCThreshold(raw, qjs::size_t::MAX) };
     // SAFETY: a static function of the form asked for.
     unsafe { qjs::JS_SetInterruptHandler(raw, Some(on_interrupt), none) };
     // SAFETY: a static function of the form asked for.

@@ -12,7 +12,7 @@ pub use super::output::{Output, discard as discard_output, take as take_output, 
 use super::fault::{describe, summary};
 use super::header::Header;
 use super::realm::Realm;
-use super::{call, deploy, genesis, memory, modules, output};
+use super::{call, collector, deploy, genesis, memory, modules, output};
 use crate::protocol::{Delivery, Message};
 use crate::worker::abort;
 use crate::worker::c_symbols;
@@ -55,8 +55,19 @@ impl Vat {
         c_symbols::set_time(delivery.time_ms);
         abort::begin_turn(gas);
         output::begin_turn(delivery.turn);
-        on_stack(&self.realm, &mut || self.turn(&delivery.message));
+        on_stack(&self.realm, &mut || {
+            collector::around_turn(&self.realm, || self.turn(&delivery.message));
+        });
         modules::forget();
+    }
+
+    /// Collects garbage if that is due, as it must be before a turn; tells whether it did.
+    pub fn collect_if_due(&self) -> bool {
+        let mut collected = false;
+        on_stack(&self.realm, &mut || {
+            collected = collector::collect_if_due(&self.realm);
+        });
+        collected
     }
 
     fn turn(&self, message: &Message) {
