@@ -490,7 +490,7 @@
   // For the other files of the library, and for what `!` is rewritten to.
   host.eventual = freeze({
     __proto__: null,
-    makeKit, resolveWith, resolve, then, isPromise, isObject, ours, copy, push,
+    makeKit, resolveWith, resolve, then, react, isPromise, isObject, ours, copy, push,
     get: statics.get,
     applyMethod: statics.applyMethod,
     applyFunction: statics.applyFunction,

@@ -12,7 +12,7 @@
 use bincode::{Decode, Encode};
 
 /// The version this build speaks.
-pub const PROTOCOL_VERSION: u32 = 2;
+pub const PROTOCOL_VERSION: u32 = 3;
 
 /// The descriptor of the worker's status page: one page shared with the host, where the worker
 /// notes the turn it runs (T3).
@@ -81,6 +81,9 @@ pub enum ToWorker {
     AbortSeen,
 }
 
+/// Timers a vat may have set at a time.
+pub const TIMERS_MAX: usize = 10_000;
+
 /// How a worker begins.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct Start {
@@ -129,6 +132,8 @@ pub enum Message {
         /// The arguments: one JSON array, in the mapping of `interfaces.md` section 3.
         args: String,
     },
+    /// A timer is due. Nobody waits for an answer.
+    Timer { timer: u64 },
 }
 
 /// A vat's sources, all of them, as found when it was deployed.
@@ -189,6 +194,8 @@ pub struct HandOver {
     pub replies: Vec<Reply>,
     /// Lines of `console` output, each with the turn that wrote it.
     pub log: Vec<LogLine>,
+    /// Timers set and cleared, each at most once.
+    pub timers: Vec<TimerChange>,
     /// Pages from the heap's start that are in use, for `show` and for limits.
     pub used_pages: u32,
     /// Changed words, in the form of `store/FORMAT.md` ("Delta"): against the last hand-over.
@@ -200,7 +207,7 @@ impl HandOver {
     pub fn bytes(&self) -> usize {
         let replies: usize = self.replies.iter().map(Reply::bytes).sum();
         let log: usize = self.log.iter().map(|line| line.text.len()).sum();
-        self.delta.len() + replies + log
+        self.delta.len() + replies + log + self.timers.len() * size_of::<TimerChange>()
     }
 }
 
@@ -242,6 +249,15 @@ pub struct Thrown {
     pub stack: String,
     /// The names that were there, when a method was not found (nearest first, at most 8).
     pub nearest: Vec<String>,
+}
+
+/// A timer that was set or cleared. Its effect is absolute.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct TimerChange {
+    /// Numbers the vat's timers; never used again.
+    pub timer: u64,
+    /// When it is due, in milliseconds since 1970; `None` clears it.
+    pub due_ms: Option<i64>,
 }
 
 /// One line of a vat's log.

@@ -11,7 +11,7 @@ use kenvat_store::VatId;
 
 use crate::client::{Answer, Clients};
 use crate::model::State;
-use crate::program::{Knowledge, Said, Token};
+use crate::program::{Knowledge, Method, Said, Token};
 use crate::reference::Reference;
 
 /// A promise that was broken.
@@ -143,6 +143,10 @@ pub fn invariant_fifo_per_pair(state: &State, clients: &Clients) -> Held {
                 return broken(PROMISE, format!("vat {vat}: turn {turn} after {last_turn}"));
             }
             last_turn = *turn;
+            // Timers fire by their times, whoever set them.
+            if token.setter().is_some() {
+                continue;
+            }
             match last.insert(token.client, *token) {
                 Some(before) if before >= *token => {
                     return broken(PROMISE, format!("vat {vat}: {token} ran after {before}"));
@@ -159,17 +163,57 @@ pub fn invariant_fifo_per_pair(state: &State, clients: &Clients) -> Held {
                 None | Some(Err(CallError::TurnKilled { .. }))
             )
         });
-        let (turns, most) = (counters.turns, last_turn + killed.count() as u64);
+        let log = state.logs.get(vat).map(Vec::as_slice).unwrap_or_default();
+        let (own, undone) = without_undone_timers(log);
+        let (turns, most) = (counters.turns, last_turn + killed.count() as u64 + undone);
         if turns < last_turn || turns > most {
             let what = format!("vat {vat} counts {turns} turns, {last_turn} to {most} were run");
             return broken(PROMISE, what);
         }
-        let log = replay(&known, clients)?.log;
-        if state.logs.get(vat).map(Vec::as_slice) != Some(log.as_bytes()) {
+        if own != replay(&known, clients)?.log {
             return broken(PROMISE, format!("the log of vat {vat} is not its turns'"));
         }
     }
     Ok(())
+}
+
+/// In the end each timer that was set fired, except those whose turn was undone, and those of vats
+/// that are broken until the next host.
+pub fn invariant_timers_fire(state: &State, clients: &Clients, broken_vats: &[VatId]) -> Held {
+    const PROMISE: &str = "timers fire";
+    for (vat, log) in &state.logs {
+        if broken_vats.contains(vat) {
+            continue;
+        }
+        let known = knowledge(state, *vat)?;
+        let ran: BTreeSet<Token> = known.executed.iter().map(|(_, token)| *token).collect();
+        let fired = ran.iter().filter(|token| token.setter().is_some()).count() as u64;
+        let (_, undone) = without_undone_timers(log);
+        let sets = |token: &&Token| {
+            let request = clients.requests.get(token);
+            request.is_some_and(|request| matches!(request.method, Method::Wake { .. }))
+        };
+        let set = ran.iter().filter(sets).count() as u64;
+        if fired + undone != set {
+            let what = format!("vat {vat} set {set} timers; {fired} fired, {undone} undone");
+            return broken(PROMISE, what);
+        }
+        let of_vat = |key: &[u8]| rows::parse_timer_key(key).is_some_and(|(of, _)| of == *vat);
+        let mut keys = state.rows.keys();
+        if let Some((_, key)) = keys.find(|(table, key)| *table == rows::TIMERS && of_vat(key)) {
+            return broken(PROMISE, format!("the timer {key:?} waits for ever"));
+        }
+    }
+    Ok(())
+}
+
+/// A log without the host's lines about timers whose turn was undone, and how many those are.
+fn without_undone_timers(log: &[u8]) -> (String, u64) {
+    let text = String::from_utf8_lossy(log);
+    let (undone, own): (Vec<&str>, Vec<&str>) = text
+        .split_inclusive('\n')
+        .partition(|line| line.contains(" error a timer's turn was undone"));
+    (own.concat(), undone.len() as u64)
 }
 
 /// One vat's worker died, and nobody else noticed: every other worker runs on.
@@ -262,6 +306,17 @@ fn knowledge(state: &State, vat: VatId) -> Result<Knowledge, Violation> {
 fn replay(known: &Knowledge, clients: &Clients) -> Result<Reference, Violation> {
     let mut reference = Reference::default();
     for (turn, token) in &known.executed {
+        if let Some(setter) = token.setter() {
+            let mut before = known.executed.iter().take_while(|(at, _)| at < turn);
+            if !before.any(|(_, token)| *token == setter) {
+                return broken(
+                    "exactly once",
+                    format!("a timer of {setter}, which was not set"),
+                );
+            }
+            reference.run(*turn, *token, Method::Fired);
+            continue;
+        }
         match clients.requests.get(token) {
             Some(request) => reference.run(*turn, *token, request.method),
             None => return broken("exactly once", format!("{token} ran, which nobody asked")),

@@ -21,7 +21,7 @@ pub struct State {
 }
 
 /// The engine's tables.
-pub const TABLES: [u8; 8] = [
+pub const TABLES: [u8; 9] = [
     rows::VATS,
     rows::COUNTERS,
     rows::SOURCES,
@@ -30,6 +30,7 @@ pub const TABLES: [u8; 8] = [
     rows::ANSWER_ORDER,
     rows::CLIENTS,
     rows::POISON,
+    rows::TIMERS,
 ];
 
 impl State {

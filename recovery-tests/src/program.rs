@@ -53,7 +53,41 @@ pub struct Token {
     pub number: u32,
 }
 
+/// Added to a client's number in the token of what a timer of it ran.
+const FIRED: u32 = 1 << 31;
+
 impl Token {
+    /// What the timer runs as that this request set.
+    pub fn fired(self) -> Token {
+        Token {
+            client: self.client | FIRED,
+            ..self
+        }
+    }
+
+    /// The request that set the timer this ran for; `None` for a request itself.
+    pub fn setter(self) -> Option<Token> {
+        let client = self.client & !FIRED;
+        (client != self.client).then_some(Token { client, ..self })
+    }
+
+    /// The number of the timer this request sets, with the time it is due at.
+    pub fn timer(self, due_ms: i64) -> u64 {
+        let due_ms = u64::try_from(due_ms).expect("the world's time is positive");
+        assert!(
+            self.client < 1 << 8 && self.number < 1 << 16,
+            "{self} has no room"
+        );
+        due_ms << 24 | u64::from(self.client) << 16 | u64::from(self.number)
+    }
+
+    /// The request and the time behind a timer's number.
+    pub fn of_timer(timer: u64) -> (Token, i64) {
+        let client = (timer >> 16 & 0xff) as u32;
+        let number = (timer & 0xffff) as u32;
+        (Token { client, number }, (timer >> 24) as i64)
+    }
+
     pub fn word(self) -> u64 {
         u64::from(self.client) << 32 | u64::from(self.number)
     }
@@ -84,6 +118,12 @@ pub enum Method {
     Release,
     Throw,
     Log,
+    /// Sets a timer.
+    Wake {
+        ms: u64,
+    },
+    /// What a timer runs. No client asks for it.
+    Fired,
     /// Kills the worker, each time.
     Poison,
 }
@@ -97,6 +137,8 @@ impl Method {
             Method::Release => "release",
             Method::Throw => "throw",
             Method::Log => "log",
+            Method::Wake { .. } => "wake",
+            Method::Fired => "fired",
             Method::Poison => "poison",
         }
     }
@@ -106,6 +148,7 @@ impl Method {
         let word = token.word();
         match self {
             Method::Set { key, value } => format!("[{word},{key},{value}]"),
+            Method::Wake { ms } => format!("[{word},{ms}]"),
             _ => format!("[{word}]"),
         }
     }
@@ -128,6 +171,7 @@ impl Method {
             ("release", [_]) => Method::Release,
             ("throw", [_]) => Method::Throw,
             ("log", [_]) => Method::Log,
+            ("wake", [_, ms]) => Method::Wake { ms: *ms },
             ("poison", [_]) => Method::Poison,
             _ => return None,
         };

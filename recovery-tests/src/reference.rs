@@ -73,6 +73,11 @@ impl Reference {
                     .push_str(&format!("{turn} log {}\n", line_of(token)));
                 Said::Value(known.lines.to_string())
             }
+            Method::Wake { ms } => Said::Value(ms.to_string()),
+            Method::Fired => {
+                known.counter += 1;
+                return;
+            }
             Method::Poison => Said::Thrown("a poisoned message was executed".to_owned()),
         };
         self.said.insert(token, said);

@@ -60,6 +60,11 @@ pub fn run<M: Memory>(
             out.lines.push(line_of(token));
             Said::Value(raise(heap, header::LINES)?.to_string())
         }
+        Method::Wake { ms } => Said::Value(ms.to_string()),
+        Method::Fired => {
+            raise(heap, header::COUNTER)?;
+            return Ok(());
+        }
         Method::Poison => unreachable!("the worker model dies of it instead"),
     };
     out.replies.push((turn, said));

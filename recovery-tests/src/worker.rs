@@ -9,14 +9,14 @@ use std::io;
 
 use kenvat_engine::protocol::{
     Delivery, FromWorker, HandOver, LogLine, Message, Outcome, PROTOCOL_VERSION, Reply, Thrown,
-    ToWorker, TrackerKind,
+    TimerChange, ToWorker, TrackerKind,
 };
 use kenvat_engine::turn::event::Death;
 use kenvat_store::VatId;
 
 use crate::chance::Chance;
 use crate::heap::Heap;
-use crate::program::{Method, Said, USED_PAGES};
+use crate::program::{Method, Said, Token, USED_PAGES};
 use crate::words::{self, Output};
 
 /// The signal a poisoned message ends its worker with.
@@ -46,6 +46,7 @@ pub struct Worker {
     ran: Option<u64>,
     output: Output,
     lines: Vec<LogLine>,
+    timers: Vec<TimerChange>,
 }
 
 impl Worker {
@@ -66,6 +67,7 @@ impl Worker {
             ran: None,
             output: Output::default(),
             lines: Vec::new(),
+            timers: Vec::new(),
         }
     }
 
@@ -107,7 +109,13 @@ impl Worker {
         let Some(hand_over) = waiting else {
             return false;
         };
-        match chance.below(5) {
+        match chance.below(6) {
+            5 => hand_over.timers.extend(
+                [TimerChange {
+                    timer: 0,
+                    due_ms: None,
+                }; 2],
+            ),
             0 => hand_over.number += 1,
             1 => hand_over.last_turn += 2_000,
             2 => hand_over.delta.push(1),
@@ -120,8 +128,25 @@ impl Worker {
         true
     }
 
-    fn run(&mut self, Delivery { turn, message, .. }: Delivery) -> io::Result<Option<Death>> {
+    fn run(&mut self, delivery: Delivery) -> io::Result<Option<Death>> {
+        let Delivery {
+            turn,
+            time_ms,
+            message,
+        } = delivery;
         let (method, args) = match &message {
+            Message::Timer { timer } => {
+                let (token, due_ms) = Token::of_timer(*timer);
+                assert!(
+                    time_ms >= due_ms,
+                    "the timer of {token} fired {} ms early",
+                    due_ms - time_ms
+                );
+                let (token, output) = (token.fired(), &mut self.output);
+                words::run(&mut self.heap, turn, token, Method::Fired, output)?;
+                self.ran = Some(turn);
+                return Ok(None);
+            }
             Message::Call { method, args, .. } => (method, args),
             Message::Deploy { program, .. } => {
                 let source = program.files.first().map(|(_, text)| text.as_str());
@@ -136,6 +161,13 @@ impl Worker {
             return Ok(Some(Death::Signal(SIGSEGV)));
         }
         words::run(&mut self.heap, turn, token, method, &mut self.output)?;
+        if let Method::Wake { ms } = method {
+            let due_ms = time_ms + ms as i64;
+            self.timers.push(TimerChange {
+                timer: token.timer(due_ms),
+                due_ms: Some(due_ms),
+            });
+        }
         let lines = std::mem::take(&mut self.output.lines);
         let level = || "log".to_owned();
         self.lines.extend(lines.into_iter().map(|text| LogLine {
@@ -175,6 +207,7 @@ impl Worker {
             last_turn,
             replies: replies.collect(),
             log: std::mem::take(&mut self.lines),
+            timers: std::mem::take(&mut self.timers),
             used_pages: USED_PAGES,
             delta: self.heap.hand_over(self.hand_overs)?,
         }));

@@ -18,7 +18,7 @@ use super::wake::Waker;
 use crate::api::{StartError, VatLimits};
 use crate::protocol::{FromWorker, PROTOCOL_VERSION, Start, ToWorker, TrackerKind};
 use crate::turn::limits::{AWAKE_MAX, GAS_MAX};
-use crate::turn::rows::{self, CountersRow, OpenRow, VatRow};
+use crate::turn::rows::{self, CountersRow, OpenRow, TimerRow, VatRow};
 use crate::turn::{Core, Loaded, LoadedVat, Settings, pages_in};
 
 /// How long a genesis may take.
@@ -203,6 +203,12 @@ pub fn load<B: Backend>(store: &Store<B>) -> Result<Loaded, String> {
             .ok_or("an open request's key has another length than 16 bytes")?;
         let row: OpenRow = rows::read(rows::OPEN, &value).map_err(|e| text(&e))?;
         loaded.open.push((vat, request, row));
+    }
+    for (key, value) in store.scan(rows::TIMERS, &[]).map_err(|e| text(&e))? {
+        let (vat, timer) =
+            rows::parse_timer_key(&key).ok_or("a timer's key has another length than 16 bytes")?;
+        let row: TimerRow = rows::read(rows::TIMERS, &value).map_err(|e| text(&e))?;
+        loaded.timers.push((vat, timer, row));
     }
     for (key, value) in store.scan(rows::CLIENTS, &[]).map_err(|e| text(&e))? {
         let name = String::from_utf8(key).map_err(|e| text(&e))?;

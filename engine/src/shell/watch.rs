@@ -159,6 +159,7 @@ mod tests {
             last_turn,
             replies: vec![],
             log: vec![],
+            timers: Vec::new(),
             used_pages: 1,
             delta: vec![],
         })

@@ -5,7 +5,7 @@
 //! parse, throws, or never settles leaves nothing behind. The worker of the first turn is ended
 //! afterwards: it stands on a copy, and the next one on the vat's own image.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use kenvat_store::{Part, VatId};
 
@@ -13,11 +13,13 @@ use super::check::{Checked, Expected, check};
 use super::event::{Death, Effect, Ledger, LedgerError};
 use super::frame::{Born, Turns};
 use super::limits::{BIRTHS_MAX, SOURCE_BYTES_MAX};
-use super::rows::{self, CountersRow, SourcesRow, VatRow};
+use super::rows::{self, CountersRow, SourcesRow, TimerRow, VatRow};
 use super::vat::Vat;
 use super::{Core, pages_in};
 use crate::api::{Call, Deploy, DeployError, Deployed, VatLimits, check_name, source_sha256};
-use crate::protocol::{Delivery, FromWorker, HandOver, Message, Outcome, Program, ToWorker};
+use crate::protocol::{
+    Delivery, FromWorker, HandOver, Message, Outcome, Program, TimerChange, ToWorker,
+};
 
 /// A vat whose first turn runs.
 #[derive(Debug)]
@@ -270,6 +272,15 @@ impl<W> Core<W> {
         ] {
             out.push(Effect::Stage(Part::Row(row)));
         }
+        let set = |change: TimerChange| {
+            let due_ms = change.due_ms?;
+            Some((change.timer, TimerRow { due_ms }))
+        };
+        let timers: Vec<(u64, TimerRow)> = checked.timers.into_iter().filter_map(set).collect();
+        for (timer, row) in &timers {
+            let row = rows::put(rows::TIMERS, rows::timer_key(id, *timer), row);
+            out.push(Effect::Stage(Part::Row(row)));
+        }
         let deployed = Deployed {
             name: row.name.clone(),
             id: id.0,
@@ -281,6 +292,7 @@ impl<W> Core<W> {
             counters,
             limits,
             deployed,
+            timers,
             waiter,
         });
         // Generation 0 never runs: no worker is told of this hand-over's apply.
@@ -306,6 +318,7 @@ impl<W> Core<W> {
             counters,
             limits,
             deployed,
+            timers,
             waiter,
         } = born;
         self.names.insert(row.name.clone(), id);
@@ -314,6 +327,9 @@ impl<W> Core<W> {
         vat.unapplied = 1;
         vat.idle_since_ms = self.now_ms;
         self.vats.insert(id, vat);
+        for (timer, row) in timers {
+            self.load_timer(id, timer, row);
+        }
         out.push(Effect::AnswerDeploy {
             waiter,
             answer: Ok(deployed),
@@ -401,6 +417,8 @@ fn checked<W>(hand_over: HandOver, birth: &Birth<W>) -> Result<(Checked, Option<
         handed_turn: 0,
         last_turn: FIRST_TURN,
         open: &open,
+        timers: &BTreeMap::new(),
+        timer_turns: &BTreeSet::new(),
         page_limit: birth.page_limit,
     };
     let mut checked = check(hand_over, &expected)

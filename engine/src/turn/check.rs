@@ -4,12 +4,13 @@
 //! answers only requests that are open or consumed in it, each once, stays within every limit, and
 //! its delta is well formed. Does not know where any of it goes.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use kenvat_store::{Delta, DeltaError};
 
 use super::limits::{DELTA_BYTES_MAX, HANDED_BYTES_MAX, REPLY_BYTES_MAX};
-use crate::protocol::{HandOver, LogLine, Outcome, Reply};
+use super::timers::Timer;
+use crate::protocol::{HandOver, LogLine, Outcome, Reply, TIMERS_MAX, TimerChange};
 use crate::text::{escaped_bytes, push_escaped};
 
 /// What the host knows of the vat whose worker hands over.
@@ -21,6 +22,9 @@ pub struct Expected<'a> {
     pub last_turn: u64,
     /// Requests consumed in earlier turns and not answered.
     pub open: &'a BTreeMap<u64, u64>,
+    pub timers: &'a BTreeMap<u64, Timer>,
+    /// Turns delivered that are timers', which have no answer.
+    pub timer_turns: &'a BTreeSet<u64>,
     pub page_limit: u32,
 }
 
@@ -32,6 +36,7 @@ pub struct Checked {
     pub replies: Vec<Reply>,
     /// The log lines, as they stand in the vat's log.
     pub log: Vec<u8>,
+    pub timers: Vec<TimerChange>,
     pub used_pages: u32,
     pub delta: Delta,
 }
@@ -54,6 +59,12 @@ pub enum Violation {
     LogTurn(u64),
     #[error("a log level of another kind than log, info, warn, error, debug")]
     LogLevel,
+    #[error("timer {0} set or cleared twice")]
+    TimerTwice(u64),
+    #[error("timer {0} set, which is set already")]
+    TimerKnown(u64),
+    #[error("{found} timers; the limit is {limit}")]
+    Timers { found: usize, limit: usize },
     #[error("{found} bytes of {what}; the limit is {limit}")]
     TooMuch {
         what: &'static str,
@@ -73,6 +84,7 @@ pub fn check(hand_over: HandOver, expected: &Expected<'_>) -> Result<Checked, Vi
         last_turn,
         replies,
         log,
+        timers,
         used_pages,
         delta,
         ..
@@ -98,6 +110,7 @@ pub fn check(hand_over: HandOver, expected: &Expected<'_>) -> Result<Checked, Vi
     }
     within("delta", delta.len(), DELTA_BYTES_MAX)?;
     check_replies(&replies, last_turn, expected)?;
+    check_timers(&timers, expected)?;
     let sent: usize = replies.iter().map(Reply::bytes).sum();
     let log = check_log(
         &log,
@@ -111,6 +124,7 @@ pub fn check(hand_over: HandOver, expected: &Expected<'_>) -> Result<Checked, Vi
         last_turn,
         replies,
         log,
+        timers,
         used_pages,
         delta,
     })
@@ -120,7 +134,9 @@ fn check_replies(replies: &[Reply], last: u64, expected: &Expected<'_>) -> Resul
     let mut seen = HashSet::with_capacity(replies.len());
     for reply in replies {
         let request = reply.request;
-        let consumed_here = request > expected.handed_turn && request <= last;
+        let consumed_here = request > expected.handed_turn
+            && request <= last
+            && !expected.timer_turns.contains(&request);
         if !consumed_here && !expected.open.contains_key(&request) {
             return Err(Violation::NotOpen(request));
         }
@@ -144,6 +160,32 @@ fn check_replies(replies: &[Reply], last: u64, expected: &Expected<'_>) -> Resul
     )
 }
 
+fn check_timers(changes: &[TimerChange], expected: &Expected<'_>) -> Result<(), Violation> {
+    let mut seen = HashSet::with_capacity(changes.len());
+    let mut count = expected.timers.len();
+    for TimerChange { timer, due_ms } in changes {
+        if !seen.insert(*timer) {
+            return Err(Violation::TimerTwice(*timer));
+        }
+        let known = expected.timers.contains_key(timer);
+        match (due_ms, known) {
+            (Some(_), true) => return Err(Violation::TimerKnown(*timer)),
+            (Some(_), false) => count += 1,
+            (None, true) => count -= 1,
+            // Its turn was undone, of which the vat knows nothing.
+            (None, false) => {}
+        }
+    }
+    // What fires in this hand-over is still counted: a vat at its limit may be one turn late.
+    match count > TIMERS_MAX + expected.timer_turns.len() {
+        true => Err(Violation::Timers {
+            found: count,
+            limit: TIMERS_MAX,
+        }),
+        false => Ok(()),
+    }
+}
+
 /// Renders the lines as `TURN LEVEL TEXT`, one a line whatever the text holds.
 fn check_log(
     lines: &[LogLine],
@@ -164,11 +206,16 @@ fn check_log(
         }
         // What is escaped grows: the limit is about what will stand in the log.
         within("log", out.len() + escaped_bytes(&line.text), limit)?;
-        out.push_str(&format!("{} {} ", line.turn, line.level));
-        push_escaped(&mut out, &line.text);
-        out.push('\n');
+        write_line(&mut out, line.turn, &line.level, &line.text);
     }
     Ok(out.into_bytes())
+}
+
+/// Renders one line.
+pub fn write_line(out: &mut String, turn: u64, level: &str, text: &str) {
+    out.push_str(&format!("{turn} {level} "));
+    push_escaped(out, text);
+    out.push('\n');
 }
 
 fn within(what: &'static str, found: usize, limit: usize) -> Result<(), Violation> {
@@ -202,6 +249,16 @@ mod tests {
                 level: "log".into(),
                 text: "a\nb\u{1b}".into(),
             }],
+            timers: vec![
+                TimerChange {
+                    timer: 4,
+                    due_ms: None,
+                },
+                TimerChange {
+                    timer: 9,
+                    due_ms: Some(-1),
+                },
+            ],
             used_pages: 10,
             delta: vec![],
         }
@@ -209,11 +266,18 @@ mod tests {
 
     fn run(change: impl FnOnce(&mut HandOver)) -> Result<Checked, Violation> {
         let open = BTreeMap::from([(2, 0)]);
+        let timer = Timer {
+            due_ms: 5,
+            message: None,
+        };
+        let timers = BTreeMap::from([(4, timer)]);
         let expected = Expected {
             number: 0,
             handed_turn: 5,
             last_turn: 7,
             open: &open,
+            timers: &timers,
+            timer_turns: &BTreeSet::new(),
             page_limit: 10,
         };
         let mut hand_over = hand_over();
@@ -256,6 +320,22 @@ mod tests {
             Err(V::LogLevel)
         ));
         assert!(matches!(run(|h| h.delta = vec![1]), Err(V::Delta(_))));
+        assert!(matches!(
+            run(|h| h.timers[1].timer = 4),
+            Err(V::TimerTwice(4))
+        ));
+        assert!(matches!(
+            run(|h| h.timers[0].due_ms = Some(7)),
+            Err(V::TimerKnown(4))
+        ));
+        let many = |h: &mut HandOver| {
+            let set = |timer| TimerChange {
+                timer,
+                due_ms: Some(0),
+            };
+            h.timers = (10..10 + TIMERS_MAX as u64).map(set).collect();
+        };
+        assert!(matches!(run(many), Err(V::Timers { .. })));
         let page_ten = [10u32.to_le_bytes().as_slice(), &[0, 0, 1, 0], &[0; 8]].concat();
         assert!(matches!(run(|h| h.delta = page_ten), Err(V::Delta(_))));
         assert!(matches!(

@@ -10,6 +10,7 @@ use super::check::{Checked, Expected, check};
 use super::event::{Effect, Ledger, LedgerError};
 use super::frame::{Frame, Limited, Slot, Turns};
 use super::limits::{FRAME_BYTES, GROUP_BYTES_MAX, GROUP_TURNS_MAX};
+use super::requests::What;
 use super::rows::{self, CountersRow, Settled};
 use super::vat::{RequestNo, Run};
 use crate::protocol::{
@@ -55,10 +56,16 @@ impl<W> Core<W> {
                 vat.delivered.push_back(no);
                 self.turns_out += 1;
                 let turn = vat.last_turn();
-                let message = Message::Call {
-                    request: turn,
-                    method: request.method.clone(),
-                    args: request.args.clone(),
+                let message = match request.what {
+                    What::Call => Message::Call {
+                        request: turn,
+                        method: request.method.clone(),
+                        args: request.args.clone(),
+                    },
+                    What::Timer(timer) => {
+                        vat.timer_turns.insert(turn);
+                        Message::Timer { timer }
+                    }
                 };
                 let time_ms = *request.time_ms.get_or_insert(now_ms);
                 turns.push(Delivery {
@@ -232,6 +239,8 @@ impl<W> Core<W> {
             handed_turn: vat.handed_turn,
             last_turn: vat.last_turn(),
             open: &vat.open,
+            timers: &vat.timers,
+            timer_turns: &vat.timer_turns,
             page_limit: vat.pages,
         };
         match check(hand_over, &expected) {
@@ -254,6 +263,7 @@ impl<W> Core<W> {
             last_turn,
             replies,
             log,
+            timers,
             used_pages,
             delta,
         } = checked;
@@ -267,6 +277,7 @@ impl<W> Core<W> {
         vat.hand_over = number;
         vat.asked = false;
         vat.handed_pages = used_pages;
+        vat.timer_turns = vat.timer_turns.split_off(&(last_turn + 1));
         if !delta.is_empty() {
             out.push(Effect::Stage(Part::Heap { vat: id, delta }));
         }
@@ -287,6 +298,7 @@ impl<W> Core<W> {
             out,
         );
         self.settle_replies(id, first, &consumed, replies, ledger, out)?;
+        self.change_timers(id, timers, out);
         self.forgive(id, out);
         self.touch(id);
         Ok(())
@@ -323,7 +335,10 @@ impl<W> Core<W> {
             self.settle(no, Settled::from_outcome(outcome), ledger, out)?;
         }
         for (at, no) in consumed.iter().enumerate().filter(|(at, _)| !answered[*at]) {
-            self.open(id, first + at as u64, *no, out);
+            match self.requests[no].what {
+                What::Call => self.open(id, first + at as u64, *no, out),
+                What::Timer(timer) => self.fired(id, *no, timer, out),
+            }
         }
         Ok(())
     }

@@ -4,7 +4,7 @@
 
 use kenvat_store::VatId;
 
-use super::rows::{CountersRow, VatRow};
+use super::rows::{CountersRow, TimerRow, VatRow};
 use super::vat::RequestNo;
 use crate::api::{Deployed, VatLimits};
 
@@ -47,6 +47,8 @@ pub struct Born<W> {
     pub counters: CountersRow,
     pub limits: VatLimits,
     pub deployed: Deployed,
+    /// What its first turn set.
+    pub timers: Vec<(u64, TimerRow)>,
     pub waiter: W,
 }
 

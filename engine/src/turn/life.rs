@@ -11,6 +11,7 @@ use super::birth::describe;
 use super::event::{Death, Effect, Ledger, LedgerError};
 use super::frame::Limited;
 use super::limits::{ABORT_REASON_BYTES_MAX, KILLS_MAX, POISON_DEATHS, START_DEATHS};
+use super::requests::What;
 use super::rows::{self, CountersRow, PoisonRow, Settled};
 use super::vat::{Ending, RequestNo, Run, Vat};
 use super::{Core, Slot};
@@ -427,9 +428,11 @@ impl<W> Core<W> {
             let Some((by, why)) = request.aborted.take() else {
                 return Ok(());
             };
+            let what = request.what;
             vat.queue.pop_front();
             vat.queue_bytes -= request.bytes();
             vat.handed_turn += 1;
+            let turn = vat.handed_turn;
             let counters = CountersRow {
                 turns: vat.handed_turn,
                 used_pages: vat.handed_pages,
@@ -437,7 +440,13 @@ impl<W> Core<W> {
             // Generation 0 never runs: no worker is told of this frame's apply.
             self.count_turns(id, 0, 0, counters, out);
             self.forgive(id, out);
-            self.settle(no, Settled::Killed { by, why }, ledger, out)?;
+            match what {
+                What::Call => self.settle(no, Settled::Killed { by, why }, ledger, out)?,
+                What::Timer(timer) => {
+                    self.say_undone(id, turn, by, &why, out);
+                    self.fired(id, no, timer, out);
+                }
+            }
         }
     }
 
@@ -543,6 +552,7 @@ impl<W> Core<W> {
         ] {
             out.push(Effect::Stage(Part::Row(rows::delete(table, key.clone()))));
         }
+        self.drop_timers(id, out);
         let vat = self.vat_mut(id);
         let name = vat.row.name.clone();
         for (request, no) in std::mem::take(&mut vat.open) {

@@ -5,8 +5,7 @@ use std::ops::RangeInclusive;
 use kenvat_store::PAGE_BYTES;
 
 use crate::api::Limit;
-use crate::protocol::STACK_BYTES_MAX;
-use crate::protocol::{SENT_BYTES_HELD, SENT_BYTES_MAX};
+use crate::protocol::{SENT_BYTES_HELD, SENT_BYTES_MAX, STACK_BYTES_MAX, TIMERS_MAX};
 
 /// Bytes of one call's method and arguments.
 pub const CALL_BYTES_MAX: usize = 16 << 20;
@@ -227,6 +226,12 @@ pub fn table() -> Vec<Limit> {
             OPEN_REQUESTS_MAX as u64,
             "requests",
             "calls of one vat whose promise is pending",
+        ),
+        row(
+            "timers",
+            TIMERS_MAX as u64,
+            "timers",
+            "timers one vat has set",
         ),
         row(
             "group",

@@ -9,7 +9,7 @@
 //!
 //! Files: `event` what comes in and goes out; `vat` one vat's state; `check` T1; `frame` the gate;
 //! `requests` calls, keys and their answers; `answers` what is kept for clients; `deliver` turns to
-//! workers and back; `birth` deployment; `life` start, death, sleep, termination; `places` who may
+//! workers and back; `timers` theirs; `birth` deployment; `life` start, death, sleep, termination; `places` who may
 //! have a process; `rows` the catalog; `limits` the numbers.
 
 mod answers;
@@ -23,6 +23,7 @@ pub mod limits;
 mod places;
 mod requests;
 pub mod rows;
+mod timers;
 mod vat;
 
 #[cfg(test)]
@@ -41,7 +42,7 @@ use self::frame::{Frame, Slot};
 use self::limits::CoreLimits;
 use self::places::Places;
 use self::requests::Request;
-use self::rows::{ClientRow, CountersRow, OpenRow, PoisonRow, VatRow};
+use self::rows::{ClientRow, CountersRow, OpenRow, PoisonRow, TimerRow, VatRow};
 use self::vat::{RequestNo, Run, Vat};
 use crate::api::{CallError, RequestKey, VatLimits, VatState};
 
@@ -63,6 +64,7 @@ pub struct Settings {
 pub struct Loaded {
     pub vats: Vec<LoadedVat>,
     pub open: Vec<(VatId, u64, OpenRow)>,
+    pub timers: Vec<(VatId, u64, TimerRow)>,
     pub clients: Vec<(String, ClientRow)>,
 }
 
@@ -98,6 +100,8 @@ pub struct Core<W> {
     keys: HashMap<RequestKey, RequestNo>,
     next_request: RequestNo,
     next_generation: u64,
+    /// Timers whose message is not made yet: when, whose, which.
+    due: BTreeSet<(i64, VatId, u64)>,
     answers: Answers,
     filling: Frame<W>,
     slot: Slot<W>,
@@ -128,6 +132,7 @@ impl<W> Core<W> {
             keys: HashMap::new(),
             next_request: 1,
             next_generation: 1,
+            due: BTreeSet::new(),
             answers: Answers::new(loaded.clients, settings_limits),
             filling: Frame::default(),
             slot: Slot::Free,
@@ -157,6 +162,9 @@ impl<W> Core<W> {
         }
         for (vat, turn, row) in loaded.open {
             core.load_open(vat, turn, row);
+        }
+        for (vat, timer, row) in loaded.timers {
+            core.load_timer(vat, timer, row);
         }
         core
     }
@@ -265,7 +273,8 @@ impl<W> Core<W> {
 
     /// When a `Tick` is wanted at the latest, in milliseconds since 1970.
     pub fn next_tick_ms(&self) -> Option<i64> {
-        self.tick_due_ms
+        let timer = self.next_timer_ms();
+        self.tick_due_ms.into_iter().chain(timer).min()
     }
 
     /// The engine new vats are pinned to.

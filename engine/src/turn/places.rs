@@ -225,6 +225,7 @@ impl<W> Core<W> {
     pub(super) fn on_tick(&mut self) {
         let now_ms = self.now_ms;
         self.tick_due_ms = None;
+        self.fire_due();
         self.places.look_again();
         let mut drowsy = Vec::new();
         let mut next: Option<i64> = None;

@@ -14,10 +14,19 @@ use super::rows::{self, AnswerRow, OpenRow, Settled};
 use super::vat::{RequestNo, Run};
 use crate::api::{CLIENT_BYTES_MAX, Call, CallError, KilledBy, REQUEST_ID_BYTES_MAX, RequestKey};
 
-/// One call under way.
+/// What a request is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum What {
+    Call,
+    /// The message of this timer: nobody waits for it.
+    Timer(u64),
+}
+
+/// One message for a vat under way: a call, or what a timer says.
 #[derive(Debug)]
 pub struct Request<W> {
     pub vat: VatId,
+    pub what: What,
     pub method: String,
     pub args: String,
     pub key: Option<RequestKey>,
@@ -40,6 +49,23 @@ pub enum Waiter<W> {
 }
 
 impl<W> Request<W> {
+    /// The message of a timer that fell due.
+    pub fn of_timer(vat: VatId, timer: u64) -> Request<W> {
+        Request {
+            vat,
+            what: What::Timer(timer),
+            method: String::new(),
+            args: timer.to_string(),
+            key: None,
+            content: [0; 32],
+            waiters: Vec::new(),
+            aborted: None,
+            time_ms: None,
+            settled: None,
+            committed: false,
+        }
+    }
+
     pub fn bytes(&self) -> usize {
         self.method.len() + self.args.len()
     }
@@ -213,6 +239,7 @@ impl<W> Core<W> {
         }
         let request = Request {
             vat: id,
+            what: What::Call,
             method: call.method,
             args: call.args,
             key: call.key,
@@ -245,6 +272,7 @@ impl<W> Core<W> {
         }
         let request = Request {
             vat: id,
+            what: What::Call,
             method: String::new(),
             args: String::new(),
             key,
@@ -347,6 +375,7 @@ impl<W> Core<W> {
                 out.push(waiter.answer(Err(error.clone())));
             }
         }
+        self.put_off(no);
         self.forget(no);
     }
 }

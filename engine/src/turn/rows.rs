@@ -33,6 +33,8 @@ pub const POISON: u8 = 7;
 
 /// A vat's own limits: key `vat`, value [`VatLimits`]. Absent where it has none.
 pub const LIMITS: u8 = 8;
+/// Timers set and not yet due: key `vat timer`, value [`TimerRow`].
+pub const TIMERS: u8 = 9;
 
 /// Bytes of one coded row value that are believed: sources are the largest (16 MiB of text).
 const ROW_BYTES_MAX: usize = 40 << 20;
@@ -69,6 +71,13 @@ pub struct PoisonRow {
     /// Hash of the message: after a crash of the host another one may get that turn.
     pub content: [u8; 32],
     pub deaths: u32,
+}
+
+/// A timer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct TimerRow {
+    /// Milliseconds since 1970.
+    pub due_ms: i64,
 }
 
 /// A request whose turn is over and whose promise is pending.
@@ -215,6 +224,15 @@ pub fn open_key(vat: VatId, request: u64) -> Vec<u8> {
     let mut key = vat_key(vat);
     key.extend_from_slice(&request.to_be_bytes());
     key
+}
+
+pub fn timer_key(vat: VatId, timer: u64) -> Vec<u8> {
+    open_key(vat, timer)
+}
+
+/// The vat and number of a timer row's key.
+pub fn parse_timer_key(key: &[u8]) -> Option<(VatId, u64)> {
+    parse_open_key(key)
 }
 
 /// The vat and request of an open row's key.

@@ -10,11 +10,12 @@ use super::limits::{CoreLimits, FRAME_BYTES};
 use super::{Core, Loaded, Settings};
 use crate::api::{Call, CallError, Deploy, KilledBy, RequestKey, VatLimits};
 use crate::protocol::{
-    AbortedBy, Delivery, FromWorker, HandOver, Outcome, PROTOCOL_VERSION, Reply, Thrown, ToWorker,
-    TrackerKind,
+    AbortedBy, Delivery, FromWorker, HandOver, Outcome, PROTOCOL_VERSION, Reply, Thrown,
+    TimerChange, ToWorker, TrackerKind,
 };
 
 mod places;
+mod timers;
 
 type Waiter = u32;
 
@@ -44,6 +45,8 @@ struct Bench {
     effects: Vec<Effect<Waiter>>,
     now_ms: i64,
     next_waiter: Waiter,
+    /// Timers the next hand-over sets and clears.
+    timers: Vec<TimerChange>,
 }
 
 impl Bench {
@@ -62,6 +65,7 @@ impl Bench {
             effects: Vec::new(),
             now_ms: 0,
             next_waiter: 0,
+            timers: Vec::new(),
         }
     }
 
@@ -156,6 +160,7 @@ impl Bench {
             last_turn,
             replies,
             log: vec![],
+            timers: std::mem::take(&mut self.timers),
             used_pages: 5,
             delta: delta_of(last_turn),
         };

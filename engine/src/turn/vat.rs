@@ -6,11 +6,12 @@
 //!   goes back to the head of `queue` in its order, and gets the same turn numbers and times again.
 //! - a new worker starts only when `unapplied` is zero: its image holds every accepted hand-over.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use kenvat_store::VatId;
 
 use super::rows::{CountersRow, PoisonRow, VatRow};
+use super::timers::Timer;
 use crate::api::VatLimits;
 
 /// Numbers a request within one life of the host.
@@ -66,6 +67,10 @@ pub struct Vat<W> {
     /// Frames that hold something of this vat and are not applied yet.
     pub unapplied: u32,
     pub open: BTreeMap<u64, RequestNo>,
+    /// Set and not fired, as of the last hand-over.
+    pub timers: BTreeMap<u64, Timer>,
+    /// Which of the turns delivered are timers'.
+    pub timer_turns: BTreeSet<u64>,
     pub committed: CountersRow,
     /// Pages in use as of the last hand-over.
     pub handed_pages: u32,
@@ -108,6 +113,8 @@ impl<W> Vat<W> {
             applied_untold: None,
             unapplied: 0,
             open: BTreeMap::new(),
+            timers: BTreeMap::new(),
+            timer_turns: BTreeSet::new(),
             committed,
             handed_pages: committed.used_pages,
             single_until: 0,
@@ -171,6 +178,7 @@ impl<W> Vat<W> {
             self.queue.push_front(request);
         }
         self.asked = false;
+        self.timer_turns.clear();
         turns
     }
 }

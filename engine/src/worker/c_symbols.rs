@@ -28,8 +28,13 @@ pub fn set_time(ms: i64) {
     TIME_MS.store(ms, Relaxed);
 }
 
+/// The time, as it was fixed.
+pub fn time_ms() -> i64 {
+    TIME_MS.load(Relaxed)
+}
+
 fn seconds_and_rest() -> (i64, i64) {
-    let ms = TIME_MS.load(Relaxed);
+    let ms = time_ms();
     (ms.div_euclid(1000), ms.rem_euclid(1000))
 }
 

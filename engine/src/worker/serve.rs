@@ -358,13 +358,18 @@ impl Worker {
         if delta.len() > DELTA_BYTES_MAX {
             return Err(End::DeltaLimit { found: delta.len() });
         }
-        let vat::Output { replies, log } = vat::take_output();
+        let vat::Output {
+            replies,
+            log,
+            timers,
+        } = vat::take_output();
         link.send(&FromWorker::HandOver(HandOver {
             generation: self.generation,
             number,
             last_turn: self.last_turn.unwrap_or(0),
             replies,
             log,
+            timers,
             used_pages: vat::used_pages(),
             delta,
         }))?;

@@ -4,7 +4,7 @@
 //! delivers turns, applies deltas with pwrite, tells what it applied, and kills.
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, Read, Write};
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -18,8 +18,8 @@ use command_fds::{CommandFdExt, FdMapping};
 use kenvat_engine::WORKER;
 use kenvat_engine::protocol::{
     Delivery, FROM_WORKER_BYTES_MAX, FromWorker, HandOver, IMAGE_FD, LogLine, Message, Outcome,
-    PROTOCOL_VERSION, Program, SOCKET_FD, STATUS_BYTES, STATUS_FD, Start, Thrown, ToWorker,
-    TrackerKind, decode, encode, frame_length,
+    PROTOCOL_VERSION, Program, SOCKET_FD, STATUS_BYTES, STATUS_FD, Start, Thrown, TimerChange,
+    ToWorker, TrackerKind, decode, encode, frame_length,
 };
 
 pub const PAGE_BYTES: usize = 4096;
@@ -319,6 +319,8 @@ pub struct TestVat {
     pub time_ms: i64,
     pub replies: HashMap<u64, Outcome>,
     pub log: Vec<LogLine>,
+    /// Timers set and neither cleared nor fired, with their times.
+    pub timers: BTreeMap<u64, i64>,
     /// Of the last hand-over.
     pub delta_bytes: usize,
     pub delta_pages: BTreeSet<u32>,
@@ -351,6 +353,7 @@ impl TestVat {
             time_ms: TIME_MS,
             replies: HashMap::new(),
             log: Vec::new(),
+            timers: BTreeMap::new(),
             delta_bytes: 0,
             delta_pages: BTreeSet::new(),
             used_pages: genesis.used_pages,
@@ -450,6 +453,15 @@ impl TestVat {
             assert!(twice.is_none(), "request {} answered twice", reply.request);
         }
         self.log.extend(hand_over.log);
+        for TimerChange { timer, due_ms } in hand_over.timers {
+            match due_ms {
+                Some(due_ms) => {
+                    let twice = self.timers.insert(timer, due_ms);
+                    assert!(twice.is_none(), "timer {timer} set twice");
+                }
+                None => drop(self.timers.remove(&timer)),
+            }
+        }
         while self.waiting.len() > self.lag
             && let Some((number, delta)) = self.waiting.pop_front()
         {
@@ -457,6 +469,18 @@ impl TestVat {
             let process = self.process.as_mut().expect("awake");
             process.send(&ToWorker::Applied { number });
         }
+        true
+    }
+
+    /// Lets time pass until the first timer is due, and fires it; false when there is none.
+    pub fn fire_next(&mut self) -> bool {
+        let next = self.timers.iter().min_by_key(|(_, due_ms)| **due_ms);
+        let Some((timer, due_ms)) = next.map(|(timer, due_ms)| (*timer, *due_ms)) else {
+            return false;
+        };
+        self.time_ms = self.time_ms.max(due_ms);
+        self.timers.remove(&timer);
+        self.run(vec![Message::Timer { timer }]);
         true
     }
 

@@ -23,6 +23,7 @@ impl World {
         }
         let vat = (*self.chance.pick(&NAMES)).to_owned();
         let (key, value) = (self.chance.below(KEYS), self.chance.bits() | 1);
+        let ms = self.chance.below(4_000);
         let method = self.chance.weighted(&[
             (8, Method::Incr),
             (8, Method::Set { key, value }),
@@ -30,6 +31,7 @@ impl World {
             (2, Method::Release),
             (2, Method::Throw),
             (2, Method::Log),
+            (4, Method::Wake { ms }),
             (1, Method::Poison),
         ]);
         let keyed = !self.chance.one_in(4);

@@ -10,6 +10,7 @@ mod crash;
 
 use std::collections::BTreeMap;
 
+use kenvat_engine::api::VatState;
 use kenvat_engine::turn::event::Event;
 use kenvat_store::VatId;
 use kenvat_store::backend::memory::MemoryBackend;
@@ -340,6 +341,12 @@ impl World {
         }
         self.rest()?;
         invariants::invariant_nothing_is_lost(&self.clients)?;
+        let vats = self.host.iter().flat_map(|host| host.core().vats());
+        let broken_vats: Vec<VatId> = vats
+            .filter(|vat| vat.state == VatState::Broken)
+            .map(|vat| vat.id)
+            .collect();
+        invariants::invariant_timers_fire(&self.durable, &self.clients, &broken_vats)?;
         match self.waiters.values().next() {
             Some(waits) => broken("nothing is lost", format!("{waits:?} heard nothing")),
             None => self.check_all(),
@@ -358,10 +365,17 @@ impl World {
         for _ in 0..REST_STEPS_MAX {
             let progress = self.progress();
             if progress.is_empty() {
-                if self.host_mut().is_settled() {
-                    return Ok(());
-                }
-                let Some(due_ms) = self.host_mut().core().next_tick_ms() else {
+                let settled = self.host_mut().is_settled();
+                let core = self.host_mut().core();
+                let due_ms = match settled {
+                    // All that is left to happen are timers.
+                    true => core.next_timer_ms(),
+                    false => core.next_tick_ms(),
+                };
+                let Some(due_ms) = due_ms else {
+                    if settled {
+                        return Ok(());
+                    }
                     return broken("nothing is lost", "nothing moves, and it is not quiet");
                 };
                 self.now_ms = self.now_ms.max(due_ms);

@@ -94,6 +94,7 @@ impl Town {
             last_turn: turn,
             replies: vec![value(turn, "1")],
             log: vec![],
+            timers: Vec::new(),
             used_pages: 5,
             delta: delta_of(turn),
         });

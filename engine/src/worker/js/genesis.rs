@@ -14,7 +14,9 @@ use super::registry::{Registry, Slot};
 use super::value::{
     CLASS_DATE, CLASS_LAST, CLASS_OBJECT, Cx, JsResult, NAMES_ALL, PROPERTY_HIDDEN, Value,
 };
-use super::{collector, door, eventual, fault, harden, library, memory, modules, output, repairs};
+use super::{
+    collector, door, eventual, fault, harden, library, memory, modules, output, repairs, timers,
+};
 use crate::worker::abort;
 use crate::worker::heap::layout::STACK_LIMIT_BYTES;
 use crate::worker::heap::mapping;
@@ -22,7 +24,7 @@ use crate::worker::heap::mapping;
 /// The library in evaluation order: each file is a function of the host object and gives an object
 /// of globals for every compartment. `tame.js` is first, so that nothing else sees what it takes
 /// out; `freeze.js` is last, and hardens whatever the others gave.
-const LIBRARY: [(&str, &str); 10] = [
+const LIBRARY: [(&str, &str); 11] = [
     ("tame.js", include_str!("../../../js/tame.js")),
     ("override.js", include_str!("../../../js/override.js")),
     ("format.js", include_str!("../../../js/format.js")),
@@ -32,6 +34,7 @@ const LIBRARY: [(&str, &str); 10] = [
         "eventual-send.js",
         include_str!("../../../js/eventual-send.js"),
     ),
+    ("timer.js", include_str!("../../../js/timer.js")),
     ("text.js", include_str!("../../../js/text.js")),
     ("clone.js", include_str!("../../../js/clone.js")),
     ("assert.js", include_str!("../../../js/assert.js")),
@@ -155,12 +158,15 @@ fn fill(realm: &Realm) -> JsResult<()> {
     #[cfg(feature = "misbehave")]
     super::misbehave::install(cx, &host.get_str("start")?)?;
     eventual::install(cx, &host)?;
+    timers::install(cx, &host)?;
     for (file, source) in LIBRARY {
         let exports = load(cx, &host, file, source)?;
         install(&exports, &host)?;
     }
     load(cx, &host, FREEZE.0, FREEZE.1)?;
     freeze_hidden(realm)?;
+    registry.set(Slot::TimerDue, host.get_str("timerDue")?)?;
+    registry.set(Slot::Timer, host.get_str("timer")?)?;
     registry.set(Slot::Format, host.get_str("format")?)?;
     registry.set(Slot::PlainValue, host.get_str("plainValue")?)?;
     registry.set(Slot::ErrorStack, host.get_str("errorStack")?)?;

@@ -36,5 +36,6 @@ mod realm;
 mod registry;
 mod repairs;
 mod settle;
+mod timers;
 mod value;
 pub mod vat;

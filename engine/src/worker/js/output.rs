@@ -4,9 +4,12 @@
 //! this without an argument, hence one thread-local; the worker has one thread.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 
 use super::value::Value;
-use crate::protocol::{LogLine, Outcome, Reply, SENT_BYTES_MAX, SENT_OVERHEAD_BYTES, Thrown};
+use crate::protocol::{
+    LogLine, Outcome, Reply, SENT_BYTES_MAX, SENT_OVERHEAD_BYTES, Thrown, TimerChange,
+};
 use crate::text::{beginning, escaped_bytes};
 use crate::worker::abort;
 
@@ -28,6 +31,8 @@ struct Turn {
 struct State {
     replies: Vec<Reply>,
     log: Vec<LogLine>,
+    /// Timers set (when) and cleared since the last hand-over.
+    timers: BTreeMap<u64, Option<i64>>,
     bytes: usize,
     turn: Turn,
 }
@@ -54,6 +59,7 @@ impl State {
 pub struct Output {
     pub replies: Vec<Reply>,
     pub log: Vec<LogLine>,
+    pub timers: Vec<TimerChange>,
 }
 
 thread_local! {
@@ -87,6 +93,10 @@ pub fn take() -> Output {
         Output {
             replies: std::mem::take(&mut state.replies),
             log: std::mem::take(&mut state.log),
+            timers: std::mem::take(&mut state.timers)
+                .into_iter()
+                .map(|(timer, due_ms)| TimerChange { timer, due_ms })
+                .collect(),
         }
     })
 }
@@ -103,6 +113,16 @@ pub fn reply(request: u64, outcome: Outcome) {
     with(|state| {
         if state.may_send(reply.bytes()) {
             state.replies.push(reply);
+        }
+    });
+}
+
+/// Sets a timer, or clears it. One that was set and cleared since the last hand-over never was.
+pub fn timer(timer: u64, due_ms: Option<i64>) {
+    with(|state| {
+        let known = state.timers.remove(&timer).flatten().is_some();
+        if due_ms.is_some() || !known {
+            state.timers.insert(timer, due_ms);
         }
     });
 }

@@ -7,6 +7,7 @@ use rquickjs::qjs;
 use super::fault::{describe, thrown};
 use super::json;
 use super::realm::Realm;
+use super::registry::Slot;
 use super::value::{Cx, UNDEFINED, Value};
 use crate::protocol::Thrown;
 use crate::worker::abort as turn_abort;
@@ -18,6 +19,8 @@ pub fn powers(realm: &Realm, give: &[(String, String)]) -> Result<Value, Thrown>
     let undo = realm.cx.function(c"abort", 1, Some(abort)).map_err(fail)?;
     undo.freeze().map_err(fail)?;
     powers.define_str("abort", undo).map_err(fail)?;
+    let timer = realm.registry.get(Slot::Timer).map_err(fail)?;
+    powers.define_str("timer", timer).map_err(fail)?;
     for (name, text) in give {
         let value = json::decode(realm, text)
             .map_err(|refused| thrown("TypeError", refused.message(&format!("powers.{name}"))))?;

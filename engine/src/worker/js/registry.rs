@@ -56,10 +56,14 @@ pub enum Slot {
     RealWeakMap = 19,
     /// From a getter that stands for a primordial's property to the property's value.
     PlainValue = 20,
+    /// The library's function that is told of due timers.
+    TimerDue = 21,
+    /// What programs get as `powers.timer`.
+    Timer = 22,
 }
 
 /// How many slots there are.
-pub const SLOTS: u32 = 21;
+pub const SLOTS: u32 = 23;
 
 /// The array.
 #[derive(Clone, Copy)]

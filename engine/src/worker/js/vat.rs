@@ -12,7 +12,7 @@ pub use super::output::{Output, discard as discard_output, take as take_output, 
 use super::fault::{describe, summary};
 use super::header::Header;
 use super::realm::Realm;
-use super::{call, collector, deploy, genesis, memory, modules, output};
+use super::{call, collector, deploy, genesis, memory, modules, output, timers};
 use crate::protocol::{Delivery, Message};
 use crate::worker::abort;
 use crate::worker::c_symbols;
@@ -79,6 +79,7 @@ impl Vat {
                 method,
                 args,
             } => call::call(realm, *request, method, args),
+            Message::Timer { timer } => timers::fire(realm, *timer),
         }
         self.drain_jobs();
         self.report_unhandled();
