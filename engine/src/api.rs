@@ -162,6 +162,8 @@ pub struct VatInfo {
     pub heap_bytes: u64,
     /// Requests consumed and not yet answered.
     pub open_requests: u64,
+    /// Calls of it were refused for want of room on the disk, and there is none yet.
+    pub no_room: bool,
     /// SHA-256 of the worker executable the vat is pinned to, in hex.
     pub engine: String,
     /// SHA-256 of the genesis image of that engine, in hex.
@@ -252,6 +254,10 @@ pub enum CallError {
     /// Too many requests wait. Ran no turn; try again.
     #[error("overloaded: {0}; try again")]
     Overloaded(String),
+    /// The disk has no room for what the call changed: nothing of it happened. It may be asked
+    /// again, under the same key too.
+    #[error("{0}; nothing was done: try again when there is room")]
+    NoRoom(String),
     /// The vat was terminated, or is broken and not run any more.
     #[error("vat `{name}` {why}")]
     Unavailable { name: String, why: String },
@@ -295,6 +301,9 @@ pub enum DeployError {
     /// Too much is under way, or the machine has nothing left to start a worker with. Try again.
     #[error("overloaded: {0}; try again")]
     Overloaded(String),
+    /// The disk has no room for the vat.
+    #[error("{0}; nothing was done: try again when there is room")]
+    NoRoom(String),
     /// The program did not parse, or its start function threw.
     #[error("{name}: {message}")]
     Program {

@@ -107,6 +107,17 @@ impl Trouble {
         )
     }
 
+    /// The disk is full: nothing was done.
+    pub fn no_room(message: impl Into<String>) -> Trouble {
+        Trouble::new(
+            EXIT_HOST,
+            code::OVERLOADED,
+            "DiskFull",
+            message.into(),
+            "free some room on the disk of the store; the host goes on by itself",
+        )
+    }
+
     /// An answer is no longer waited for; the call goes on.
     pub fn waiting(message: impl Into<String>, hint: &str) -> Trouble {
         Trouble::new(
@@ -187,6 +198,7 @@ impl From<CallError> for Trouble {
                 "it is never run a second time: ask the vat what became of it, with a new id",
             ),
             CallError::Overloaded(_) => Trouble::overloaded(text),
+            CallError::NoRoom(_) => Trouble::no_room(text),
             CallError::Unavailable { name, .. } => Trouble::new(
                 EXIT_VAT,
                 code::UNAVAILABLE,
@@ -229,6 +241,7 @@ impl From<DeployError> for Trouble {
             }
             DeployError::BadRequest(why) => Trouble::usage(why, ""),
             DeployError::Overloaded(_) => Trouble::overloaded(error.to_string()),
+            DeployError::NoRoom(_) => Trouble::no_room(error.to_string()),
             DeployError::Program {
                 name,
                 message,

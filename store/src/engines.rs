@@ -11,6 +11,7 @@ use crate::error::{Damage, OpenError, StoreError};
 use crate::genesis::{GENESIS_FILE_BYTES_MAX, Genesis};
 use crate::ids::EngineHash;
 use crate::options::ENGINE_BYTES_MAX;
+use crate::room::CATALOG_STEP_BYTES;
 use crate::store::Store;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeSet;
@@ -112,12 +113,15 @@ impl<B: Backend> Store<B> {
     }
 
     fn write_durable(&self, path: &str, bytes: &[u8]) -> Result<(), StoreError> {
+        let latch = &self.shared.latch;
         let write = || {
             let file = self.shared.backend.create(path)?;
             file.write_at(0, bytes)?;
-            file.sync_data()
+            Ok(file)
         };
-        write().map_err(|error| self.shared.latch.io("write", path, error))
+        let file = write().map_err(|error| latch.io_or_full("write", path, error))?;
+        let synced = file.sync_data();
+        synced.map_err(|error| latch.io("sync", path, error))
     }
 
     /// The executable, checked against its name.
@@ -175,6 +179,7 @@ impl<B: Backend> Store<B> {
         if unused.is_empty() {
             return Ok(unused);
         }
+        self.has_catalog_room(CATALOG_STEP_BYTES)?;
         // First the rows: a file no row names is removed at the next open, a row without its file
         // would be damage.
         self.shared.catalog.write(|batch| {

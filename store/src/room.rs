@@ -287,6 +287,11 @@ impl<B: Backend> Store<B> {
         self.room.is_starved || !self.behind.is_empty() || !self.shared.ballast.is_whole()
     }
 
+    /// Whether there is no room to speak of: folds or images wait for it, or the disk is full.
+    pub fn is_pressed(&self) -> bool {
+        self.room.is_starved || !self.behind.is_empty() || self.is_disk_full()
+    }
+
     /// Tries what waits for room. Whether nothing does any more; `caught_up` gets the vats whose
     /// images are whole again.
     pub fn find_room(&mut self, caught_up: &mut Vec<VatId>) -> Result<bool, StoreError> {

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use kenvat_store::{EngineHash, ImageError, OpenError, StoreError, VatId};
 use rustix::event::{Timespec, epoll};
 use rustix::io::Errno;
+use rustix::process::Signal;
 
 use super::open::now_ms;
 use super::process::{Executable, Heard, Worker, image_in_memory};
@@ -16,7 +17,7 @@ use super::run::{Fatal, Run, WAKER_MARK, say};
 use super::trace::Step;
 use crate::api::VatLimits;
 use crate::protocol::{PROTOCOL_VERSION, Start, ToWorker};
-use crate::turn::event::Event;
+use crate::turn::event::{Death, Event};
 
 /// Descriptors looked at in one wait.
 const EVENTS_A_WAIT: usize = 256;
@@ -94,7 +95,12 @@ impl Run {
         };
         // While turns run, the clock is looked at.
         let look = self.looks().then_some(CLOCK_LOOK.as_millis() as i64);
-        let due = [tick, often, look].into_iter().flatten().min();
+        let room = self.next_room.map(|due| {
+            let left = due.saturating_duration_since(Instant::now());
+            // Rounded up, or it would be looked for a moment before it is due.
+            left.as_millis() as i64 + 1
+        });
+        let due = [tick, often, look, room].into_iter().flatten().min();
         let ms = due?.max(0);
         Some(Timespec {
             tv_sec: ms / 1000,
@@ -161,7 +167,12 @@ impl Run {
             return Ok(());
         };
         let running = worker.running();
-        let (death, last_words) = worker.reap()?;
+        let (mut death, last_words) = worker.reap()?;
+        // A file system in memory that is full has no page for a hole, and says so by a signal.
+        let is_bus = death == Death::Signal(Signal::BUS.as_raw());
+        if is_bus && self.disk.store.is_disk_full() {
+            death = Death::NoRoom;
+        }
         if !last_words.is_empty() {
             say(format_args!("the worker of vat {vat} said: {last_words}"));
         }

@@ -97,6 +97,11 @@ impl Run {
             } => {
                 drop(answer.send(self.logs(&vat, from, bytes_max)));
             }
+            Command::Pressed(to) => {
+                let lacks = self.disk.store.is_pressed() || self.core.lacks_room();
+                // An asker that went away needs no answer.
+                let _ = to.send(lacks);
+            }
             Command::Verify(to) => {
                 self.verifiers.push(to);
                 self.verify_between_frames();
@@ -141,6 +146,7 @@ impl Run {
             turns: view.counters.turns,
             heap_bytes: u64::from(view.counters.used_pages) * PAGE_BYTES,
             open_requests: view.open_requests,
+            no_room: view.no_room,
             engine: engine.to_string(),
             genesis_sha256: self
                 .disk

@@ -19,6 +19,9 @@ use crate::turn::event::Event;
 /// A disk slower than this gets its syncs on a thread of their own even when the host is idle.
 const INLINE_SYNC_MAX: Duration = Duration::from_millis(2);
 
+/// How often it is looked for room on a full disk, besides at each call that needs some.
+const ROOM_LOOK: Duration = Duration::from_secs(1);
+
 /// What another thread finished for the engine's.
 enum Finished {
     Synced(Result<Durable, StoreError>, Duration),
@@ -75,6 +78,10 @@ impl Run {
         );
         while self.disk.store.journal_full() {
             self.fold()?;
+            if !self.background.folding {
+                // Folds find no room: the frame goes past the bound, and nothing new is taken.
+                continue;
+            }
             // No frame is being written now, so a fold is all that can be finished.
             let finished = self.background.finished.recv();
             self.on_finished(finished.expect("this end keeps a sender"))?;
@@ -135,8 +142,11 @@ impl Run {
         if self.background.folding {
             return Ok(());
         }
-        let Some(fold) = self.disk.store.begin_fold()? else {
-            return Ok(());
+        let fold = match self.disk.store.begin_fold() {
+            // Until there is room: everything is in the journal.
+            Err(StoreError::NoRoom(_)) | Ok(None) => return Ok(()),
+            Ok(Some(fold)) => fold,
+            Err(error) => return Err(error.into()),
         };
         self.background.folding = true;
         self.mark(|_| Step::FoldBegun);
@@ -149,6 +159,49 @@ impl Run {
                 waker.wake();
             })?;
         Ok(())
+    }
+
+    /// Tries what waits for room on the disk, now and then while something does.
+    pub(super) fn look_for_room(&mut self) -> Result<(), Fatal> {
+        if self.disk.was_refused {
+            self.disk.was_refused = false;
+            // Segments a fold would free may be all that is missing.
+            self.fold()?;
+        }
+        if !self.seeks_room() {
+            self.next_room = None;
+            return Ok(());
+        }
+        let now = Instant::now();
+        match self.next_room {
+            Some(due) if due > now => return Ok(()),
+            Some(_) => {}
+            // What was refused just now has tried.
+            None => {
+                self.next_room = Some(now + ROOM_LOOK);
+                return Ok(());
+            }
+        }
+        self.next_room = Some(now + ROOM_LOOK);
+        let mut caught_up = Vec::new();
+        self.disk.store.find_room(&mut caught_up)?;
+        if self.disk.store.fold_due() {
+            self.fold()?;
+        }
+        let is_eased = !self.disk.store.is_pressed();
+        if is_eased || !caught_up.is_empty() {
+            self.events.push_back(Event::Room {
+                caught_up,
+                is_eased,
+            });
+            self.settle()?;
+        }
+        Ok(())
+    }
+
+    /// Whether anything waits for room.
+    fn seeks_room(&self) -> bool {
+        self.disk.store.is_short() || self.core.lacks_room()
     }
 
     pub(super) fn take_finished(&mut self) -> Result<(), Fatal> {

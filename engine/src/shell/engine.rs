@@ -126,6 +126,7 @@ impl EngineOptions {
 pub struct Engine {
     commands: mpsc::Sender<Command>,
     waker: Waker,
+    recovered: Arc<str>,
 }
 
 /// One question, and where its answer goes.
@@ -149,6 +150,7 @@ pub(crate) enum Command {
         answer: Answerer<Result<LogChunk, CallError>>,
     },
     Verify(Answerer<Result<StoreReport, CallError>>),
+    Pressed(Answerer<bool>),
     Limits(Answerer<Vec<Limit>>),
     Stop(Answerer<Result<(), CallError>>),
     Watch(Answerer<Infallible>),
@@ -183,8 +185,18 @@ impl<T> Future for Answer<T> {
 }
 
 impl Engine {
-    pub(crate) fn new(commands: mpsc::Sender<Command>, waker: Waker) -> Engine {
-        Engine { commands, waker }
+    pub(crate) fn new(commands: mpsc::Sender<Command>, waker: Waker, recovered: String) -> Engine {
+        let recovered = recovered.into();
+        Engine {
+            commands,
+            waker,
+            recovered,
+        }
+    }
+
+    /// What opening the store found, in words.
+    pub fn recovered(&self) -> &str {
+        &self.recovered
     }
 
     /// Calls a method; the answer is the result's JSON text.
@@ -212,7 +224,8 @@ impl Engine {
         self.send(|answer| Command::Deploy(deploy, limits, answer))
     }
 
-    /// Runs a program's start and `init` as `deploy` would, and makes no vat of it. The id is nobody's.
+    /// Runs a program's start and `init` as `deploy` would, and makes no vat of it. The id is
+    /// nobody's.
     pub fn try_out(&self, deploy: Deploy) -> Answer<Result<Deployed, DeployError>> {
         self.send(|answer| Command::TryOut(deploy, answer))
     }
@@ -272,6 +285,11 @@ impl Engine {
             bytes_max,
             answer,
         })
+    }
+
+    /// Whether the disk is full, so that what needs room is refused.
+    pub fn lacks_room(&self) -> Answer<bool> {
+        self.send(Command::Pressed)
     }
 
     /// Reads every byte of the store against its checksums.

@@ -1,11 +1,13 @@
 //! Start of a host: the store recovered and locked, the engine's executable and genesis installed.
 
+use std::io;
 use std::path::Path;
 use std::sync::mpsc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use kenvat_store::{
-    Backend, Delta, EngineHash, FileBackend, Genesis, OpenError, PAGE_BYTES, Store,
+    Backend, Delta, Dropped, EngineHash, FileBackend, Genesis, OpenError, PAGE_BYTES, Recovery,
+    Store, StoreError,
 };
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use sha2::{Digest, Sha256};
@@ -13,7 +15,7 @@ use sha2::{Digest, Sha256};
 use super::disk::Disk;
 use super::engine::{Engine, EngineOptions};
 use super::process::{Executable, Worker, image_in_memory};
-use super::run::Run;
+use super::run::{Run, say};
 use super::wake::Waker;
 use crate::api::{StartError, VatLimits};
 use crate::protocol::{FromWorker, PROTOCOL_VERSION, Start, ToWorker, TrackerKind};
@@ -39,7 +41,8 @@ pub fn start(options: EngineOptions) -> Result<Engine, StartError> {
         awake_max: Some(awake_max),
         ..options
     };
-    let (mut store, _) = open_store(&options.dir, &dir)?;
+    let (mut store, recovery) = open_store(&options.dir, &dir)?;
+    let recovered = tell(&recovery, &dir);
     let engine = EngineHash(Sha256::digest(&options.worker).into());
     if !store.engine_known(engine) {
         install(&mut store, &options)?;
@@ -59,13 +62,13 @@ pub fn start(options: EngineOptions) -> Result<Engine, StartError> {
     };
     let waker = Waker::new().map_err(io("make an eventfd"))?;
     let (commands, inbox) = mpsc::channel();
-    let run = Run::new(core, Disk { store }, options, inbox, waker.clone())
+    let run = Run::new(core, Disk::new(store), options, inbox, waker.clone())
         .map_err(io("make an epoll descriptor"))?;
     std::thread::Builder::new()
         .name("kenvat-engine".to_owned())
         .spawn(move || run.run())
         .map_err(io("start the engine's thread"))?;
-    Ok(Engine::new(commands, waker))
+    Ok(Engine::new(commands, waker, recovered))
 }
 
 /// An awake vat holds about five descriptors, and the usual soft limit of 1,024 is for programs
@@ -101,18 +104,57 @@ pub(crate) fn now_ms() -> i64 {
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 
-fn open_store(
-    path: &Path,
-    dir: &str,
-) -> Result<(Store<FileBackend>, kenvat_store::Recovery), StartError> {
+fn open_store(path: &Path, dir: &str) -> Result<(Store<FileBackend>, Recovery), StartError> {
     let options = kenvat_store::Options::default();
     Store::open(FileBackend::new(path), options).map_err(|error| match error {
         OpenError::InUse { pid, .. } => StartError::InUse {
             dir: dir.to_owned(),
             pid,
         },
+        OpenError::Store(StoreError::NoRoom(no_room)) => StartError::Store(format!(
+            "{dir}: {no_room}; nothing is lost: free some room and start again"
+        )),
+        OpenError::Store(StoreError::Io { what, file, source }) if is_forbidden(&source) => {
+            StartError::Store(format!(
+                "the store {dir} cannot be written: {what} {file}: {source}; it stays as it is"
+            ))
+        }
         other => StartError::Store(format!("{dir}: {other}")),
     })
+}
+
+/// Whether the folder, or the disk it is on, may only be read.
+fn is_forbidden(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied
+    )
+}
+
+/// Says what a crash cut off, and returns what else opening found, for who wants to know.
+fn tell(recovery: &Recovery, dir: &str) -> String {
+    if let Some(dropped) = &recovery.dropped {
+        let Dropped {
+            sequence,
+            file,
+            offset,
+        } = dropped;
+        say(format_args!(
+            "{dir}: frame {sequence} was cut off by a crash ({file} at byte {offset}); nobody had \
+             been told of it, and it was dropped"
+        ));
+    }
+    let found = match recovery.created {
+        true => "the store is new".to_owned(),
+        false => format!(
+            "frame {} is the last one; {} since the last fold were applied again",
+            recovery.last_sequence, recovery.frames_applied
+        ),
+    };
+    match recovery.removed.len() {
+        0 => found,
+        count => format!("{found}; {count} files that nothing names were removed"),
+    }
 }
 
 /// Makes the worker's genesis image by running it once, and puts both into the store.

@@ -71,6 +71,8 @@ pub(crate) struct Run {
     pub(super) suspects: usize,
     /// When the clock of running turns is looked at next.
     pub(super) next_look: Instant,
+    /// When it is looked for room on the disk next; nobody waits for any otherwise.
+    pub(super) next_room: Option<Instant>,
     pub(super) background: Background,
     pub(super) stopping: Option<Stopping>,
     /// Who waits for the store to be verified.
@@ -120,6 +122,7 @@ impl Run {
             last_sync: Duration::ZERO,
             suspects: 0,
             next_look: Instant::now(),
+            next_room: None,
             background,
             stopping: None,
             verifiers: Vec::new(),
@@ -153,6 +156,7 @@ impl Run {
             self.events.push_back(Event::Tick);
             self.settle()?;
         }
+        self.look_for_room()?;
         let Some(Stopping { until, .. }) = &self.stopping else {
             return Ok(true);
         };
@@ -283,10 +287,11 @@ impl Run {
         let host = |error: StoreError| CallError::Host(error.to_string());
         // The one new vats get stays: without it the next start would have to make it again.
         let current = self.core.engine();
-        self.disk
-            .store
-            .remove_unused_engines(&[current])
-            .map_err(host)?;
+        match self.disk.store.remove_unused_engines(&[current]) {
+            // Another time.
+            Err(StoreError::NoRoom(_)) => {}
+            removed => drop(removed.map_err(host)?),
+        }
         self.disk.store.close().map_err(host)
     }
 }

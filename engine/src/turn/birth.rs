@@ -7,10 +7,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use kenvat_store::{Part, VatId};
+use kenvat_store::{EngineHash, PART_OVERHEAD_BYTES, Part, VatId, Wish};
 
 use super::check::{Checked, Expected, check};
-use super::event::{Death, Effect, Ledger, LedgerError};
+use super::event::{Death, Effect, Ledger, LedgerError, Reserved};
 use super::frame::{Born, Turns};
 use super::limits::{BIRTHS_MAX, SOURCE_BYTES_MAX};
 use super::rows::{self, CountersRow, SourcesRow, TimerRow, VatRow};
@@ -54,6 +54,24 @@ impl<W> Birth<W> {
 
 /// The first turn is turn 1, and its request as well.
 const FIRST_TURN: u64 = 1;
+
+/// Bytes of a new vat's rows besides its sources and what it is given.
+const VAT_ROWS_BYTES: usize = 4 << 10;
+
+impl<W> Birth<W> {
+    /// What the frame that makes the vat needs.
+    fn wish<'a>(&self, vat: VatId, engine: EngineHash, checked: &'a Checked) -> Wish<'a> {
+        let texts = self.deploy.files.iter().chain(&self.deploy.give);
+        let texts = texts.map(|(name, text)| name.len() + text.len() + PART_OVERHEAD_BYTES);
+        Wish {
+            vat,
+            creates: Some((engine, self.page_limit)),
+            delta: (!checked.delta.is_empty()).then_some(&checked.delta),
+            log_bytes: checked.log.len(),
+            row_bytes: VAT_ROWS_BYTES + texts.sum::<usize>(),
+        }
+    }
+}
 
 impl<W> Core<W> {
     pub(super) fn on_deploy(
@@ -154,6 +172,7 @@ impl<W> Core<W> {
         id: VatId,
         generation: u64,
         message: FromWorker,
+        ledger: &mut dyn Ledger,
         out: &mut Vec<Effect<W>>,
     ) -> Result<(), LedgerError> {
         let birth = self.births.get(&id).expect("asked for by the caller");
@@ -190,7 +209,7 @@ impl<W> Core<W> {
             Ok((_, Some(Outcome::Value(_)))) if birth.purpose == Purpose::Trial => {
                 self.pass(id, out);
             }
-            Ok((checked, Some(Outcome::Value(_)))) => self.bear(id, checked, out),
+            Ok((checked, Some(Outcome::Value(_)))) => self.bear(id, checked, ledger, out)?,
             Ok((_, Some(Outcome::Thrown(thrown)))) => {
                 let error = DeployError::Program {
                     name: thrown.name,
@@ -220,8 +239,27 @@ impl<W> Core<W> {
     }
 
     /// The first turn went well: the vat is in the frame being filled.
-    fn bear(&mut self, id: VatId, checked: Checked, out: &mut Vec<Effect<W>>) {
+    fn bear(
+        &mut self,
+        id: VatId,
+        checked: Checked,
+        ledger: &mut dyn Ledger,
+        out: &mut Vec<Effect<W>>,
+    ) -> Result<(), LedgerError> {
+        let engine = self.settings.engine;
         let birth = self.births.get_mut(&id).expect("checked by the caller");
+        match ledger.reserve(&birth.wish(id, engine, &checked))? {
+            Reserved::Taken => {}
+            Reserved::NoRoom(why) => {
+                self.miscarry(id, DeployError::NoRoom(why), out);
+                return Ok(());
+            }
+            Reserved::Damaged(why) => {
+                self.miscarry(id, DeployError::Host(why), out);
+                return Ok(());
+            }
+        }
+        let birth = self.births.get_mut(&id).expect("there a moment ago");
         birth.done = true;
         let deploy = &mut birth.deploy;
         let row = VatRow {
@@ -303,6 +341,7 @@ impl<W> Core<W> {
             counters,
         });
         self.filling.is_empty = false;
+        Ok(())
     }
 
     /// The vat is durable: it exists from now on, and the calls that waited for it are let in.
@@ -400,6 +439,7 @@ pub(super) fn describe(death: Death) -> String {
         Death::Signal(signal) => format!("died of signal {signal}"),
         Death::Exit(crate::protocol::EXIT_HEAP_LIMIT) => "reached the vat's heap limit".to_owned(),
         Death::Clock => "ran a turn longer than it may".to_owned(),
+        Death::NoRoom => "had no room on the disk".to_owned(),
         Death::Exit(code) => format!("ended with status {code}"),
     }
 }

@@ -7,7 +7,7 @@ use kenvat_store::{Part, VatId};
 
 use super::Core;
 use super::check::{Checked, Expected, check};
-use super::event::{Effect, Ledger, LedgerError};
+use super::event::{Effect, Ledger, LedgerError, Reserved};
 use super::frame::{Frame, Limited, Slot, Turns};
 use super::limits::{FRAME_BYTES, GROUP_BYTES_MAX, GROUP_TURNS_MAX};
 use super::requests::What;
@@ -113,7 +113,7 @@ impl<W> Core<W> {
         out: &mut Vec<Effect<W>>,
     ) -> Result<(), LedgerError> {
         if self.births.contains_key(&id) {
-            return self.on_birth_message(id, generation, message, out);
+            return self.on_birth_message(id, generation, message, ledger, out);
         }
         // Older generations are ignored: their process is dead or being ended (T1).
         let current = self
@@ -258,6 +258,17 @@ impl<W> Core<W> {
         ledger: &mut dyn Ledger,
         out: &mut Vec<Effect<W>>,
     ) -> Result<(), LedgerError> {
+        match self.reserve(id, &checked, ledger)? {
+            Reserved::Taken => {}
+            Reserved::NoRoom(why) => {
+                self.on_no_room(id, generation, &why, out);
+                return Ok(());
+            }
+            Reserved::Damaged(why) => {
+                self.on_damaged(id, generation, why, out);
+                return Ok(());
+            }
+        }
         let Checked {
             number,
             last_turn,
@@ -402,7 +413,7 @@ impl<W> Core<W> {
 
     /// The frame's heap changes are in the images: the slot is free, workers may forget their
     /// copies.
-    pub(super) fn on_applied(&mut self) -> Result<(), LedgerError> {
+    pub(super) fn on_applied(&mut self, ledger: &dyn Ledger) -> Result<(), LedgerError> {
         let slot = std::mem::replace(&mut self.slot, Slot::Free);
         let Slot::Applying(Frame { settled, turns, .. }) = slot else {
             panic!("an apply nobody asked for");
@@ -410,21 +421,13 @@ impl<W> Core<W> {
         for no in settled {
             self.forget(no);
         }
-        for Turns {
-            vat: id,
-            generation,
-            hand_over,
-            ..
-        } in turns
-        {
-            let Some(vat) = self.vats.get_mut(&id) else {
-                continue;
-            };
-            vat.unapplied -= 1;
-            if vat.is_current(generation) {
-                vat.applied_untold = Some(hand_over);
+        for turns in turns {
+            // Its worker must not drop copies of what the image does not have (H1).
+            if ledger.is_behind(turns.vat) {
+                self.lagging.push(turns);
+            } else {
+                self.on_vat_applied(turns);
             }
-            self.touch(id);
         }
         // The slot is free now: whoever ran ahead meanwhile may hand over.
         for id in std::mem::take(&mut self.ahead) {

@@ -3,7 +3,7 @@
 //! `W` is whatever the shell needs to answer somebody who waits; the core only keeps it and gives
 //! it back. A simulation uses a number there.
 
-use kenvat_store::{Part, VatId};
+use kenvat_store::{Part, StageError, VatId, Wish};
 
 use crate::api::{Call, CallError, Deploy, DeployError, Deployed, RequestKey, VatLimits};
 use crate::protocol::{FromWorker, ToWorker};
@@ -80,6 +80,11 @@ pub enum Event<W> {
     Committed,
     /// The durable frame's heap changes are in the images.
     Applied,
+    /// The images of these vats are whole again; there is room on the disk where `is_eased`.
+    Room {
+        caught_up: Vec<VatId>,
+        is_eased: bool,
+    },
     /// Time went by.
     Tick,
 }
@@ -94,6 +99,8 @@ pub enum Death {
     Exit(i32),
     /// The host ended it: one turn ran longer than a turn may.
     Clock,
+    /// SIGBUS while the disk was full: a file system in memory had no page for a hole of its image.
+    NoRoom,
 }
 
 /// Something the core wants done, in the order given.
@@ -143,6 +150,39 @@ pub trait Ledger {
     fn get(&self, table: u8, key: &[u8]) -> Result<Option<Vec<u8>>, LedgerError>;
     /// A number no vat ever had.
     fn next_vat_id(&mut self) -> VatId;
+    /// Asks room for everything of a hand-over before anything of it is staged (J8): what is taken
+    /// here is not refused afterwards.
+    fn reserve(&mut self, _wish: &Wish<'_>) -> Result<Reserved, LedgerError> {
+        Ok(Reserved::Taken)
+    }
+    /// Whether frames of the vat that were applied are not in its image yet, for want of room (I2).
+    fn is_behind(&self, _vat: VatId) -> bool {
+        false
+    }
+    /// Whether nothing can be read any more; else it was that row alone.
+    fn has_stopped(&self) -> bool {
+        true
+    }
+}
+
+/// What became of a wish for room.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reserved {
+    Taken,
+    /// Nothing of it is done; there may be room another time.
+    NoRoom(String),
+    /// The vat's own files hinder it.
+    Damaged(String),
+}
+
+/// The store's answer in the core's words.
+pub fn reserved(answer: Result<(), StageError>) -> Result<Reserved, LedgerError> {
+    match answer {
+        Ok(()) => Ok(Reserved::Taken),
+        Err(StageError::NoRoom(no_room)) => Ok(Reserved::NoRoom(no_room.to_string())),
+        Err(StageError::Store(error)) => Err(LedgerError(error.to_string())),
+        Err(other) => Ok(Reserved::Damaged(other.to_string())),
+    }
 }
 
 /// The store could not be read; the engine stops.

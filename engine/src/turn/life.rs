@@ -152,7 +152,13 @@ impl<W> Core<W> {
         Ok(())
     }
 
-    fn end(&mut self, id: VatId, generation: u64, why: Ending, out: &mut Vec<Effect<W>>) {
+    pub(super) fn end(
+        &mut self,
+        id: VatId,
+        generation: u64,
+        why: Ending,
+        out: &mut Vec<Effect<W>>,
+    ) {
         self.vat_mut(id).run = Run::Ending { generation, why };
         out.push(Effect::KillWorker {
             vat: id,
@@ -217,7 +223,10 @@ impl<W> Core<W> {
             Run::Awake {
                 generation: now,
                 ready,
-            } if *now == generation => (*ready, death != Death::Killed, describe(death)),
+            } if *now == generation => {
+                let counted = !matches!(death, Death::Killed | Death::NoRoom);
+                (*ready, counted, describe(death))
+            }
             Run::Ending {
                 generation: now,
                 why: Ending::Lied(why),
@@ -228,6 +237,16 @@ impl<W> Core<W> {
             _ => return Ok(()),
         };
         let blamed = blame(vat, running);
+        if death == Death::NoRoom && matches!(vat.run, Run::Awake { .. }) {
+            let why = "the disk is full: there is no room to map the vat's heap";
+            self.refuse_delivered(id, why, out);
+            if !was_ready {
+                self.refuse_waiting(id, why, out);
+            }
+        }
+        let Some(vat) = self.vats.get_mut(&id) else {
+            return Ok(());
+        };
         let from_outside = matches!(vat.run, Run::Awake { .. }) && death == Death::Killed;
         vat.run = Run::Asleep;
         let turns = vat.take_back();
@@ -505,7 +524,7 @@ impl<W> Core<W> {
     }
 
     /// The vat runs no more in this life of the host; whoever waits is told why.
-    fn break_vat(&mut self, id: VatId, why: String, out: &mut Vec<Effect<W>>) {
+    pub(super) fn break_vat(&mut self, id: VatId, why: String, out: &mut Vec<Effect<W>>) {
         let vat = self.vat_mut(id);
         vat.run = Run::Broken(why.clone());
         vat.last_error = Some(why.clone());

@@ -22,6 +22,7 @@ mod life;
 pub mod limits;
 mod places;
 mod requests;
+mod room;
 pub mod rows;
 mod timers;
 mod vat;
@@ -38,7 +39,7 @@ use self::birth::{Birth, Purpose};
 pub use self::check::Violation;
 use self::deliver::HeldBack;
 use self::event::{Effect, Event, Ledger, LedgerError};
-use self::frame::{Frame, Slot};
+use self::frame::{Frame, Slot, Turns};
 use self::limits::CoreLimits;
 use self::places::Places;
 use self::requests::Request;
@@ -105,6 +106,8 @@ pub struct Core<W> {
     answers: Answers,
     filling: Frame<W>,
     slot: Slot<W>,
+    /// Of frames applied, what is not in its image yet for want of room.
+    lagging: Vec<Turns>,
     /// Hand-overs the frame being filled had no room for, in the order received, and what their
     /// workers said after them.
     held_back: VecDeque<HeldBack>,
@@ -136,6 +139,7 @@ impl<W> Core<W> {
             answers: Answers::new(loaded.clients, settings_limits),
             filling: Frame::default(),
             slot: Slot::Free,
+            lagging: Vec::new(),
             held_back: VecDeque::new(),
             turns_out: 0,
             touched: Vec::new(),
@@ -230,7 +234,14 @@ impl<W> Core<W> {
                 passing,
             } => self.on_not_started(vat, generation, why, passing, out),
             Event::Committed => self.on_committed(ledger, out),
-            Event::Applied => self.on_applied(),
+            Event::Applied => self.on_applied(ledger),
+            Event::Room {
+                caught_up,
+                is_eased,
+            } => {
+                self.on_room(&caught_up, is_eased);
+                Ok(())
+            }
             Event::Tick => {
                 self.on_tick();
                 Ok(())
@@ -317,6 +328,7 @@ impl<W> Core<W> {
                 Run::Broken(_) => VatState::Broken,
             },
             open_requests: vat.open.len() as u64,
+            no_room: vat.no_room,
             limits: vat.limits,
             pages: self.pages_of(vat),
             last_error: vat.last_error.as_deref(),
@@ -388,6 +400,8 @@ pub struct VatView<'a> {
     pub counters: CountersRow,
     pub state: VatState,
     pub open_requests: u64,
+    /// Calls of it were refused for want of room on the disk.
+    pub no_room: bool,
     /// What is its own and not its host's.
     pub limits: VatLimits,
     /// Pages its heap may grow to, or has, if that is more.

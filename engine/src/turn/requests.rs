@@ -386,10 +386,22 @@ fn kept_answer(
     content: Option<[u8; 32]>,
     ledger: &dyn Ledger,
 ) -> Result<Option<Result<String, CallError>>, LedgerError> {
-    let Some(bytes) = ledger.get(rows::ANSWERS, &rows::answer_key(key))? else {
-        return Ok(None);
+    let found = ledger.get(rows::ANSWERS, &rows::answer_key(key));
+    let row = found.and_then(|bytes| {
+        let row = bytes.map(|bytes| rows::read(rows::ANSWERS, &bytes));
+        Ok(row.transpose()?)
+    });
+    let row = match row {
+        Ok(Some(row)) => row,
+        Ok(None) => return Ok(None),
+        Err(error) if ledger.has_stopped() => return Err(error),
+        // One row that cannot be read is told to who asks for it; the others go on.
+        Err(error) => {
+            let why = format!("the answer to `{}` cannot be read: {error}", key.id);
+            return Ok(Some(Err(CallError::Host(why))));
+        }
     };
-    Ok(Some(match rows::read(rows::ANSWERS, &bytes)? {
+    Ok(Some(match row {
         AnswerRow::Settled { content: kept, .. } if content.is_some_and(|c| c != kept) => {
             Err(CallError::KeyReused { id: key.id.clone() })
         }

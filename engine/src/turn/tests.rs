@@ -1,11 +1,11 @@
 //! The core alone, with a ledger in memory and workers played by the test: each rule of `turn`
 //! once.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use kenvat_store::{Delta, EngineHash, Part, VatId};
+use kenvat_store::{Delta, EngineHash, Part, VatId, Wish};
 
-use super::event::{Death, Effect, Event, Ledger, LedgerError};
+use super::event::{Death, Effect, Event, Ledger, LedgerError, Reserved};
 use super::limits::{CoreLimits, FRAME_BYTES};
 use super::{Core, Loaded, Settings};
 use crate::api::{Call, CallError, Deploy, KilledBy, RequestKey, VatLimits};
@@ -15,6 +15,7 @@ use crate::protocol::{
 };
 
 mod places;
+mod room;
 mod timers;
 
 type Waiter = u32;
@@ -24,11 +25,31 @@ type Waiter = u32;
 struct Rows {
     rows: BTreeMap<(u8, Vec<u8>), Vec<u8>>,
     last_vat: u64,
+    /// What the next wishes for room are answered.
+    refuses: Option<Reserved>,
+    behind: BTreeSet<VatId>,
+    /// Rows of this table cannot be read.
+    rotten: Option<u8>,
 }
 
 impl Ledger for Rows {
     fn get(&self, table: u8, key: &[u8]) -> Result<Option<Vec<u8>>, LedgerError> {
+        if self.rotten == Some(table) {
+            return Err(LedgerError("damaged".into()));
+        }
         Ok(self.rows.get(&(table, key.to_vec())).cloned())
+    }
+
+    fn reserve(&mut self, _wish: &Wish<'_>) -> Result<Reserved, LedgerError> {
+        Ok(self.refuses.clone().unwrap_or(Reserved::Taken))
+    }
+
+    fn is_behind(&self, vat: VatId) -> bool {
+        self.behind.contains(&vat)
+    }
+
+    fn has_stopped(&self) -> bool {
+        false
     }
 
     fn next_vat_id(&mut self) -> VatId {

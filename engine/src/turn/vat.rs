@@ -42,6 +42,8 @@ pub enum Ending {
     Terminate,
     /// It broke the rules of a hand-over: its message counts as having killed it.
     Lied(String),
+    /// The disk had no room for what it handed over; its messages are answered.
+    NoRoom,
 }
 
 /// A vat.
@@ -80,6 +82,9 @@ pub struct Vat<W> {
     /// again.
     pub poison: Option<PoisonRow>,
     pub start_deaths: u32,
+    /// What it handed over found no room, lately: turns go one by one, so that one that needs none
+    /// is not refused with one that does.
+    pub no_room: bool,
     /// The turn whose worker was last killed from outside, and how often in a row.
     pub killed: (u64, u32),
     pub idle_since_ms: i64,
@@ -120,6 +125,7 @@ impl<W> Vat<W> {
             single_until: 0,
             poison: None,
             start_deaths: 0,
+            no_room: false,
             killed: (0, 0),
             idle_since_ms: 0,
             awake_since_ms: 0,
@@ -138,9 +144,9 @@ impl<W> Vat<W> {
         self.handed_turn + self.delivered.len() as u64
     }
 
-    /// Whether turns go one by one because a worker died among them.
+    /// Whether turns go one by one because a worker died among them, or found no room.
     pub fn single_steps(&self) -> bool {
-        self.handed_turn < self.single_until
+        self.no_room || self.handed_turn < self.single_until
     }
 
     pub fn is_terminating(&self) -> bool {

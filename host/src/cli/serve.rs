@@ -34,6 +34,7 @@ const LAST_ANSWERS: Duration = Duration::from_secs(5);
 pub async fn host(dir: &Path, args: ListenArgs, voice: &Voice) -> Result<(), Trouble> {
     let limits = args.limits()?;
     let engine = place::open_to_serve(dir, &limits, Instant::now() + WAIT_MAX).await?;
+    voice.detail(engine.recovered());
     let served = serve_vats(dir, &engine, &args, voice).await;
     finish(&engine, served).await
 }
@@ -73,6 +74,7 @@ pub async fn run(dir: &Path, args: RunArgs, voice: &Voice) -> Result<(), Trouble
                 "a running host takes more vats: {program} deploy {file} --name {name}"
             ))
         })?;
+    voice.detail(engine.recovered());
     let served = async {
         let open = Opened::new(dir, &args.listen, voice).await?;
         let found = provide(&engine, &name, &sources, give, &args, voice).await?;

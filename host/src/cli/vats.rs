@@ -66,6 +66,13 @@ async fn act(dir: &Path, vat: &str, ask: Ask, state: &str, voice: &Voice) -> Res
     Ok(())
 }
 
+fn state(line: &VatLine) -> String {
+    match line.no_room {
+        true => format!("{}, disk full", line.state),
+        false => line.state.clone(),
+    }
+}
+
 fn table(lines: &[VatLine]) -> String {
     if lines.is_empty() {
         return String::new();
@@ -74,7 +81,7 @@ fn table(lines: &[VatLine]) -> String {
     rows.extend(lines.iter().map(|line| {
         [
             line.name.clone(),
-            line.state.clone(),
+            state(line),
             line.turns.to_string(),
             bytes(line.heap_bytes),
             line.open_requests.to_string(),
@@ -124,7 +131,7 @@ fn full(sheet: &VatSheet) -> String {
     let rows = [
         ("name", line.name.clone()),
         ("id", line.id.to_string()),
-        ("state", line.state.clone()),
+        ("state", state(line)),
         ("process", pid),
         ("turns", line.turns.to_string()),
         ("heap", heap),

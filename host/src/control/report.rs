@@ -17,6 +17,9 @@ pub struct VatLine {
     /// Messages to other vats not yet acked; there are none before vats can reach each other.
     pub outbox: u64,
     pub open_requests: u64,
+    /// The disk is full: calls that need room are refused.
+    #[serde(default)]
+    pub no_room: bool,
     pub engine: String,
     pub source_sha256: String,
 }
@@ -116,6 +119,7 @@ impl From<VatInfo> for VatLine {
             heap_bytes: info.heap_bytes,
             outbox: 0,
             open_requests: info.open_requests,
+            no_room: info.no_room,
             engine: info.engine,
             source_sha256: info.source_sha256,
         }

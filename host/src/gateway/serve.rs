@@ -58,9 +58,19 @@ impl Service {
     /// The gateway's paths.
     pub fn router(self) -> Router {
         Router::new()
-            .route("/healthz", get(|| async { "ok\n" }))
+            .route("/healthz", get(health))
             .route("/vat/{name}", post(call_vat))
             .with_state(self)
+    }
+}
+
+/// A host that serves is well; on a full disk it serves what needs no room, and starting it again
+/// would not help, so that is said and no failure.
+async fn health(State(service): State<Service>) -> Response {
+    match service.0.engine.lacks_room().await {
+        Ok(false) => "ok\n".into_response(),
+        Ok(true) => "ok, but the disk is full: what needs room is refused\n".into_response(),
+        Err(stopped) => (StatusCode::SERVICE_UNAVAILABLE, format!("{stopped}\n")).into_response(),
     }
 }
 

@@ -66,6 +66,12 @@ impl World {
         self
     }
 
+    /// The same with its store on another file system.
+    pub fn with_data_at(mut self, path: PathBuf) -> World {
+        self.data = path;
+        self
+    }
+
     pub fn with(self, name: &str, text: &str) -> World {
         self.write(name, text.as_bytes());
         self
@@ -286,6 +292,18 @@ impl Host {
             status.unwrap_or_else(|| panic!("no HTTP: {answer:?}")),
             body.to_owned(),
         )
+    }
+
+    /// One GET; status and body.
+    pub fn get(&self, path: &str) -> (u16, String) {
+        let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+        let answer = self.raw(request.as_bytes());
+        let status = answer
+            .split(' ')
+            .nth(1)
+            .and_then(|status| status.parse().ok());
+        let body = answer.split_once("\r\n\r\n").map_or("", |(_, body)| body);
+        (status.unwrap_or(0), body.to_owned())
     }
 
     /// A JSON-RPC body, with the token and more headers.
