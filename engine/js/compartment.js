@@ -5,6 +5,7 @@
 (host) => {
   'use strict';
   const { evaluate, functionText, makeScope, universal } = host;
+  const { importer, importInto, understoodModules } = host;
   const { assign, create, defineProperties, defineProperty, freeze, hasOwn } = Object;
   const { setPrototypeOf } = Object;
   const { construct } = Reflect;
@@ -17,6 +18,8 @@
   const hidden = (value) => ({
     __proto__: null, value, writable: true, enumerable: false, configurable: true,
   });
+
+  const run = ({ scope, globals, importer }, text) => evaluate(scope, globals, importer, text);
 
   // The text of an expression that makes the function; throws a SyntaxError where parameters or
   // body are not what they claim to be.
@@ -31,12 +34,12 @@
     const evaluator = {
       eval(text) {
         if (typeof text !== 'string') return text;
-        return evaluate(compartment.scope, compartment.globals, text);
+        return run(compartment, text);
       },
     };
     const Function = function (...parameters) {
       const text = textOfFunction(parameters);
-      const made = evaluate(compartment.scope, compartment.globals, text);
+      const made = run(compartment, text);
       if (new.target !== undefined && new.target !== Function) {
         setPrototypeOf(made, new.target.prototype);
       }
@@ -59,8 +62,11 @@
   // A fresh global object and what belongs to it.
   const make = (name) => {
     const globals = create(objectPrototype);
-    const compartment = { __proto__: null, name, globals, scope: undefined, modules: undefined };
-    compartment.scope = makeScope(globals);
+    const compartment = {
+      __proto__: null, name, globals, scope: makeScope(globals), importer: undefined,
+      given: undefined, files: false, loaded: undefined,
+    };
+    compartment.importer = importer(compartment, '');
     const mine = own(compartment);
     defineProperties(globals, universal.descriptors);
     defineProperties(globals, {
@@ -108,7 +114,7 @@
       }
       if (modules !== undefined && modules !== null) {
         if (!isObject(modules)) throw new TypeError('Compartment: modules must be an object');
-        compartment.modules = host.moduleMap(compartment, modules);
+        compartment.given = understoodModules(modules);
       }
       this.#compartment = compartment;
       this.#boxed = __noNamespaceBox__ !== true;
@@ -127,11 +133,11 @@
       if (typeof text !== 'string') {
         throw new TypeError(`Compartment: evaluate takes a string, not ${typeof text}`);
       }
-      return evaluate(compartment.scope, compartment.globals, text);
+      return run(compartment, text);
     }
 
     async import(specifier) {
-      const namespace = await host.importInto(this.#compartment, `${specifier}`);
+      const namespace = await importInto(this.#compartment, '', `${specifier}`);
       return this.#boxed ? freeze({ namespace }) : namespace;
     }
 

@@ -31,8 +31,8 @@
   const hidden = [
     function* () {}, async () => {}, async function* () {}, (function* () {})(),
     (async function* () {})(), [][Symbol.iterator](), ''[Symbol.iterator](), new Map().keys(),
-    new Set().keys(), /x/[Symbol.matchAll](''), [].values().map((x) => x), Iterator.from({ next() {} }),
-    Iterator.concat(), [].entries(), getPrototypeOf(Uint8Array),
+    new Set().keys(), /x/[Symbol.matchAll](''), [].values().map((x) => x), Iterator.concat(),
+    Iterator.from({ next() {} }), [].entries(), getPrototypeOf(Uint8Array),
   ];
   for (const object of hidden) for (let at = object; at !== null; at = getPrototypeOf(at)) root(at);
 
@@ -66,6 +66,9 @@
       value: host.start[name], writable: true, enumerable: false, configurable: true,
     });
   }
+  start.files = true;
+  host.startCompartment = start;
+  host.startImporter = start.importer;
   host.startGlobals = start.globals;
   host.startScope = start.scope;
   return {};

@@ -1,4 +1,4 @@
-//! The realm and its compartments: what a program finds, what it cannot change, and what it is told.
+//! The realm and its compartments: what a program finds, cannot change, and is told.
 
 mod common;
 
@@ -36,6 +36,11 @@ fn a_compartment_finds_names_on_its_own_global_and_nowhere_else() {
         (
             "typeof kenvat$globals + typeof arguments",
             "undefinedundefined",
+        ),
+        ("delete globalThis.Map; typeof Map", "undefined"),
+        (
+            "typeof console + typeof queueMicrotask + typeof powers",
+            "undefinedundefinedundefined",
         ),
         ("this === globalThis", "true"),
         ("(function () { return this; })()", "undefined"),
@@ -141,7 +146,8 @@ fn time_chance_and_stacks_are_not_for_the_asking() {
         ),
         (
             "new Date()",
-            "TypeError: new Date() without a time: a vat has no clock of its own; use powers.clock, and new Date(time)",
+            "TypeError: new Date() without a time: a vat has no clock of its own; use \
+             powers.clock, and new Date(time)",
         ),
         (
             "Date()",
@@ -159,11 +165,13 @@ fn time_chance_and_stacks_are_not_for_the_asking() {
         ("new Error('x').stack === ''", "true"),
         ("try { null.x } catch (e) { e.stack }", ""),
         (
-            "[typeof Error.captureStackTrace, typeof Error.prepareStackTrace, typeof Error.stackTraceLimit]",
+            "[typeof Error.captureStackTrace, typeof Error.prepareStackTrace, typeof \
+             Error.stackTraceLimit]",
             "undefined,undefined,undefined",
         ),
         (
-            "[typeof SharedArrayBuffer, typeof Atomics, typeof performance, typeof WeakRef, typeof FinalizationRegistry]",
+            "[typeof SharedArrayBuffer, typeof Atomics, typeof performance, typeof WeakRef, \
+             typeof FinalizationRegistry]",
             "undefined,undefined,undefined,undefined,undefined",
         ),
         ("(() => {}).fileName", "undefined"),
@@ -220,15 +228,18 @@ fn utilities_do_what_they_say() {
             "TypeError: TextDecoder: the bytes are not UTF-8",
         ),
         (
-            "const d = new TextDecoder(); [[226], [130], [172]].map((b) => d.decode(new Uint8Array(b), { stream: true })).join('')",
+            "const d = new TextDecoder(); [[226], [130], [172]].map((b) => d.decode(new \
+             Uint8Array(b), { stream: true })).join('')",
             "€",
         ),
         (
-            "const d = new TextDecoder(); d.decode(new Uint8Array([226]), { stream: true }) + d.decode()",
+            "const d = new TextDecoder(); d.decode(new Uint8Array([226]), { stream: true }) + \
+             d.decode()",
             "\u{fffd}",
         ),
         (
-            "const b = new Uint8Array(4); const r = new TextEncoder().encodeInto('a€€', b); [r.read, r.written, b]",
+            "const b = new Uint8Array(4); const r = new TextEncoder().encodeInto('a€€', b); \
+             [r.read, r.written, b]",
             "2,4,97,226,130,172",
         ),
         (
@@ -236,12 +247,14 @@ fn utilities_do_what_they_say() {
             "RangeError: TextDecoder: only utf-8 is known, not latin1",
         ),
         (
-            "const a = { x: [1, { y: 2n }] }; const b = structuredClone(a); b.x[1].y === 2n && b.x !== a.x",
+            "const a = { x: [1, { y: 2n }] }; const b = structuredClone(a); b.x[1].y === 2n && \
+             b.x !== a.x",
             "true",
         ),
         (
             "structuredClone({ a: [() => 1] })",
-            "TypeError: structuredClone: the value.a[0] is a function, which is passed by reference and has no copy",
+            "TypeError: structuredClone: the value.a[0] is a function, which is passed by \
+             reference and has no copy",
         ),
         (
             "structuredClone({ get a() { return 1; } })",
@@ -266,4 +279,139 @@ fn utilities_do_what_they_say() {
             "Error: no \"x\" for (a string)",
         ),
     ]);
+}
+
+#[test]
+fn a_compartments_modules_are_those_it_was_given() {
+    let source = "export default { async run(setup, specifier, read) {\n\
+          const c = new Compartment({ __options__: true, ...setup });\n\
+          try { const { namespace } = await c.import(specifier);\n\
+            return String(new Compartment({ ns: namespace }).evaluate(read)); }\n\
+          catch (e) { return `${e.name}: ${e.message}`; } } };";
+    let mut vat = TestVat::deployed(source);
+    let mut told = |setup: &str, specifier: &str, read: &str| {
+        let args = format!("[{setup},{specifier:?},{read:?}]");
+        let value = vat.value("run", &args);
+        serde_json::from_str::<String>(&value).expect("a string")
+    };
+    let two = "{\"modules\":{\"a\":\"import { n, up } from 'b'; up(); export { n }; export * from \
+     'b'; export default 7\",\"b\":\"export let n = 1; export const up = () => { n += 1; }; \
+      export function who() { return this; }\"}}";
+    assert_eq!(
+        told(
+            two,
+            "a",
+            "[ns.n, ns.default, Object.keys(ns), (0, ns.up)(), ns.n]"
+        ),
+        "2,7,default,n,up,who,,3"
+    );
+    assert_eq!(
+        told(two, "c", "1"),
+        "TypeError: cannot import 'c': this compartment was not given it"
+    );
+    let asks =
+        |text: &str| format!(r#"{{"modules":{{"a":{text:?},"./b.js":"export const b = 2"}}}}"#);
+    let cases = [
+        (
+            "import './main.js'",
+            "1",
+            "TypeError: cannot import './main.js' (imported by a): this compartment was not given \
+             it",
+        ),
+        (
+            "export const x = await import('b').catch((e) => e.message)",
+            "ns.x",
+            "cannot import 'b' (imported by a): this compartment was not given it",
+        ),
+        ("export const x = (await import('./b.js')).b", "ns.x", "2"),
+        (
+            "export const m = import.meta, t = typeof this",
+            "[Reflect.ownKeys(ns.m).length, Object.isFrozen(ns.m), Object.getPrototypeOf(ns.m), \
+             ns.t]",
+            "0,true,,undefined",
+        ),
+        (
+            "import { b } from './b.js'; let x; try { b = 3 } catch (e) { x = e.name } export { x \
+             }",
+            "ns.x",
+            "TypeError",
+        ),
+        (
+            "import { c } from './b.js'",
+            "1",
+            "SyntaxError: 'c' is not exported by ./b.js (imported by a)",
+        ),
+        (
+            "import * as b from './b.js'; export const x = [b[Symbol.toStringTag], \
+             Object.isFrozen(b)]",
+            "ns.x",
+            "Module,true",
+        ),
+        (
+            "export default function () {} export { x as y }; var x = 5",
+            "[ns.default.name, ns.y]",
+            "default,5",
+        ),
+        (
+            "export default class { static a = 1 }",
+            "[ns.default.name, ns.default.a]",
+            "default,1",
+        ),
+        (
+            "export const f = async () => (await import('./b.js')).b; export const x = await f()",
+            "ns.x",
+            "2",
+        ),
+        ("return 5", "1", "SyntaxError: return not in a function"),
+        (
+            "}); (async function () {",
+            "1",
+            "SyntaxError: unexpected token in expression: '}'",
+        ),
+        ("yield", "1", "SyntaxError: unexpected 'yield' keyword"),
+    ];
+    for (text, read, expected) in cases {
+        assert_eq!(told(&asks(text), "a", read), expected, "{text}");
+    }
+    let circle = "{\"modules\":{\"a\":\"import { g } from 'b'; export function f() { return 'f' } \
+     export const x = g()\",\"b\":\"import { f } from 'a'; export const g = () => f()\"}}";
+    assert_eq!(told(circle, "a", "ns.x"), "f");
+    let names = "{\"modules\":{\"a\":{\"namespace\":{\"n\":4}},\"b\":{\"source\":\"export { n as \
+     default } from 'a'\"}},\"__noNamespaceBox__\":false}";
+    assert_eq!(told(names, "b", "ns.default"), "4");
+}
+
+#[test]
+fn a_programs_modules_are_in_no_table_and_share_nothing_they_do_not_export() {
+    let mut vat = TestVat::new();
+    let main = "import { bump, n } from './lib.js';\nlet x = 1; var y = 2; function z() {}\n\
+        globalThis.shared = 5;\n\
+        export default { names: () => [typeof globalThis.x, typeof globalThis.y, \
+          typeof q, shared],\n\
+          live: () => { bump(); return n; },\n\
+          late: () => import('./lib.js').catch((e) => e.message),\n\
+          strange: () => new Compartment()\
+            .evaluate(`import('./lib.js').catch((e) => e.message)`),\n\
+          where: () => { throw new Error('here'); },\n\
+          sent: () => ({ m: (a) => a + 1 }) ! m(4) };";
+    let lib = "export let n = 0; let q = 1; export const bump = () => { n += 1; };";
+    let outcome = vat.deploy(&[("main.js", main), ("lib.js", lib)], &[]);
+    assert_eq!(outcome, common::undefined());
+    assert_eq!(
+        vat.value("names", "[]"),
+        r#"["undefined","undefined","undefined",5]"#
+    );
+    assert_eq!(vat.value("live", "[]"), "1");
+    vat.kill();
+    assert_eq!(vat.value("live", "[]"), "2");
+    let late = vat.value("late", "[]");
+    assert!(
+        late.contains("while a vat is deployed, and not after"),
+        "{late}"
+    );
+    let strange = vat.value("strange", "[]");
+    assert!(strange.contains("was not given it"), "{strange}");
+    let thrown = vat.thrown("where", "[]");
+    assert!(thrown.stack.contains("main.js:8:26"), "{thrown:?}");
+    assert_eq!(vat.value("sent", "[]"), "5");
 }

@@ -171,11 +171,12 @@ fn executable_ranges() -> Vec<Range<u64>> {
     let (table, size, count) = (word(32) as usize, half(54), half(56));
     let headers = (0..count).map(|n| table + n * size);
     let loaded = headers.filter(|at| WORKER[*at..*at + 4] == [1, 0, 0, 0]);
-    // Whole pages are mapped, also what the file has before a segment's start: it is the same in
-    // every process of this executable.
+    // Whole pages are mapped, also what the file has around a segment: it is the same in every
+    // process of this executable.
     let page = |address: u64| address & !(PAGE_BYTES as u64 - 1);
     loaded
-        .map(|at| page(word(at + 16))..word(at + 16) + word(at + 40))
+        .map(|at| (word(at + 16), word(at + 16) + word(at + 40)))
+        .map(|(start, end)| page(start)..page(end + PAGE_BYTES as u64 - 1))
         .collect()
 }
 

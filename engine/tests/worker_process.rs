@@ -234,7 +234,7 @@ const GREEDY: &str = "const kept = []; let n = 0;\nexport default (powers) => ({
         try { a.flat(Infinity); } catch { kept.push(8); } },\n\
     joined() { let a = []; for (let i = 0; i < 1e5; i++) a = [a];\n\
         try { String(a); } catch { kept.push(9); } },\n\
-    source() { try { (0, eval)('('.repeat(1e5)); } catch { kept.push(10); } },\n\
+    source() { try { (0, eval)('('.repeat(6e4)); } catch { kept.push(10); } },\n\
     pattern() { try { new RegExp('(?:'.repeat(1e5)); } catch { kept.push(11); } },\n\
     bound() { let f = () => 1; for (let i = 0; i < 1e4; i++) f = Function.prototype.call.bind(f);\n\
         try { f(); } catch { kept.push(12); } },\n\

@@ -35,6 +35,7 @@ mod columns;
 mod edits;
 mod error;
 mod lex;
+pub mod module;
 mod scan;
 mod words;
 

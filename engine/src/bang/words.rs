@@ -139,7 +139,7 @@ fn unescaped(text: &[u8]) -> Vec<u8> {
     plain
 }
 
-/// The `\uXXXX` or `\u{X…}` a text begins with: its character's number, and its length.
+/// The `\u0041` or `\u{41}` a text begins with: its character's number, and its length.
 pub fn escape(text: &[u8]) -> Option<(u32, usize)> {
     let digits = text.strip_prefix(b"\\u")?;
     if let Some(braced) = digits.strip_prefix(b"{") {

@@ -11,6 +11,7 @@
 mod heads;
 mod operand;
 mod operator;
+mod pieces;
 mod send;
 mod state;
 mod statement;
@@ -20,6 +21,7 @@ use super::error::{Form, Trouble};
 use super::lex::{Lexer, Place, Slash, Tok, Token};
 use super::words::Word;
 use super::{DEPTH_MAX, Goal};
+pub use pieces::{Piece, pieces};
 use state::{After, Chain, Ctx, Expect, Kind, Last};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -10,6 +10,7 @@ use std::ptr::NonNull;
 
 use rquickjs::qjs;
 
+use super::door::{self, Inside};
 use super::fault::{describe, thrown};
 use super::realm::Realm;
 use super::registry::Slot;
@@ -48,19 +49,16 @@ fn begin(realm: &Realm, request: u64, program: &Program) -> Result<(), Thrown> {
         loaded(realm, Pending { request, kept }, Ok(realm.cx.undefined()));
         return Ok(());
     }
-    let compiled = modules::compile(realm.cx, entry, &text).map_err(fail)?;
-    let Some(module) = modules::definition(&compiled) else {
-        return Err(thrown("TypeError", format!("{entry} is not a module")));
+    let load = || {
+        let cx = realm.cx;
+        let loader = realm.registry.get(Slot::LoadProgram)?;
+        let loaded = loader.call(&cx.undefined(), &[cx.string(entry)?])?;
+        let kept = keep(realm, loaded.get_str("namespace")?, powers)?;
+        Ok((loaded.get_str("evaluated")?, kept))
     };
-    let evaluated = realm.cx.run(compiled).map_err(fail)?;
-    let exports = modules::namespace(realm.cx, module).map_err(fail)?;
-    let kept = keep(realm, exports, powers).map_err(fail)?;
-    when_settled(
-        realm,
-        Stage::Loaded,
-        Pending { request, kept },
-        Ok(evaluated),
-    );
+    let (evaluated, kept) = load().map_err(fail)?;
+    let pending = Pending { request, kept };
+    when_settled(realm, Stage::Loaded, pending, Ok(evaluated));
     Ok(())
 }
 
@@ -182,13 +180,21 @@ fn compile_common(realm: &Realm, file: &str, text: &str) -> JsResult<Option<Valu
     }
     // The wrapper's head takes lines -1 and 0, so that positions are the author's. (QuickJS takes a
     // first line of 0 for 1.)
+    let cx = realm.cx;
     let wrapped = format!("(function (exports, require, module) {{\n'use strict';\n{text}\n}})");
-    let flags = qjs::JS_EVAL_TYPE_GLOBAL | qjs::JS_EVAL_FLAG_STRICT;
-    let only = flags | qjs::JS_EVAL_FLAG_COMPILE_ONLY;
-    if realm.cx.eval(&wrapped, file, -1, only).is_err() {
+    let Ok(wrapped) = modules::script(cx, wrapped.as_bytes(), file) else {
+        return Ok(None);
+    };
+    let parsed = String::from_utf8_lossy(&wrapped);
+    if door::parse(cx, &parsed, file, 1 - modules::HEAD_LINES).is_err() {
         return Ok(None);
     }
-    realm.cx.eval(&wrapped, file, -1, flags).map(Some)
+    let inside = Inside {
+        scope: &realm.registry.get(Slot::Scope)?,
+        globals: &realm.registry.get(Slot::Globals)?,
+        importer: &realm.registry.get(Slot::Importer)?,
+    };
+    door::evaluate(realm, &inside, &wrapped, file, 1 - modules::HEAD_LINES).map(Some)
 }
 
 /// Runs a CommonJS file; gives its `module.exports`.

@@ -86,12 +86,26 @@ pub fn scope(realm: &Realm, globals: &Value) -> JsResult<Value> {
     maker.call(globals, std::slice::from_ref(globals))
 }
 
-/// Evaluates a script in a scope that `scope` made of `globals`; lines count from `line`. The text
-/// is UTF-8, with lone surrogates in the three-byte form.
+/// The same with what a module imports before it, as properties of `bindings`.
+pub fn module_scope(realm: &Realm, globals: &Value, bindings: &Value) -> JsResult<Value> {
+    let maker = realm.registry.get(Slot::MakeModuleScope)?;
+    let within = maker.call(globals, std::slice::from_ref(globals))?;
+    within.call(globals, std::slice::from_ref(bindings))
+}
+
+/// What an evaluation happens in.
+pub struct Inside<'a> {
+    pub scope: &'a Value,
+    pub globals: &'a Value,
+    /// What `import(…)` calls.
+    pub importer: &'a Value,
+}
+
+/// Evaluates a script in a scope that `scope` made of its globals; lines count from `line`. The
+/// text is UTF-8, with lone surrogates in the three-byte form, as `modules::script` leaves it.
 pub fn evaluate(
     realm: &Realm,
-    scope: &Value,
-    globals: &Value,
+    inside: &Inside,
     text: &[u8],
     file: &str,
     line: i32,
@@ -101,14 +115,17 @@ pub fn evaluate(
     let lender = cx.object_without_prototype()?;
     let key = cx.atom("eval");
     lender.define(&key, realm.registry.get(Slot::Eval)?, PROPERTY_PLAIN)?;
-    let evaluator = scope.call(globals, &[lender.clone(), cx.undefined()])?;
+    let evaluator = inside
+        .scope
+        .call(inside.globals, &[lender.clone(), cx.undefined()])?;
     let Ok(file) = CString::new(file) else {
         return Err(cx.type_error("a file name with a NUL"));
     };
     let mut terminated = Vec::with_capacity(text.len() + 1);
     terminated.extend_from_slice(text);
     terminated.push(0);
-    let mut bound = vec![cx.undefined(), cx.undefined()];
+    let none = || cx.undefined();
+    let mut bound = vec![none(), none(), none(), inside.importer.clone()];
     for at in 0..hidden.length()? {
         bound.push(hidden.get_index(at as u32)?);
     }

@@ -21,10 +21,25 @@ use crate::worker::abort;
 use crate::worker::heap::layout::STACK_LIMIT_BYTES;
 use crate::worker::heap::mapping;
 
+/// The innermost of a scope: what takes the announced text.
+macro_rules! scope_within {
+    () => {
+        "function (kenvat$lender, arguments) {
+           with (kenvat$lender) {
+             return (kenvat$globals, kenvat$bindings, kenvat$lender, __kv_i,
+               __kenvat_send, __kenvat_call, __kenvat_get) => {
+               'use strict';
+               return eval('the door takes the text that was announced');
+             };
+           }
+         }"
+    };
+}
+
 /// The library in evaluation order: each file is a function of the host object and gives an object
 /// of globals for every compartment. `tame.js` is first, so that nothing else sees what it takes
 /// out; `freeze.js` is last, and hardens whatever the others gave.
-const LIBRARY: [(&str, &str); 11] = [
+const LIBRARY: [(&str, &str); 13] = [
     ("tame.js", include_str!("../../../js/tame.js")),
     ("override.js", include_str!("../../../js/override.js")),
     ("format.js", include_str!("../../../js/format.js")),
@@ -38,28 +53,31 @@ const LIBRARY: [(&str, &str); 11] = [
     ("text.js", include_str!("../../../js/text.js")),
     ("clone.js", include_str!("../../../js/clone.js")),
     ("assert.js", include_str!("../../../js/assert.js")),
+    ("sends.js", include_str!("../../../js/sends.js")),
+    ("modules.js", include_str!("../../../js/modules.js")),
     ("compartment.js", include_str!("../../../js/compartment.js")),
 ];
 const FREEZE: (&str, &str) = ("freeze.js", include_str!("../../../js/freeze.js"));
 
 /// Makes a scope for evaluations in which names are looked up in one object and nowhere else.
 ///
-/// The scope's own names are hidden behind parameters nobody fills. The inner function's parameters
-/// come before its `with`, so that the globals cannot lend another `eval`; one is named `arguments`,
-/// since that name would otherwise find the function's own. An evaluation with direct `eval` sees these
-/// scopes as its own; calls of what they lend get no `this`, unlike those of code inside `with`.
-const SCOPE: &str = "(function (kenvat$globals) {
-  with (kenvat$globals) {
-    return function (kenvat$lender, arguments) {
-      with (kenvat$lender) {
-        return (kenvat$globals, kenvat$lender) => {
-          'use strict';
-          return eval('the door takes the text that was announced');
-        };
-      }
-    };
-  }
-})";
+/// The scope's own names are hidden behind parameters nobody fills. A function's parameters come
+/// before its `with`, so that the globals cannot lend another `eval`; one is named `arguments`,
+/// since that name would otherwise find the function's own. An evaluation with direct `eval` sees
+/// these scopes as its own; calls of what they lend get no `this`, unlike those of code in `with`.
+const SCOPE: &str = concat!(
+    "(function (kenvat$globals) { with (kenvat$globals) { return ",
+    scope_within!(),
+    " } })"
+);
+
+/// The same with a second object of names, a module's imports, before the globals.
+const MODULE_SCOPE: &str = concat!(
+    "(function (kenvat$globals) { with (kenvat$globals) {
+       return function (kenvat$bindings) { with (kenvat$bindings) { return ",
+    scope_within!(),
+    " } } } })"
+);
 
 /// Why no heap was made.
 #[derive(Debug, thiserror::Error)]
@@ -151,9 +169,13 @@ fn fill(realm: &Realm) -> JsResult<()> {
     check_classes(cx, &global)?;
     remember_intrinsics(realm, &global)?;
     harden::prepare(realm)?;
-    let scope = cx.eval(SCOPE, "kenvat:scope", 1, qjs::JS_EVAL_TYPE_GLOBAL)?;
-    registry.set(Slot::MakeScope, scope)?;
-    registry.set(Slot::Hidden, cx.array(Vec::new())?)?;
+    for (slot, text) in [
+        (Slot::MakeScope, SCOPE),
+        (Slot::MakeModuleScope, MODULE_SCOPE),
+    ] {
+        let scope = cx.eval(text, "kenvat:scope", 1, qjs::JS_EVAL_TYPE_GLOBAL)?;
+        registry.set(slot, scope)?;
+    }
     let host = library::host_object(cx)?;
     #[cfg(feature = "misbehave")]
     super::misbehave::install(cx, &host.get_str("start")?)?;
@@ -168,15 +190,22 @@ fn fill(realm: &Realm) -> JsResult<()> {
     registry.set(Slot::TimerDue, host.get_str("timerDue")?)?;
     registry.set(Slot::Timer, host.get_str("timer")?)?;
     registry.set(Slot::Format, host.get_str("format")?)?;
+    registry.set(Slot::Hidden, host.get_str("hidden")?)?;
+    registry.set(Slot::LoadProgram, host.get_str("loadProgram")?)?;
+    registry.set(Slot::Importer, host.get_str("startImporter")?)?;
     registry.set(Slot::PlainValue, host.get_str("plainValue")?)?;
     registry.set(Slot::ErrorStack, host.get_str("errorStack")?)?;
     start(realm, &host, &global)
 }
 
-/// Runs a file of the library.
+/// Runs a file of the library. The primordials its functions name are found in the real global
+/// while that is being made, and in an object of the library's own once that is emptied.
 fn load(cx: Cx, host: &Value, file: &str, source: &str) -> JsResult<Value> {
     let name = format!("{LIBRARY_PREFIX}{file}");
-    let function = cx.eval(source, &name, 1, qjs::JS_EVAL_TYPE_GLOBAL)?;
+    let within =
+        format!("(function (kenvat$own) {{ with (kenvat$own) {{ return (\n{source}\n); }} }})");
+    let within = cx.eval(&within, &name, 0, qjs::JS_EVAL_TYPE_GLOBAL)?;
+    let function = within.call(&cx.undefined(), &[host.get_str("primordials")?])?;
     function.call(&cx.undefined(), std::slice::from_ref(host))
 }
 
@@ -206,19 +235,25 @@ fn freeze_hidden(realm: &Realm) -> JsResult<()> {
     Ok(())
 }
 
-/// Remembers the start compartment, and lends its names to the real global.
+/// Remembers the start compartment, and empties the real global: a name that a compartment's own
+/// global object does not have is then found nowhere.
 fn start(realm: &Realm, host: &Value, global: &Value) -> JsResult<()> {
-    let globals = host.get_str("startGlobals")?;
-    for key in globals.own_names(NAMES_ALL)? {
-        if key.text() != "globalThis" {
-            global.define(&key, globals.get(&key)?, PROPERTY_HIDDEN)?;
+    let primordials = host.get_str("primordials")?;
+    for key in global.own_names(NAMES_ALL)? {
+        primordials.define(&key, global.get(&key)?, PROPERTY_HIDDEN)?;
+        if repairs::wanted("empty-global") {
+            // NaN, Infinity and undefined stay: they cannot be taken out, and give nothing.
+            global.delete(&key.text())?;
         }
     }
+    primordials.delete("globalThis")?;
+    primordials.freeze()?;
     if repairs::wanted("freeze") {
         harden::harden(realm, global)?;
     }
-    realm.registry.set(Slot::Globals, globals)?;
-    realm.registry.set(Slot::Scope, host.get_str("startScope")?)
+    let registry = &realm.registry;
+    registry.set(Slot::Globals, host.get_str("startGlobals")?)?;
+    registry.set(Slot::Scope, host.get_str("startScope")?)
 }
 
 /// Makes a file's exports globals of every compartment; later files find them on `host`.

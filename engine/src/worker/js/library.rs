@@ -7,8 +7,9 @@ use std::ffi::{CStr, c_int};
 
 use rquickjs::qjs;
 
-use super::door;
+use super::door::{self, Inside};
 use super::harden;
+use super::modules;
 use super::output;
 use super::realm::Realm;
 use super::registry::Slot;
@@ -27,6 +28,7 @@ pub fn host_object(cx: Cx) -> JsResult<Value> {
     for place in ["library", "start", "universal"] {
         host.define_str(place, cx.object()?)?;
     }
+    host.define_str("primordials", cx.object_without_prototype()?)?;
     let put = |name: &CStr, length: i32, call: qjs::JSCFunction| {
         let key = name.to_str().unwrap_or_default();
         host.define_str(key, cx.function(name, length, call)?)
@@ -34,7 +36,12 @@ pub fn host_object(cx: Cx) -> JsResult<Value> {
     put(c"log", 2, Some(log))?;
     put(c"wanted", 1, Some(wanted))?;
     put(c"makeScope", 1, Some(make_scope))?;
-    put(c"evaluate", 3, Some(evaluate))?;
+    put(c"makeModuleScope", 2, Some(make_module_scope))?;
+    put(c"evaluate", 4, Some(evaluate))?;
+    put(c"evaluateModule", 4, Some(evaluate_module))?;
+    put(c"readModule", 2, Some(read_module))?;
+    put(c"resolveFile", 2, Some(resolve_file))?;
+    put(c"fileText", 1, Some(file_text))?;
     put(c"functionText", 2, Some(function_text))?;
     put(c"utf8Encode", 1, Some(utf8_encode))?;
     put(c"utf8Decode", 4, Some(utf8_decode))?;
@@ -108,7 +115,20 @@ extern "C" fn make_scope(
     })
 }
 
-/// `evaluate(scope, globals, text)`
+/// `makeModuleScope(globals, bindings)`
+extern "C" fn make_module_scope(
+    cx: *mut qjs::JSContext,
+    _this: qjs::JSValue,
+    count: c_int,
+    arguments: *mut qjs::JSValue,
+) -> qjs::JSValue {
+    host_function(cx, count, arguments, |cx, arguments| {
+        let part = |at| argument(cx, arguments, at);
+        door::module_scope(&realm(cx)?, &part(0), &part(1))
+    })
+}
+
+/// `evaluate(scope, globals, importer, text)`
 extern "C" fn evaluate(
     cx: *mut qjs::JSContext,
     _this: qjs::JSValue,
@@ -117,8 +137,78 @@ extern "C" fn evaluate(
 ) -> qjs::JSValue {
     host_function(cx, count, arguments, |cx, arguments| {
         let part = |at| argument(cx, arguments, at);
+        let text = part(3).with_bytes(<[u8]>::to_vec)?;
+        let text = modules::script(cx, &text, EVALUATED)?;
+        let inside = Inside {
+            scope: &part(0),
+            globals: &part(1),
+            importer: &part(2),
+        };
+        door::evaluate(&realm(cx)?, &inside, &text, EVALUATED, 1)
+    })
+}
+
+/// `evaluateModule(scope, globals, text, file)`, the text as `readModule` gives it.
+extern "C" fn evaluate_module(
+    cx: *mut qjs::JSContext,
+    _this: qjs::JSValue,
+    count: c_int,
+    arguments: *mut qjs::JSValue,
+) -> qjs::JSValue {
+    host_function(cx, count, arguments, |cx, arguments| {
+        let part = |at| argument(cx, arguments, at);
         let text = part(2).with_bytes(<[u8]>::to_vec)?;
-        door::evaluate(&realm(cx)?, &part(0), &part(1), &text, EVALUATED, 1)
+        let inside = Inside {
+            scope: &part(0),
+            globals: &part(1),
+            importer: &cx.undefined(),
+        };
+        let line = 1 - modules::HEAD_LINES;
+        door::evaluate(&realm(cx)?, &inside, &text, &part(3).display()?, line)
+    })
+}
+
+/// `readModule(text, file)`
+extern "C" fn read_module(
+    cx: *mut qjs::JSContext,
+    _this: qjs::JSValue,
+    count: c_int,
+    arguments: *mut qjs::JSValue,
+) -> qjs::JSValue {
+    host_function(cx, count, arguments, |cx, arguments| {
+        let text = argument(cx, arguments, 0).with_bytes(<[u8]>::to_vec)?;
+        modules::read(cx, &text, &argument(cx, arguments, 1).display()?)
+    })
+}
+
+/// `resolveFile(base, name)`: the path of a file of the program that is being deployed.
+extern "C" fn resolve_file(
+    cx: *mut qjs::JSContext,
+    _this: qjs::JSValue,
+    count: c_int,
+    arguments: *mut qjs::JSValue,
+) -> qjs::JSValue {
+    host_function(cx, count, arguments, |cx, arguments| {
+        let part = |at| argument(cx, arguments, at).display();
+        match modules::resolve(&part(0)?, &part(1)?) {
+            Ok(path) => cx.string(&path),
+            Err(message) => Err(cx.type_error(&message)),
+        }
+    })
+}
+
+/// `fileText(path)`: undefined where there is no such file.
+extern "C" fn file_text(
+    cx: *mut qjs::JSContext,
+    _this: qjs::JSValue,
+    count: c_int,
+    arguments: *mut qjs::JSValue,
+) -> qjs::JSValue {
+    host_function(cx, count, arguments, |cx, arguments| match modules::source(
+        &argument(cx, arguments, 0).display()?,
+    ) {
+        Some(text) => cx.string(&text),
+        None => Ok(cx.undefined()),
     })
 }
 
@@ -142,7 +232,8 @@ extern "C" fn function_text(
                 format!("({{m({parameters}\n){{}}}})"),
                 format!("function f({parameters}\n){{}}"),
             ] {
-                door::parse(cx, &text, EVALUATED, 1)?;
+                let text = modules::script(cx, text.as_bytes(), EVALUATED)?;
+                door::parse(cx, &String::from_utf8_lossy(&text), EVALUATED, 1)?;
             }
         }
         cx.string(&format!(

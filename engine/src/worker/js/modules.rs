@@ -1,17 +1,19 @@
-//! A program's files, during the turn that deploys it.
+//! A program's files, during the turn that deploys it; and modules taken apart.
 //!
 //! The sources lie outside the heap; modules are found in them while that turn lasts, and by
 //! nothing after it: a dynamic import in a later turn is rejected. What cannot be imported is
 //! refused with what to do instead.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
-use std::ffi::{CStr, c_char, c_void};
+use std::ffi::{c_char, c_int, c_void};
 use std::ptr::NonNull;
 
 use rquickjs::qjs;
 
 use super::value::{Cx, JsResult, Value};
+use crate::bang::module::{self, Binding, Export, Module, ModuleError};
+use crate::bang::{self, Goal};
 use crate::protocol::Program;
 
 thread_local! {
@@ -58,6 +60,138 @@ pub fn objection(name: &str) -> Option<String> {
     }
 }
 
+/// A module taken apart for the library's `modules.js`: its text as an expression that makes a
+/// function, and what it imports and exports. Throws what is wrong with it.
+pub fn read(cx: Cx, text: &[u8], file: &str) -> JsResult<Value> {
+    check(cx, text, file)?;
+    let module = module::take_apart(text).map_err(|error| refusal(cx, file, error))?;
+    let body = sends(cx, &module.text, file, Goal::Module)?;
+    let out = cx.object()?;
+    out.define_str("text", cx.string_of_bytes(&wrapped(&module, &body))?)?;
+    let list = |names: &[String]| cx.array(strings(cx, names)?);
+    out.define_str("requests", list(&module.requests)?)?;
+    out.define_str("stars", list(&module.stars)?)?;
+    let mut bindings = Vec::new();
+    for Binding {
+        local,
+        specifier,
+        name,
+    } in &module.bindings
+    {
+        let mut parts = strings(cx, &[local.clone(), specifier.clone()])?;
+        parts.push(match name {
+            Some(name) => cx.string(name)?,
+            None => cx.undefined(),
+        });
+        bindings.push(cx.array(parts)?);
+    }
+    out.define_str("bindings", cx.array(bindings)?)?;
+    let mut exports = Vec::new();
+    for (exported, export) in &module.exports {
+        let mut parts = vec![cx.string(exported)?];
+        match export {
+            Export::Local(_) => {}
+            Export::From { specifier, name } => {
+                parts.extend(strings(cx, &[specifier.clone(), name.clone()])?);
+            }
+            Export::Namespace { specifier } => parts.push(cx.string(specifier)?),
+        }
+        exports.push(cx.array(parts)?);
+    }
+    out.define_str("exports", cx.array(exports)?)?;
+    Ok(out)
+}
+
+/// Lines before a module's own in what is evaluated for it.
+pub const HEAD_LINES: i32 = 2;
+
+/// The module's body as a function. Called, it makes its variables, says how to read what it
+/// exports, and waits; `__kv_x` tells it when to go on.
+fn wrapped(module: &Module, body: &[u8]) -> Vec<u8> {
+    let mut head = String::from("((__kv_x, __kv_i, __kv_m) => async function () { await __kv_x({");
+    for (exported, export) in &module.exports {
+        if let Export::Local(local) = export {
+            // Names hold no quotes or backslashes but as strings, and those without escapes.
+            let quoted = exported.replace('\\', "\\\\").replace('"', "\\\"");
+            head.push_str(&format!("\"{quoted}\": () => {local}, "));
+        }
+    }
+    head.push_str("__proto__: null });\n\n");
+    [head.as_bytes(), body, b"\n})"].concat()
+}
+
+/// A script as the engine is to be given it: `import(…)` and infix `!` made calls.
+pub fn script(cx: Cx, text: &[u8], file: &str) -> JsResult<Vec<u8>> {
+    let taken = match module::script(text) {
+        Ok(taken) => taken,
+        Err(ModuleError::Unread) => {
+            // The engine's own words for what is wrong.
+            let text = String::from_utf8_lossy(text);
+            super::door::parse(cx, &text, file, 1)?;
+            return Err(cx.syntax_error(&format!("{file}: the text cannot be read")));
+        }
+        Err(error) => return Err(refusal(cx, file, error)),
+    };
+    sends(cx, taken.as_deref().unwrap_or(text), file, Goal::Script)
+}
+
+fn sends(cx: Cx, text: &[u8], file: &str, goal: Goal) -> JsResult<Vec<u8>> {
+    match bang::rewrite(text, goal) {
+        Ok(rewritten) => Ok(rewritten.text.into_owned()),
+        Err(error) => {
+            let (line, column) = (error.line, error.column);
+            Err(cx.syntax_error(&format!("{file}:{line}:{column}: {error}")))
+        }
+    }
+}
+
+fn refusal(cx: Cx, file: &str, error: ModuleError) -> Value {
+    match error {
+        ModuleError::Unread => cx.syntax_error(&format!("{file}: the module cannot be read")),
+        ModuleError::Refused { line, what } => cx.syntax_error(&format!("{file}:{line}: {what}")),
+    }
+}
+
+fn strings(cx: Cx, names: &[String]) -> JsResult<Vec<Value>> {
+    names.iter().map(|name| cx.string(name)).collect()
+}
+
+thread_local! {
+    /// A module is being looked at, and what it imports does not matter.
+    static CHECKING: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Whether the engine takes a text for a module. It is parsed in a context of its own, which is
+/// dropped with it, so that it stays in no table.
+fn check(cx: Cx, text: &[u8], file: &str) -> JsResult<()> {
+    let text = sends(cx, text, file, Goal::Module)?;
+    let text = String::from_utf8_lossy(&text);
+    let flags = qjs::JS_EVAL_TYPE_MODULE | qjs::JS_EVAL_FLAG_COMPILE_ONLY;
+    // SAFETY: a live runtime.
+    let scratch = unsafe { qjs::JS_NewContextRaw(cx.runtime()) };
+    let Some(scratch) = NonNull::new(scratch).map(Cx::new) else {
+        return Err(cx.type_error("no memory to read a module"));
+    };
+    // SAFETY: a live context.
+    unsafe { qjs::JS_AddIntrinsicEval(scratch.raw()) };
+    // SAFETY: as above.
+    unsafe { qjs::JS_AddIntrinsicRegExpCompiler(scratch.raw()) };
+    CHECKING.set(true);
+    let fine = scratch.eval(&text, file, 1, flags).is_ok();
+    // SAFETY: nothing of the context is in use.
+    unsafe { qjs::JS_FreeContext(scratch.raw()) };
+    // What it says is wanted as an error of this realm: a text that does not parse leaves nothing.
+    let said = match fine {
+        true => Ok(()),
+        false => cx.eval(&text, file, 1, flags).map(drop),
+    };
+    CHECKING.set(false);
+    match (fine, said) {
+        (false, Ok(())) => Err(cx.syntax_error(&format!("{file}: this is no module"))),
+        (_, said) => said,
+    }
+}
+
 /// Sets the module functions of a runtime; their addresses stay in the heap.
 pub fn install(cx: Cx) {
     let none = std::ptr::null_mut();
@@ -65,50 +199,23 @@ pub fn install(cx: Cx) {
     unsafe { qjs::JS_SetModuleLoaderFunc(cx.runtime(), Some(normalize), Some(load), none) }
 }
 
-/// Compiles a file as a module.
-pub fn compile(cx: Cx, file: &str, text: &str) -> JsResult<Value> {
-    let flags = qjs::JS_EVAL_TYPE_MODULE | qjs::JS_EVAL_FLAG_COMPILE_ONLY;
-    cx.eval(text, file, 1, flags)
-}
-
-/// The namespace of a module that is linked.
-pub fn namespace(cx: Cx, module: NonNull<qjs::JSModuleDef>) -> JsResult<Value> {
-    // SAFETY: the module is one the context holds.
-    cx.result(unsafe { qjs::JS_GetModuleNamespace(cx.raw(), module.as_ptr()) })
-}
-
-/// The module a compiled value stands for.
-pub fn definition(compiled: &Value) -> Option<NonNull<qjs::JSModuleDef>> {
-    let raw = compiled.raw();
-    if raw.tag != i64::from(qjs::JS_TAG_MODULE) {
-        return None;
-    }
-    // SAFETY: a value with this tag has a pointer in this arm.
-    NonNull::new(unsafe { raw.u.ptr }.cast())
-}
-
-/// From a name as written to a path among the program's files.
+/// QuickJS asks for a module's imports while it is looked at, and for nothing else: `import(…)` in
+/// programs is a call of the library's.
 unsafe extern "C" fn normalize(
     cx: *mut qjs::JSContext,
-    base: *const c_char,
-    name: *const c_char,
+    _base: *const c_char,
+    _name: *const c_char,
     _: *mut c_void,
 ) -> *mut c_char {
     let Some(cx) = NonNull::new(cx).map(Cx::new) else {
         return std::ptr::null_mut();
     };
-    // SAFETY: QuickJS passes strings that end with a zero.
-    let base = unsafe { CStr::from_ptr(base) }.to_string_lossy();
-    // SAFETY: as above.
-    let name = unsafe { CStr::from_ptr(name) }.to_string_lossy();
-    match resolve(&base, &name) {
-        // SAFETY: pointer and length are a str's; the copy is QuickJS's.
-        Ok(path) => unsafe { qjs::js_strndup(cx.raw(), path.as_ptr().cast(), path.len() as _) },
-        Err(message) => {
-            cx.throw(cx.type_error(&message));
-            std::ptr::null_mut()
-        }
+    if !CHECKING.get() {
+        cx.throw(cx.type_error("the engine's own modules are not used"));
+        return std::ptr::null_mut();
     }
+    // SAFETY: a static text; the copy is QuickJS's.
+    unsafe { qjs::js_strndup(cx.raw(), c"imported".as_ptr(), 8) }
 }
 
 unsafe extern "C" fn load(
@@ -116,26 +223,19 @@ unsafe extern "C" fn load(
     name: *const c_char,
     _: *mut c_void,
 ) -> *mut qjs::JSModuleDef {
-    let Some(cx) = NonNull::new(cx).map(Cx::new) else {
+    if !CHECKING.get() {
         return std::ptr::null_mut();
-    };
-    // SAFETY: QuickJS passes a string that ends with a zero.
-    let name = unsafe { CStr::from_ptr(name) }.to_string_lossy();
-    let compiled = match source(&name) {
-        Some(text) => compile(cx, &name, &text),
-        None => Err(cx.type_error(&format!("cannot find {name}"))),
-    };
-    match compiled.map(|value| definition(&value)) {
-        Ok(Some(module)) => module.as_ptr(),
-        Ok(None) => std::ptr::null_mut(),
-        Err(error) => {
-            cx.throw(error);
-            std::ptr::null_mut()
-        }
     }
+    // SAFETY: QuickJS passes a live context and a string.
+    unsafe { qjs::JS_NewCModule(cx, name, Some(nothing)) }
 }
 
-fn resolve(base: &str, name: &str) -> Result<String, String> {
+extern "C" fn nothing(_: *mut qjs::JSContext, _: *mut qjs::JSModuleDef) -> c_int {
+    0
+}
+
+/// The path of a file that another imports, or what to do instead.
+pub fn resolve(base: &str, name: &str) -> Result<String, String> {
     let loading = FILES.with_borrow(|files| files.is_some());
     if !loading {
         return Err(format!(

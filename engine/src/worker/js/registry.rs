@@ -60,10 +60,16 @@ pub enum Slot {
     TimerDue = 21,
     /// What programs get as `powers.timer`.
     Timer = 22,
+    /// The function that makes scopes for modules.
+    MakeModuleScope = 23,
+    /// The library's function that loads a program's modules.
+    LoadProgram = 24,
+    /// What `import(…)` calls in a file that is no module.
+    Importer = 25,
 }
 
 /// How many slots there are.
-pub const SLOTS: u32 = 23;
+pub const SLOTS: u32 = 26;
 
 /// The array.
 #[derive(Clone, Copy)]

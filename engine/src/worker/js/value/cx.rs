@@ -161,6 +161,24 @@ impl Cx {
         error
     }
 
+    pub fn syntax_error(self, message: &str) -> Value {
+        // SAFETY: the format has no directives.
+        let error = unsafe { qjs::JS_NewSyntaxError(self.raw(), c"%s".as_ptr(), c"".as_ptr()) };
+        let error = self.own(error);
+        if let Ok(text) = self.string(message) {
+            let _ = error.define(&self.atom("message"), text, PROPERTY_HIDDEN);
+        }
+        error
+    }
+
+    /// A string of UTF-8 in which lone surrogates stand as three bytes.
+    pub fn string_of_bytes(self, bytes: &[u8]) -> JsResult<Value> {
+        // SAFETY: pointer and length are a slice's.
+        self.result(unsafe {
+            qjs::JS_NewStringLen(self.raw(), bytes.as_ptr().cast(), bytes.len() as _)
+        })
+    }
+
     pub fn atom(self, name: &str) -> Atom {
         // SAFETY: pointer and length are a str's.
         let raw = unsafe { qjs::JS_NewAtomLen(self.raw(), name.as_ptr().cast(), name.len() as _) };
@@ -206,12 +224,6 @@ impl Cx {
             )
         };
         self.result(raw)
-    }
-
-    /// Runs what `eval` compiled.
-    pub fn run(self, compiled: Value) -> JsResult<Value> {
-        // SAFETY: JS_EvalFunction takes over the reference to a compiled script or module.
-        self.result(unsafe { qjs::JS_EvalFunction(self.raw(), compiled.into_raw()) })
     }
 
     /// A host function.
