@@ -10,6 +10,7 @@ use crate::ballast::Ballast;
 use crate::error::{Damage, StoreError};
 use crate::genesis::{Genesis, Page, ZERO_PAGE};
 use crate::ids::{PAGE_BYTES, VatId};
+use crate::image_check;
 use crate::latch::Latch;
 use crate::options::PAGE_LIMIT_MAX;
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -297,27 +298,21 @@ impl<B: Backend> Images<B> {
         &mut self,
         vat: VatId,
         page_limit: u32,
-        mut expected: BTreeMap<u32, u32>,
+        expected: BTreeMap<u32, u32>,
         mut report: impl FnMut(Damage),
     ) -> Result<u64, StoreError> {
-        let mut differs = |page: u32, what: &str| {
+        let file = self.file(vat, page_limit)?;
+        let told = |(at, error)| fault(&self.latch, "read", vat, at, error);
+        let length = file.len().map_err(|error| told((0, error)))?;
+        let pages = u32::try_from(length / PAGE_BYTES as u64).unwrap_or(u32::MAX);
+        let expected: Vec<(u32, u32)> = expected.into_iter().collect();
+        let checked = image_check::check(&*file, pages.min(PAGE_LIMIT_MAX), &expected);
+        let checked = checked.map_err(told)?;
+        for (page, what) in checked.wrong {
             let what = format!("page {page} {what}");
             report(Damage::new(path(vat), bytes_of(page), what).of(vat));
-        };
-        let read = self.walk(vat, page_limit, |page, content| {
-            let right = match expected.remove(&page) {
-                Some(crc) => crc32fast::hash(content) == crc,
-                None => *content == ZERO_PAGE,
-            };
-            if !right {
-                differs(page, "does not match its checksum");
-            }
-        })?;
-        let zeros = zero_page_crc();
-        for (page, _) in expected.into_iter().filter(|&(_, crc)| crc != zeros) {
-            differs(page, "is missing: the file has a hole there");
         }
-        Ok(read)
+        Ok(checked.read_bytes)
     }
 
     /// The open file, to be synced by a fold.

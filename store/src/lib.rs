@@ -30,6 +30,7 @@ mod error;
 mod fold;
 mod genesis;
 mod ids;
+mod image_check;
 mod images;
 mod journal;
 mod latch;
