@@ -29,18 +29,11 @@ use crate::worker::heap::region::Region;
 /// kernel's limit. (In tests a unit is small, so that a small heap has many.)
 pub const UNIT_PAGES: u32 = if cfg!(test) { 4 } else { 256 };
 
-/// Looks in a row that find nothing after which a unit is idle and may cool. Keeping it warm for so
-/// long costs half of what warming it again costs.
-const IDLE_LOOKS: u64 = 5;
-
-/// Idle units cool when there are more than this many for each that comes back in an average look:
-/// one that lies beside others costs half a microsecond to keep, and one that comes back some 16 to
-/// have let go. So a program that writes all over a heap of middling size leaves it warm, and one
-/// that stays in its places, or has a very large heap, leaves most of it cold.
-const IDLE_A_RETURN: u64 = 32;
-
-/// Looks the average is taken over.
-const AVERAGE_LOOKS: u64 = 64;
+/// Looks in a row that find nothing before a unit cools. Keeping a unit warm for so long costs less
+/// than half of what warming it again costs: a program that writes all over its heap pays for few
+/// idle units, and one that comes back soon pays no fault. (Keeping more of them warm while many
+/// come back was tried, and gained nothing: units that lie apart cost a call of the kernel each.)
+const IDLE_LOOKS: u64 = 3;
 
 /// So many units stay warm whatever happens: looking at them costs less than a fault, and a small
 /// heap never pays one.
@@ -79,9 +72,6 @@ pub struct Coarse<F> {
     /// A unit's last look that found something, or at which it became warm.
     last_written: Vec<u64>,
     looks: u64,
-    /// Units written after they had been idle, cold or not: a sum in which each look counts for one
-    /// part in `AVERAGE_LOOKS` less at each look after it.
-    returns: u64,
     /// Units in the order they cooled, each with the look it cooled at.
     cooled: VecDeque<(u32, u64)>,
     /// Cold units whose private pages may be given back.
@@ -97,7 +87,6 @@ impl<F: Fine> Coarse<F> {
             warm: Vec::new(),
             last_written: Vec::new(),
             looks: 0,
-            returns: 0,
             cooled: VecDeque::new(),
             idle: Vec::new(),
         })
@@ -113,7 +102,7 @@ impl<F: Fine> Coarse<F> {
             return;
         }
         for unit in &opened {
-            self.note_written(*unit);
+            self.last_written[*unit as usize] = self.looks;
         }
         self.warm.extend(opened);
         self.warm.sort_unstable();
@@ -130,17 +119,11 @@ impl<F: Fine> Coarse<F> {
             written.extend(pages);
         }
         for page in &written[before..] {
-            self.note_written(page / UNIT_PAGES);
+            self.last_written[(page / UNIT_PAGES) as usize] = self.looks;
         }
     }
 
-    fn note_written(&mut self, unit: u32) {
-        let last = &mut self.last_written[unit as usize];
-        self.returns += u64::from(self.looks - *last >= IDLE_LOOKS);
-        *last = self.looks;
-    }
-
-    /// Closes the idle units, if there are enough of them and as long as enough stay warm.
+    /// Closes the units that were idle for long enough, as long as enough stay warm.
     fn cool(&mut self) -> io::Result<()> {
         let is_idle = |unit: &u32| self.looks - self.last_written[*unit as usize] >= IDLE_LOOKS;
         let spare = self.warm.len().saturating_sub(WARM_MIN);
@@ -148,10 +131,6 @@ impl<F: Fine> Coarse<F> {
             .filter(is_idle)
             .take(spare)
             .collect();
-        self.returns -= self.returns / AVERAGE_LOOKS;
-        if idle.len() as u64 * AVERAGE_LOOKS <= self.returns * IDLE_A_RETURN {
-            return Ok(());
-        }
         for run in idle.chunk_by(|a, b| *b == *a + 1) {
             self.fence.close(run[0]..run[0] + run.len() as u32)?;
         }
@@ -244,7 +223,7 @@ mod tests {
 
     use super::*;
     use crate::worker::heap::layout::PAGE_BYTES;
-    use crate::worker::heap::testing::{Chance, ONE_AT_A_TIME, region};
+    use crate::worker::heap::testing::{ONE_AT_A_TIME, region};
     use crate::worker::heap::tracker::private_pages::PrivatePages;
 
     /// Counts the pages looked at.
@@ -309,34 +288,9 @@ mod tests {
         };
         let (small, large) = (looked_at(50), looked_at(5_000));
         assert_eq!(small, large);
-        // The two, those of the last looks, and as many idle ones as returns are worth: each third
-        // look has one.
-        let units_max = 2 + IDLE_LOOKS as u32 + IDLE_A_RETURN as u32 / 3;
+        // At most the two, those of the last looks, and the ones that are always warm.
+        let units_max = 2 + IDLE_LOOKS as u32 + WARM_MIN as u32;
         assert!(large <= 120 * units_max * UNIT_PAGES, "{large} pages");
-    }
-
-    #[test]
-    fn a_program_that_writes_everywhere_leaves_a_middling_heap_warm_and_a_large_one_cold() {
-        let _one = ONE_AT_A_TIME.lock();
-        let warm_after = |units: u32| {
-            let (region, mut coarse, _) = coarse(units);
-            let mut chance = Chance(7);
-            let mut warm = 0;
-            for look in 0..600 {
-                for _ in 0..4 {
-                    write(&region, chance.below(u64::from(units * UNIT_PAGES)) as u32);
-                }
-                let mut written = Vec::new();
-                coarse.take_written(&mut written).expect("a look");
-                for page in written {
-                    coarse.settled(page).expect("give back");
-                }
-                warm += if look >= 400 { coarse.warm.len() } else { 0 };
-            }
-            warm / 200
-        };
-        assert!(warm_after(60) > 50);
-        assert!(warm_after(3_000) < 300);
     }
 
     #[test]
