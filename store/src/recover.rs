@@ -13,6 +13,7 @@
 
 pub(crate) mod case;
 pub(crate) mod folder;
+pub(crate) mod gather;
 mod look;
 pub(crate) mod open;
 pub(crate) mod replay;

@@ -4,7 +4,7 @@
 
 use super::Dropped;
 use super::case::{self, Case, Evidence, Head};
-use super::scan::{Place, Segments, Torn, body_of, read_bytes};
+use super::scan::{Ahead, Place, Segments, Torn, body_of, read_bytes};
 use crate::backend::File;
 use crate::error::{Damage, OpenError};
 use crate::journal::frame::{self, HeadError};
@@ -15,6 +15,7 @@ use crate::journal::segment::{self, FIRST_FRAME, Segment};
 pub(super) struct Reader<'a, F> {
     pub segment: &'a Segment<F>,
     pub segments: &'a Segments<F>,
+    pub ahead: &'a Ahead,
     pub key: &'a StampKey,
     pub chain: &'a [u32],
     /// The last committed frame: what is stamped with a greater number is new.
@@ -107,7 +108,7 @@ impl<F: File> Reader<'_, F> {
         evidence: &mut Evidence,
         seen: &mut Seen,
     ) -> Result<(), OpenError> {
-        let bytes = read_bytes(self.segment, offset, SECTOR_BYTES as u64)?;
+        let bytes = self.ahead.read(self.segment, offset, SECTOR_BYTES as u64)?;
         let Ok(bytes) = <&[u8; SECTOR_BYTES]>::try_from(&bytes[..]) else {
             return Ok(());
         };
@@ -149,7 +150,7 @@ impl<F: File> Reader<'_, F> {
     ) -> Result<(), OpenError> {
         let Some(head) = seen.head else { return Ok(()) };
         seen.extent = u64::from(head.sectors) * SECTOR_BYTES as u64;
-        let bytes = read_bytes(self.segment, offset, seen.extent)?;
+        let bytes = self.ahead.read(self.segment, offset, seen.extent)?;
         for (index, bytes) in (0..).zip(bytes.as_chunks::<SECTOR_BYTES>().0) {
             let is_wrong = match self.judge(bytes) {
                 Judged::Old => {

@@ -1,8 +1,9 @@
 //! Opening a store: the steps of recovery, in their order.
 
 use super::folder::{create, io_error, list, open_catalog, write_version};
+use super::gather::Gathered;
 use super::rows::{Rows, open_segments};
-use super::scan::{self, Found, Place, Segments};
+use super::scan::{self, Ahead, Found, Place, Segments};
 use super::{Recovery, folder, replay};
 use crate::backend::{Backend, File, LockError};
 use crate::ballast::{BALLAST_FILE, Ballast};
@@ -59,7 +60,13 @@ pub(crate) fn open<B: Backend>(
     let rows = Rows::read(&catalog)?;
     let (segments, unregistered) = open_segments(&backend, &rows)?;
     let key = StampKey::new(&rows.store.stamp_key);
-    let found = scan::scan(&segments, &key, &rows.fold)?;
+    let mut terminated = BTreeSet::new();
+    let found = scan::scan_with(&segments, &key, &rows.fold, |place, body| {
+        match place.kind {
+            Kind::Parts => replay::collect_terminated(place, body, &mut terminated),
+            Kind::End => Ok(()),
+        }
+    })?;
     if rows.open.opens == 0 {
         // Never opened to the end: a version file that is there may be so in memory only (J6).
         write_version(&backend)?;
@@ -84,7 +91,7 @@ pub(crate) fn open<B: Backend>(
     let mut store = assemble(Arc::new(shared), options, rows, open_record.opens)?;
     store.mark_missing_images()?;
     store.mark_lost_sides()?;
-    apply_frames(&mut store, &segments, &frames, &mut recovery)?;
+    apply_frames(&mut store, &segments, &frames, &terminated, &mut recovery)?;
     remove_unnamed(&store, &mut recovery)?;
     recovery.damages = store.known_damages();
     store.room.behind_sealed = store.shared.lock_journal().sectors_left();
@@ -214,23 +221,20 @@ fn apply_frames<B: Backend>(
     store: &mut Store<B>,
     segments: &Segments<B::File>,
     frames: &[Place],
+    terminated: &BTreeSet<VatId>,
     recovery: &mut Recovery,
 ) -> Result<(), OpenError> {
     let shared = store.shared.clone();
-    let parts = || frames.iter().filter(|place| place.kind == Kind::Parts);
-    let mut terminated = BTreeSet::new();
-    for place in parts() {
-        let body = scan::read_body(segments, &shared.key, place)?;
-        replay::collect_terminated(place, &body, &mut terminated)?;
-    }
-    for place in parts() {
-        let body = scan::read_body(segments, &shared.key, place)?;
-        replay::replay(store, place, &body, &terminated)?;
+    let (ahead, mut gathered) = (Ahead::default(), Gathered::default());
+    for place in frames.iter().filter(|place| place.kind == Kind::Parts) {
+        let body = scan::read_body(segments, &ahead, &shared.key, place)?;
+        replay::replay(store, place, &body, terminated, &mut gathered)?;
         store.images.trim(store.options.open_images_max, |vat| {
             store.active.images.contains(&vat)
         });
         recovery.frames_applied += 1;
     }
+    gathered.write(store)?;
     store.applied = shared.lock_journal().position();
     Ok(())
 }

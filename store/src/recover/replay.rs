@@ -10,9 +10,10 @@ use crate::codec::{self, PartRecord, SideRecord};
 use crate::delta::{self, Run};
 use crate::error::{Damage, OpenError, StoreError};
 use crate::ids::{EngineHash, VatId};
-use crate::images::{self, Room};
+use crate::images::Room;
 use crate::journal::segment;
 use crate::options::PAGE_LIMIT_MAX;
+use crate::recover::gather::Gathered;
 use crate::recover::scan::Place;
 use crate::side;
 use crate::store::Store;
@@ -33,12 +34,13 @@ pub(crate) fn collect_terminated(
     })
 }
 
-/// Applies one frame.
+/// Applies one frame; the words it changes are left in `gathered`, to be written.
 pub(crate) fn replay<B: Backend>(
     store: &mut Store<B>,
     place: &Place,
     body: &[u8],
     terminated: &BTreeSet<VatId>,
+    gathered: &mut Gathered,
 ) -> Result<(), OpenError> {
     for_each_part(place, body, |part| {
         let skips = |vat: u64| terminated.contains(&VatId(vat));
@@ -52,9 +54,13 @@ pub(crate) fn replay<B: Backend>(
                 }
             }
             PartRecord::Heap { vat, delta } if !skips(vat) => {
-                replay_heap(store, place, VatId(vat), delta)
+                replay_heap(store, place, VatId(vat), delta, gathered)
             }
-            PartRecord::Side(record) if !skips(record.vat) => replay_side(store, place, &record),
+            PartRecord::Side(record) if !skips(record.vat) => {
+                // Its words come after those of the parts before it, page for page.
+                gathered.write(store)?;
+                replay_side(store, place, &record)
+            }
             PartRecord::Pages { vat, checksums } if !skips(vat) => {
                 let (pairs, rest) = checksums.as_chunks::<8>();
                 if !rest.is_empty() {
@@ -126,6 +132,7 @@ fn replay_heap<B: Backend>(
     place: &Place,
     vat: VatId,
     delta: &[u8],
+    gathered: &mut Gathered,
 ) -> Result<(), OpenError> {
     let page_limit = known(store, place, vat)?;
     // It was checked against the vat's limit of its time, which the image may have been made longer
@@ -142,18 +149,24 @@ fn replay_heap<B: Backend>(
         {
             break;
         }
-        let written = match run {
+        let zeroed = match run {
             Run::Words { page, start, bytes } => {
-                let offset = images::bytes_of(page) + start as u64;
-                store.images.write(vat, page_limit, offset, bytes)
+                gathered.add(vat, page, start, bytes);
+                continue;
             }
-            Run::Zeros { .. } => store.images.zero(vat, page_limit, run.pages(), Room::Given),
+            Run::Zeros { .. } => {
+                gathered.forget(vat, run.pages());
+                store.images.zero(vat, page_limit, run.pages(), Room::Given)
+            }
         };
-        match written {
+        match zeroed {
             Ok(()) => {}
             Err(StoreError::Damaged(damage)) => store.mark_damaged(vat, &damage),
             Err(error) => return Err(error.into()),
         }
+    }
+    if gathered.is_full() {
+        gathered.write(store)?;
     }
     Ok(())
 }

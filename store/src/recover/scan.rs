@@ -12,6 +12,7 @@ use crate::error::{Damage, OpenError, StoreError};
 use crate::journal::frame::{self, HEAD_BYTES, Kind};
 use crate::journal::sector::{self, CONTENT_BYTES, SECTOR_BYTES, StampKey};
 use crate::journal::segment::{self, FIRST_FRAME, Segment};
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 /// A committed frame's place.
@@ -58,6 +59,17 @@ pub(crate) fn scan<F: File>(
     key: &StampKey,
     fold: &FoldRecord,
 ) -> Result<Found, OpenError> {
+    scan_with(segments, key, fold, |_, _| Ok(()))
+}
+
+/// The same; `see` is given each committed frame's body, which is in memory just then.
+pub(crate) fn scan_with<F: File>(
+    segments: &Segments<F>,
+    key: &StampKey,
+    fold: &FoldRecord,
+    mut see: impl FnMut(&Place, &[u8]) -> Result<(), OpenError>,
+) -> Result<Found, OpenError> {
+    let ahead = Ahead::default();
     let mut found = Found {
         frames: Vec::new(),
         chain: vec![fold.segment],
@@ -81,6 +93,7 @@ pub(crate) fn scan<F: File>(
         let reader = Reader {
             segment,
             segments,
+            ahead: &ahead,
             key,
             chain: &found.chain,
             last: found.sequence,
@@ -99,6 +112,7 @@ pub(crate) fn scan<F: File>(
             }
         }
         let place = seen.place(number, found.offset)?;
+        see(&place, &seen.body)?;
         found.frames.push(place);
         found.sequence = place.sequence;
         found.offset += place.bytes();
@@ -113,6 +127,7 @@ pub(crate) fn scan<F: File>(
 /// Reads a frame found by `scan` again: its body.
 pub(crate) fn read_body<F: File>(
     segments: &Segments<F>,
+    ahead: &Ahead,
     key: &StampKey,
     place: &Place,
 ) -> Result<Vec<u8>, OpenError> {
@@ -124,12 +139,67 @@ pub(crate) fn read_body<F: File>(
         )
     };
     let segment = segments.get(&place.segment).ok_or_else(changed)?;
-    let bytes = read_bytes(segment, place.offset, place.bytes())?;
+    let bytes = ahead.read(segment, place.offset, place.bytes())?;
     let (body, head) = body_of(&bytes).ok_or_else(changed)?;
     if !frame::crc_matches(key, place.sequence, &head, &body) {
         return Err(changed().into());
     }
     Ok(body)
+}
+
+/// Reads stretches that follow each other with fewer calls: what lies behind one is kept for the
+/// next.
+#[derive(Debug, Default)]
+pub(crate) struct Ahead(RefCell<Piece>);
+
+#[derive(Debug, Default)]
+struct Piece {
+    segment: u32,
+    offset: u64,
+    bytes: Vec<u8>,
+}
+
+impl Ahead {
+    /// The bytes of `read_bytes`.
+    pub(crate) fn read<F: File>(
+        &self,
+        segment: &Segment<F>,
+        offset: u64,
+        len: u64,
+    ) -> Result<Vec<u8>, OpenError> {
+        const PIECE_BYTES: u64 = 256 << 10;
+        let mut piece = self.0.borrow_mut();
+        if let Some(bytes) = piece.get(segment.number, offset, len) {
+            return Ok(bytes.to_vec());
+        }
+        let wanted = segment.bytes.saturating_sub(offset).min(PIECE_BYTES);
+        // Where more than what was asked for cannot be read, only what was asked for counts.
+        let Some(bytes) = (wanted > len)
+            .then(|| read_bytes(segment, offset, wanted).ok())
+            .flatten()
+        else {
+            return read_bytes(segment, offset, len);
+        };
+        let segment = segment.number;
+        *piece = Piece {
+            segment,
+            offset,
+            bytes,
+        };
+        let bytes = piece.get(segment, offset, len);
+        Ok(bytes.unwrap_or_default().to_vec())
+    }
+}
+
+impl Piece {
+    fn get(&self, segment: u32, offset: u64, len: u64) -> Option<&[u8]> {
+        if self.segment != segment {
+            return None;
+        }
+        let from = usize::try_from(offset.checked_sub(self.offset)?).ok()?;
+        let to = from.checked_add(usize::try_from(len).ok()?)?;
+        self.bytes.get(from..to)
+    }
 }
 
 /// Bytes of a segment; an error of the disk says where.
@@ -406,7 +476,7 @@ mod tests {
             (12, vec![1, 2], 1024)
         );
         assert_eq!(
-            read_body(&bench.segments, &key(), &found.frames[2]).unwrap(),
+            read_body(&bench.segments, &Ahead::default(), &key(), &found.frames[2]).unwrap(),
             b"on"
         );
         assert!(ended(1).scan().unwrap_err().what.contains("leads back"));
