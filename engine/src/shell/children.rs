@@ -166,6 +166,8 @@ impl Run {
         let Some((vat, mut worker)) = self.workers.remove(&generation) else {
             return Ok(());
         };
+        // Before its number is free for another process.
+        self.near.apart();
         let running = worker.running();
         let (mut death, last_words) = worker.reap()?;
         // A file system in memory that is full has no page for a hole, and says so by a signal.
@@ -199,6 +201,13 @@ impl Run {
                 && worker.has_output()
             {
                 trace.mark(Step::Sent);
+            }
+            if worker.has_output() {
+                match self.core.turns_out() {
+                    0 => {}
+                    1 => self.near.alone(generation, worker.process()),
+                    _ => self.near.apart(),
+                }
             }
             worker.blocked = worker.send();
             if worker.blocked != was_blocked {
@@ -282,6 +291,8 @@ impl Run {
             self.engines.insert(engine, sealed);
         }
         let turn_ms = limits.turn_ms.unwrap_or(self.options.turn_ms);
+        // A process begins where the thread that starts it may be.
+        self.near.apart();
         let executable = &self.engines[&engine];
         let mut worker = Worker::spawn(executable, image, Duration::from_millis(turn_ms))
             .map_err(|error| NotStarted::of("start its worker", &error))?;

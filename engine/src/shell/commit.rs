@@ -105,7 +105,9 @@ impl Run {
         if !self.core.has_turns_out() && self.last_sync < INLINE_SYNC_MAX {
             let begun = Instant::now();
             let durable = sealed.write()?;
-            self.durable_after(begun.elapsed());
+            let took = begun.elapsed();
+            self.near.synced(took);
+            self.durable_after(took);
             self.release(durable)?;
             return Ok(true);
         }
@@ -152,6 +154,8 @@ impl Run {
         self.mark(|_| Step::FoldBegun);
         let finisher = self.background.finisher.clone();
         let waker = self.background.waker.clone();
+        // So does a thread: where the one that starts it may be.
+        self.near.apart();
         std::thread::Builder::new()
             .name("kenvat-fold".to_owned())
             .spawn(move || {

@@ -6,7 +6,7 @@
 //! also writes and syncs it, with no other thread in between (T5). Files: `engine` the handle;
 //! `open` recovery and the engine's own executable; `run` the thread, with `children` (workers and
 //! waiting), `commands` (what is asked) and `commit` (frames to the disk); `process` one worker;
-//! `watch` the clock over it; `disk` the store behind the core's `Ledger`; `wake` the way in from
+//! `watch` the clock over it; `near` where the two run; `disk` the store behind the core's `Ledger`; `wake` the way in from
 //! other threads; `trace` when things happened, for benches.
 
 mod children;
@@ -14,6 +14,7 @@ mod commands;
 mod commit;
 mod disk;
 mod engine;
+mod near;
 mod open;
 mod process;
 mod run;

@@ -4,7 +4,7 @@
 //! here blocks; what is read is bounded; a dead child is reaped. Does not know what messages mean.
 
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 use std::os::unix::net::UnixStream;
@@ -13,8 +13,9 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use command_fds::{CommandFdExt, FdMapping};
+use rustix::buffer::spare_capacity;
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
-use rustix::io::fcntl_dupfd_cloexec;
+use rustix::io::{Errno, fcntl_dupfd_cloexec};
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{
     Pid, PidfdFlags, Resource, Rlimit, Signal, kill_process, pidfd_open, prlimit,
@@ -166,6 +167,10 @@ impl Worker {
         })
     }
 
+    pub fn process(&self) -> Pid {
+        Pid::from_child(&self.child)
+    }
+
     pub fn pid(&self) -> u32 {
         self.child.id()
     }
@@ -212,18 +217,15 @@ impl Worker {
             self.input.clear();
             self.taken = 0;
         }
-        let start = self.input.len();
-        self.input.resize(start + READ_BYTES, 0);
-        let read = self.socket.read(&mut self.input[start..]);
-        self.input.truncate(start + *read.as_ref().unwrap_or(&0));
-        match read {
+        // Into memory as it is: clearing so much before each read took longer than the read.
+        self.input.reserve(READ_BYTES);
+        match rustix::io::read(&self.socket, spare_capacity(&mut self.input)) {
             Ok(0) => {
                 self.watch.closed(Instant::now());
                 Heard::End
             }
-            Ok(_) => Heard::Bytes,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => Heard::Bytes,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Heard::Nothing,
+            Ok(_) | Err(Errno::INTR) => Heard::Bytes,
+            Err(Errno::AGAIN) => Heard::Nothing,
             Err(_) => Heard::End,
         }
     }

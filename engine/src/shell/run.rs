@@ -18,6 +18,7 @@ use rustix::event::epoll;
 use super::commit::Background;
 use super::disk::Disk;
 use super::engine::{Answerer, Command, EngineOptions};
+use super::near::Near;
 use super::open::now_ms;
 use super::process::{Executable, Worker};
 use super::trace::Step;
@@ -67,6 +68,7 @@ pub(crate) struct Run {
     /// The frame the core wants committed, until it is written.
     pub(super) sealed: Option<Sealed<FileBackend>>,
     pub(super) last_sync: Duration,
+    pub(super) near: Near,
     /// Workers that owed an answer, or hid, when the clock was last looked at; at least those.
     pub(super) suspects: usize,
     /// When the clock of running turns is looked at next.
@@ -120,6 +122,7 @@ impl Run {
             effects: Vec::new(),
             sealed: None,
             last_sync: Duration::ZERO,
+            near: Near::new(),
             suspects: 0,
             next_look: Instant::now(),
             next_room: None,

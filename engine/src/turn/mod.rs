@@ -298,6 +298,11 @@ impl<W> Core<W> {
         self.turns_out > 0 || self.births.values().any(|birth| !birth.done)
     }
 
+    /// Turns that workers run and have not handed over, first ones not counted.
+    pub fn turns_out(&self) -> usize {
+        self.turns_out
+    }
+
     /// Whether anything is under way: a commit, a delivery, a birth.
     pub fn is_quiet(&self) -> bool {
         matches!(self.slot, Slot::Free)

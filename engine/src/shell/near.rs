@@ -1,0 +1,183 @@
+//! Near: while turns come one at a time, the engine's thread and the worker that runs them share
+//! one processor (T5).
+//!
+//! A turn alone is a ball passed between the two: the processor of one idles while the other has
+//! it. On two processors each pass wakes an idle one, which costs more than a small turn; on one
+//! it is a switch. Which one is not all the same either: where the disk's interrupts arrive, a sync
+//! returns without waking another processor first (77 against 117 µs on two).
+//!
+//! Promises: nobody is held to a processor unless the last turns all came alone, and nobody stays
+//! there once two turns are out at the same time; what the engine's thread starts meanwhile may run
+//! anywhere; now and then the scheduler chooses anew. Where processors may not be chosen, nothing is
+//! done. Does not know what a turn is.
+
+use std::time::Duration;
+
+use rustix::process::Pid;
+use rustix::thread::{CpuSet, sched_getaffinity, sched_getcpu, sched_setaffinity};
+
+/// So many turns must have come alone before they are taken to be alone: under mixed load nobody is
+/// moved about.
+const ALONE_MIN: u32 = 8;
+/// So many turns run near each other before the scheduler chooses another processor, if it likes.
+const NEAR_MAX: u32 = 1_024;
+/// A processor is preferred for its syncs when they take less than this part of the time here.
+const QUICKER: f64 = 0.85;
+/// The part of a new measurement in what is remembered of a processor.
+const NEWS: f64 = 1.0 / 16.0;
+
+/// Where the engine's thread and its workers run.
+#[derive(Debug)]
+pub(super) struct Near {
+    /// Where this thread may run by itself; `None` when it is told nothing about that.
+    anywhere: Option<CpuSet>,
+    /// Turns that came alone since one did not.
+    alone: u32,
+    held: Option<Held>,
+    /// Processors syncs were waited for on, and how many seconds those take there by and large.
+    syncs: Vec<(usize, f64)>,
+}
+
+/// A worker that is held to this thread's processor.
+#[derive(Debug)]
+struct Held {
+    generation: u64,
+    process: Pid,
+    turns: u32,
+}
+
+impl Near {
+    /// For a thread that the calling one starts, which may run where that one may.
+    pub fn new() -> Near {
+        let anywhere = sched_getaffinity(None).ok();
+        Near {
+            // With one processor everybody is near.
+            anywhere: anywhere.filter(|set| set.count() > 1),
+            alone: 0,
+            held: None,
+            syncs: Vec::new(),
+        }
+    }
+
+    /// A worker is about to get turns, and no other one has any.
+    pub fn alone(&mut self, generation: u64, process: Pid) {
+        if self.anywhere.is_none() {
+            return;
+        }
+        self.alone = self.alone.saturating_add(1);
+        match &mut self.held {
+            Some(held) if held.generation == generation && held.turns < NEAR_MAX => held.turns += 1,
+            Some(_) => self.apart(),
+            None if self.alone > ALONE_MIN => self.hold(generation, process),
+            None => {}
+        }
+    }
+
+    fn hold(&mut self, generation: u64, process: Pid) {
+        let mut here = CpuSet::new();
+        here.set(self.best(sched_getcpu()));
+        self.held = Some(Held {
+            generation,
+            process,
+            turns: 0,
+        });
+        let held =
+            sched_setaffinity(Some(process), &here).and_then(|()| sched_setaffinity(None, &here));
+        if held.is_err() {
+            self.apart();
+            self.anywhere = None;
+        }
+    }
+
+    /// This thread waited so long for a sync.
+    pub fn synced(&mut self, took: Duration) {
+        let (here, took) = (sched_getcpu(), took.as_secs_f64());
+        match self.syncs.iter_mut().find(|(place, _)| *place == here) {
+            // One that hung says nothing about the processor.
+            Some((_, usual)) => *usual += (took.min(*usual * 4.0) - *usual) * NEWS,
+            None => self.syncs.push((here, took)),
+        }
+    }
+
+    /// The processor whose syncs are quicker by far than those here; here, if there is none.
+    fn best(&self, here: usize) -> usize {
+        let usual = |place| self.syncs.iter().find(|(known, _)| *known == place);
+        let most = usual(here).map_or(f64::MAX, |(_, usual)| usual * QUICKER);
+        let allowed = |place| self.anywhere.is_some_and(|anywhere| anywhere.is_set(place));
+        let quicker = self
+            .syncs
+            .iter()
+            .filter(|(place, usual)| *usual < most && allowed(*place));
+        let best = quicker.min_by(|a, b| a.1.total_cmp(&b.1));
+        best.map_or(here, |(place, _)| *place)
+    }
+
+    /// Everybody may run anywhere again.
+    pub fn apart(&mut self) {
+        self.alone = 0;
+        if let (Some(held), Some(anywhere)) = (self.held.take(), &self.anywhere) {
+            // The worker may be gone; the thread is here, and may go where it was before.
+            let _ = sched_setaffinity(Some(held.process), anywhere);
+            let _ = sched_setaffinity(None, anywhere);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn places() -> u32 {
+        sched_getaffinity(None).expect("is told").count()
+    }
+
+    #[test]
+    fn the_processor_with_the_quickest_syncs_is_preferred_if_it_is_quicker_by_far() {
+        let mut near = Near::new();
+        let mut anywhere = CpuSet::new();
+        (0..4).for_each(|place| anywhere.set(place));
+        near.anywhere = Some(anywhere);
+        near.syncs = vec![(0, 117e-6), (1, 77e-6), (2, 80e-6), (9, 10e-6)];
+        assert_eq!(near.best(0), 1);
+        assert_eq!(near.best(1), 1);
+        assert_eq!(near.best(2), 2, "hardly slower: it stays");
+        assert_eq!(near.best(3), 1, "nothing is known of it");
+        near.syncs.clear();
+        assert_eq!(near.best(3), 3);
+        (0..100).for_each(|_| near.synced(Duration::from_micros(100)));
+        near.synced(Duration::from_secs(5));
+        assert!(near.syncs.iter().all(|(_, usual)| *usual < 130e-6));
+    }
+
+    #[test]
+    fn a_thread_is_held_only_while_turns_come_alone_and_goes_free_with_the_first_that_does_not() {
+        let mut near = Near::new();
+        let all = places();
+        // A process that waits, in the part of the worker.
+        let mut worker = std::process::Command::new("cat")
+            .stdin(std::process::Stdio::piped())
+            .spawn()
+            .expect("starts");
+        let process = Pid::from_child(&worker);
+        let of_worker = || sched_getaffinity(Some(process)).expect("is told").count();
+        for _ in 0..ALONE_MIN {
+            near.alone(1, process);
+            assert_eq!(places(), all);
+        }
+        near.alone(1, process);
+        assert_eq!((places(), of_worker()), (1, 1));
+        near.apart();
+        assert_eq!((places(), of_worker()), (all, all));
+        near.alone(1, process);
+        assert_eq!(places(), all, "it begins anew");
+        (0..=ALONE_MIN).for_each(|_| near.alone(1, process));
+        // Another worker's turn: the first one is let go.
+        near.alone(2, process);
+        assert_eq!((places(), of_worker()), (all, all));
+        // For ever near is not what is wanted either.
+        (0..ALONE_MIN + NEAR_MAX + 2).for_each(|_| near.alone(1, process));
+        assert_eq!((places(), of_worker()), (all, all));
+        drop(worker.stdin.take());
+        worker.wait().expect("ends");
+    }
+}
