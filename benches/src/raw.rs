@@ -20,6 +20,9 @@ const FILE_BYTES: usize = 16 << 20;
 /// The raw sync at which the figures to reach are stated, in microseconds.
 pub const REFERENCE_US: f64 = 120.0;
 
+/// How far a steady disk's medians, and its p90 from its p50, may be apart.
+const WAVER_MAX: f64 = 1.6;
+
 /// What the disk itself takes.
 #[derive(Debug)]
 pub struct RawDisk {
@@ -92,6 +95,15 @@ impl Raw {
         f64::midpoint(self.before.p99, self.after.p99)
     }
 
+    /// Whether the disk was the same before and after, and steady: where it was not, other work
+    /// stood between the clock and the disk, and figures against it mean little.
+    pub fn is_steady(&self) -> bool {
+        let (before, after) = (self.before, self.after);
+        let moved = before.p50.max(after.p50) / before.p50.min(after.p50).max(1.0);
+        let wide = |spread: Spread| spread.p90 > spread.p50 * WAVER_MAX;
+        moved <= WAVER_MAX && !wide(before) && !wide(after)
+    }
+
     /// What an absolute figure is multiplied with on this disk at this hour.
     pub fn scale(&self) -> f64 {
         self.p50() / REFERENCE_US
@@ -131,5 +143,30 @@ impl Beside {
             before: self.before,
             after: after.map_err(io_at("measure the disk in", folder))?,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_disk_that_wavers_is_told_from_a_steady_one() {
+        let spread = |p50: f64, p90: f64| Spread {
+            count: 9,
+            p50,
+            p90,
+            p99: p90,
+            max: p90,
+        };
+        let raw = |before, after| Raw {
+            bytes: 512,
+            before,
+            after,
+        };
+        let steady = spread(120.0, 150.0);
+        assert!(raw(steady, spread(140.0, 200.0)).is_steady());
+        assert!(!raw(steady, spread(240.0, 260.0)).is_steady());
+        assert!(!raw(spread(120.0, 4000.0), steady).is_steady());
     }
 }

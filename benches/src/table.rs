@@ -29,6 +29,10 @@ pub fn lines(lines: &[Line]) -> String {
              before / after\n",
             raw.bytes, raw.before.p50, raw.after.p50, raw.before.p99, raw.after.p99
         );
+        if !raw.is_steady() {
+            text +=
+                "the disk itself was not steady: other work is going on, and times mean little\n";
+        }
     }
     text
 }
