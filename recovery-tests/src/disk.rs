@@ -5,11 +5,11 @@
 
 use std::io;
 
-use kenvat_engine::turn::event::{Ledger, LedgerError};
+use kenvat_engine::turn::event::{Ledger, LedgerError, Reserved, reserved};
 use kenvat_store::backend::memory::{MemoryBackend, MemoryReader};
 use kenvat_store::{
     Delta, EngineHash, Genesis, ImageError, Options, PAGE_BYTES, Recovery, Store, StoreError,
-    VatId, push_run,
+    VatId, Wish, push_run,
 };
 
 use crate::heap::{self, Base};
@@ -92,6 +92,18 @@ impl Ledger for Disk {
 
     fn next_vat_id(&mut self) -> VatId {
         self.store.next_vat_id()
+    }
+
+    fn reserve(&mut self, wish: &Wish<'_>) -> Result<Reserved, LedgerError> {
+        reserved(self.store.reserve(wish))
+    }
+
+    fn is_behind(&self, vat: VatId) -> bool {
+        self.store.is_behind(vat)
+    }
+
+    fn has_stopped(&self) -> bool {
+        self.store.latched().is_some()
     }
 }
 

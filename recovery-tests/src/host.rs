@@ -12,7 +12,7 @@ use kenvat_engine::turn::event::{Death, Effect, Event};
 use kenvat_engine::turn::limits::CoreLimits;
 use kenvat_engine::turn::{Core, Loaded, Settings};
 use kenvat_store::backend::memory::MemoryBackend;
-use kenvat_store::{Durable, Fold, Folded, Part, Sealed, VatId};
+use kenvat_store::{Durable, Fold, Folded, Part, Sealed, StoreError, VatId};
 
 use crate::chance::Chance;
 use crate::client::Answer;
@@ -70,6 +70,8 @@ pub enum Move {
     BeginFold,
     RunFold,
     FinishFold,
+    /// The host looks whether there is room on the disk again.
+    FindRoom,
     /// The worker reads a message.
     WorkerHears(u64),
     /// The host reads a message of the worker, or its end.
@@ -115,6 +117,9 @@ impl Host {
             Folding::Begun(_) => moves.push((3, Move::RunFold)),
             Folding::Ran(_) => moves.push((3, Move::FinishFold)),
         }
+        if self.disk.store.is_short() || self.core.lacks_room() {
+            moves.push((3, Move::FindRoom));
+        }
         for (generation, worker) in &self.workers {
             if worker.dead.is_none() && !worker.inbox.is_empty() {
                 moves.push((20, Move::WorkerHears(*generation)));
@@ -138,6 +143,7 @@ impl Host {
             Move::Apply => self.apply(now_ms)?,
             Move::BeginFold => self.begin_fold()?,
             Move::RunFold | Move::FinishFold => self.go_on_folding()?,
+            Move::FindRoom => self.find_room(now_ms)?,
             Move::WorkerHears(generation) => {
                 if let Some(worker) = self.workers.get_mut(&generation) {
                     worker.hear(chance)?;
@@ -150,10 +156,28 @@ impl Host {
 
     /// Starts a fold, due or not.
     pub fn begin_fold(&mut self) -> Result<(), Stop> {
-        if let (Folding::No, Some(fold)) = (&self.folding, self.disk.store.begin_fold()?) {
-            self.folding = Folding::Begun(fold);
+        if !matches!(self.folding, Folding::No) {
+            return Ok(());
+        }
+        match self.disk.store.begin_fold() {
+            Err(StoreError::NoRoom(_)) | Ok(None) => {}
+            Ok(Some(fold)) => self.folding = Folding::Begun(fold),
+            Err(error) => return Err(error.into()),
         }
         Ok(())
+    }
+
+    fn find_room(&mut self, now_ms: i64) -> Result<(), Stop> {
+        let mut caught_up = Vec::new();
+        self.disk.store.find_room(&mut caught_up)?;
+        let is_eased = !self.disk.store.is_pressed();
+        self.feed(
+            now_ms,
+            Event::Room {
+                caught_up,
+                is_eased,
+            },
+        )
     }
 
     /// Hands an event to the core and does what it wants.

@@ -427,7 +427,7 @@ impl<W> Core<W> {
     fn consume_undone(
         &mut self,
         id: VatId,
-        ledger: &dyn Ledger,
+        ledger: &mut dyn Ledger,
         out: &mut Vec<Effect<W>>,
     ) -> Result<(), LedgerError> {
         loop {
@@ -462,7 +462,7 @@ impl<W> Core<W> {
             match what {
                 What::Call => self.settle(no, Settled::Killed { by, why }, ledger, out)?,
                 What::Timer(timer) => {
-                    self.say_undone(id, turn, by, &why, out);
+                    self.say_undone(id, turn, (by, &why), ledger, out)?;
                     self.fired(id, no, timer, out);
                 }
             }

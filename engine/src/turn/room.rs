@@ -19,6 +19,8 @@ use crate::api::CallError;
 const KEYED_ROWS_BYTES: usize = 6 << 10;
 /// Bytes of rows of one request that is consumed and not answered.
 const OPEN_ROW_BYTES: usize = 256;
+/// Bytes of the row of a timer that is set or cleared.
+const TIMER_ROW_BYTES: usize = 64;
 /// Bytes of a vat's own rows in a frame: counters, a death forgiven.
 const VAT_ROWS_BYTES: usize = 1 << 10;
 
@@ -43,6 +45,7 @@ impl<W> Core<W> {
         let row_bytes = VAT_ROWS_BYTES
             + answers
             + keyed * KEYED_ROWS_BYTES
+            + checked.timers.len() * (TIMER_ROW_BYTES + PART_OVERHEAD_BYTES)
             + (turns as usize + checked.replies.len()) * (OPEN_ROW_BYTES + PART_OVERHEAD_BYTES);
         ledger.reserve(&Wish {
             vat: id,
@@ -70,6 +73,7 @@ impl<W> Core<W> {
         let vat = self.vat_mut(id);
         vat.no_room = true;
         vat.asked = false;
+        vat.timer_turns.clear();
         vat.last_error = Some(format!(
             "{why}; what needs room is refused until there is some"
         ));

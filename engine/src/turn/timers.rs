@@ -7,10 +7,10 @@
 //!
 //! Invariant: a timer is in `due`, or its message waits or is out, or its vat is broken.
 
-use kenvat_store::{Part, VatId};
+use kenvat_store::{Part, VatId, Wish};
 
 use super::Core;
-use super::event::Effect;
+use super::event::{Effect, Ledger, LedgerError, Reserved};
 use super::limits::START_PAUSE_MS_MAX;
 use super::requests::{Request, What};
 use super::rows::{self, TimerRow};
@@ -122,19 +122,30 @@ impl<W> Core<W> {
     }
 
     /// The turn of a timer's message was undone: nobody waits for an answer, so the log says it.
+    /// Where the disk has no room for the line, it is not said.
     pub(super) fn say_undone(
         &self,
         vat: VatId,
         turn: u64,
-        by: KilledBy,
-        why: &str,
+        (by, why): (KilledBy, &str),
+        ledger: &mut dyn Ledger,
         out: &mut Vec<Effect<W>>,
-    ) {
+    ) -> Result<(), LedgerError> {
         let mut line = String::new();
         let text = format!("a timer's turn was undone ({by:?}): {why}");
         super::check::write_line(&mut line, turn, "error", &text);
         let bytes = line.into_bytes();
-        out.push(Effect::Stage(Part::Log { vat, bytes }));
+        let wish = Wish {
+            vat,
+            creates: None,
+            delta: None,
+            log_bytes: bytes.len(),
+            row_bytes: 0,
+        };
+        if ledger.reserve(&wish)? == Reserved::Taken {
+            out.push(Effect::Stage(Part::Log { vat, bytes }));
+        }
+        Ok(())
     }
 
     /// The message of a timer could not be delivered: the timer is due again soon.

@@ -156,7 +156,8 @@ impl<W> Vat<W> {
     /// Something waits for a worker, and its image is whole.
     pub fn wants_worker(&self) -> bool {
         let wanted = !self.queue.is_empty() || !self.wakers.is_empty();
-        wanted && self.unapplied == 0
+        // One whose end is in a frame already would be ended before its turns are handed over.
+        wanted && self.unapplied == 0 && !self.is_terminating()
     }
 
     /// Nothing waits, nothing is out, and the image is up to date.

@@ -177,13 +177,21 @@ impl World {
             return;
         }
         let at = Some(self.backend.operations() + 1 + self.chance.below(operations));
-        let faults = match self.chance.below(2) {
+        let faults = match self.chance.below(4) {
             0 => Faults {
                 freeze_at: at,
                 ..Faults::default()
             },
-            _ => Faults {
+            1 => Faults {
                 fail_at: at,
+                ..Faults::default()
+            },
+            2 => Faults {
+                full_at: at,
+                ..Faults::default()
+            },
+            _ => Faults {
+                short_at: at,
                 ..Faults::default()
             },
         };
