@@ -93,9 +93,18 @@
 
   // One send: what is done, and who is told. `kit` is undefined where nobody is.
   const makeItem = (op, key, args, kit) =>
-    ({ __proto__: null, op, key, args, kit, next: undefined });
+    ({ __proto__: null, op, key, args, kit, gone: undefined, next: undefined });
+
+  // A send is on its way: whoever waits for that (a flow) goes on.
+  const leave = (item) => {
+    if (item.gone === undefined) return;
+    const { gone } = item;
+    item.gone = undefined;
+    gone();
+  };
 
   const fail = (item, reason) => {
+    leave(item);
     if (item.kit === undefined) unhandled(reason);
     else item.kit.reject(reason);
   };
@@ -192,7 +201,10 @@
   // To a value that is no promise any more.
   const deliver = (value, item) => {
     if (isObject(value) && isPresence(value)) callHandler(handlerOf(value), value, item);
-    else settle(item, () => perform(item.op, value, item.key, item.args));
+    else {
+      leave(item);
+      settle(item, () => perform(item.op, value, item.key, item.args));
+    }
   };
 
   const perform = (op, value, key, args) => {
@@ -285,6 +297,7 @@
   // that; a function call is a method call without a name; a send without an answer is one with.
   const callHandler = (handler, target, item) => {
     const { op, key, args, kit } = item;
+    leave(item);
     settle(item, () => {
       const result = kit === undefined ? undefined : kit.promise;
       if (kit === undefined) {
@@ -335,6 +348,14 @@
     const waited = makeKit();
     waited.resolve(target);
     post(waited.promise, makeItem(op, key, args, kit));
+  };
+
+  // A send that tells when it has gone to where it is going.
+  const dispatch = (target, op, key, args, kit, gone) => {
+    const item = makeItem(op, key, args, kit);
+    item.gone = gone;
+    if (isOurs(target)) post(target, item);
+    else waitFor(target, item);
   };
 
   const presenceSample = new Presence({ __proto__: null }, undefined);
@@ -490,7 +511,8 @@
   // For the other files of the library, and for what `!` is rewritten to.
   host.eventual = freeze({
     __proto__: null,
-    makeKit, resolveWith, resolve, then, react, isPromise, isObject, ours, copy, push,
+    makeKit, resolveWith, resolve, then, react, isPromise, isObject, ours, copy, push, dispatch,
+    promiseState, promiseResult, METHOD, FUNCTION,
     get: statics.get,
     applyMethod: statics.applyMethod,
     applyFunction: statics.applyFunction,

@@ -134,6 +134,8 @@
     return end();
   };
 
+  host.wake = wake;
+  host.cancel = cancel;
   host.timer = host.Far('timer', { wake, every, cancel });
   harden(host.timer);
   return {};

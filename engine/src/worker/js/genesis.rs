@@ -39,7 +39,7 @@ macro_rules! scope_within {
 /// The library in evaluation order: each file is a function of the host object and gives an object
 /// of globals for every compartment. `tame.js` is first, so that nothing else sees what it takes
 /// out; `freeze.js` is last, and hardens whatever the others gave.
-const LIBRARY: [(&str, &str); 13] = [
+const LIBRARY: [(&str, &str); 15] = [
     ("tame.js", include_str!("../../../js/tame.js")),
     ("override.js", include_str!("../../../js/override.js")),
     ("format.js", include_str!("../../../js/format.js")),
@@ -50,6 +50,8 @@ const LIBRARY: [(&str, &str); 13] = [
         include_str!("../../../js/eventual-send.js"),
     ),
     ("timer.js", include_str!("../../../js/timer.js")),
+    ("q.js", include_str!("../../../js/q.js")),
+    ("flow.js", include_str!("../../../js/flow.js")),
     ("text.js", include_str!("../../../js/text.js")),
     ("clone.js", include_str!("../../../js/clone.js")),
     ("assert.js", include_str!("../../../js/assert.js")),
