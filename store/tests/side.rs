@@ -249,3 +249,18 @@ fn a_failing_disk_latches_while_a_side_file_is_made() {
     assert!(driver.store.latched().is_some());
     check(&disk.fork(), &driver.known).unwrap();
 }
+
+#[test]
+fn recovery_keeps_the_order_of_words_and_side_files_on_one_page() {
+    let disk = MemoryBackend::new();
+    let mut driver = driver(&disk);
+    // Each names word 4 of page 0; the last one to name it counts.
+    let words = |value| Op::Heap(1, vec![(0, 4, vec![value])]);
+    let side = || Op::Side(1, vec![vec![(0, 3, vec![7; 9])]]);
+    for ops in [[words(1)], [side()], [words(2)], [words(3)], [side()]] {
+        driver.commit(&ops).unwrap();
+        for crash in [Crash::Lost, Crash::Kept] {
+            check(&disk.crash(crash), &driver.known).unwrap();
+        }
+    }
+}
