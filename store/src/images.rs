@@ -253,66 +253,16 @@ impl<B: Backend> Images<B> {
         written.map_err(|error| self.latch.io_or_full("write", &path(vat), error))
     }
 
-    /// Gives each page with data to `see`, in order; holes are left out. Returns the bytes read.
-    pub(crate) fn walk(
-        &mut self,
-        vat: VatId,
-        page_limit: u32,
-        mut see: impl FnMut(u32, &Page),
-    ) -> Result<u64, StoreError> {
-        let file = self.file(vat, page_limit)?;
-        let length = file.len();
-        let length = length.map_err(|error| fault(&self.latch, "read", vat, 0, error))?;
-        let end = (length / PAGE_BYTES as u64).min(u64::from(PAGE_LIMIT_MAX));
-        let mut piece = vec![0; PIECE_PAGES as usize * PAGE_BYTES];
-        let (mut at, mut read) = (0, 0);
-        while at < end {
-            let told = |error| fault(&self.latch, "read", vat, at * PAGE_BYTES as u64, error);
-            let Some(data) = file.next_data(at * PAGE_BYTES as u64).map_err(told)? else {
-                break;
-            };
-            at = at.max(data.start / PAGE_BYTES as u64);
-            let stop = data.end.div_ceil(PAGE_BYTES as u64).min(end);
-            while at < stop {
-                let count = (stop - at).min(PIECE_PAGES);
-                let bytes = piece
-                    .get_mut(..count as usize * PAGE_BYTES)
-                    .unwrap_or_default();
-                let offset = at * PAGE_BYTES as u64;
-                file.read_at(offset, bytes)
-                    .map_err(|error| fault(&self.latch, "read", vat, offset, error))?;
-                for (page, content) in (at..).zip(bytes.as_chunks::<PAGE_BYTES>().0) {
-                    // Below the greatest limit, which is a u32.
-                    see(page as u32, content);
-                }
-                read += bytes.len() as u64;
-                at += count;
-            }
-        }
-        Ok(read)
-    }
-
-    /// Compares every page with its expected checksum; a page not in `expected` is zeros. `report`
-    /// hears each page that differs. Returns the bytes read.
+    /// Compares every page with its expected checksum; see `check`.
     pub(crate) fn check(
         &mut self,
         vat: VatId,
         page_limit: u32,
         expected: BTreeMap<u32, u32>,
-        mut report: impl FnMut(Damage),
+        report: impl FnMut(Damage),
     ) -> Result<u64, StoreError> {
         let file = self.file(vat, page_limit)?;
-        let told = |(at, error)| fault(&self.latch, "read", vat, at, error);
-        let length = file.len().map_err(|error| told((0, error)))?;
-        let pages = u32::try_from(length / PAGE_BYTES as u64).unwrap_or(u32::MAX);
-        let expected: Vec<(u32, u32)> = expected.into_iter().collect();
-        let checked = image_check::check(&*file, pages.min(PAGE_LIMIT_MAX), &expected);
-        let checked = checked.map_err(told)?;
-        for (page, what) in checked.wrong {
-            let what = format!("page {page} {what}");
-            report(Damage::new(path(vat), bytes_of(page), what).of(vat));
-        }
-        Ok(checked.read_bytes)
+        check(&*file, &self.latch, vat, expected, report)
     }
 
     /// The open file, to be synced by a fold.
@@ -366,6 +316,66 @@ pub(crate) fn clear<F: File>(image: &F, pages: Range<u32>) -> io::Result<()> {
     } else {
         write_zeros(image, offset, bytes)
     }
+}
+
+/// Gives each page with data to `see`, in order; holes are left out. Returns the bytes read.
+pub(crate) fn walk<F: File>(
+    file: &F,
+    latch: &Latch,
+    vat: VatId,
+    mut see: impl FnMut(u32, &Page),
+) -> Result<u64, StoreError> {
+    let length = file.len();
+    let length = length.map_err(|error| fault(latch, "read", vat, 0, error))?;
+    let end = (length / PAGE_BYTES as u64).min(u64::from(PAGE_LIMIT_MAX));
+    let mut piece = vec![0; PIECE_PAGES as usize * PAGE_BYTES];
+    let (mut at, mut read) = (0, 0);
+    while at < end {
+        let told = |error| fault(latch, "read", vat, at * PAGE_BYTES as u64, error);
+        let Some(data) = file.next_data(at * PAGE_BYTES as u64).map_err(told)? else {
+            break;
+        };
+        at = at.max(data.start / PAGE_BYTES as u64);
+        let stop = data.end.div_ceil(PAGE_BYTES as u64).min(end);
+        while at < stop {
+            let count = (stop - at).min(PIECE_PAGES);
+            let bytes = piece
+                .get_mut(..count as usize * PAGE_BYTES)
+                .unwrap_or_default();
+            let offset = at * PAGE_BYTES as u64;
+            file.read_at(offset, bytes)
+                .map_err(|error| fault(latch, "read", vat, offset, error))?;
+            for (page, content) in (at..).zip(bytes.as_chunks::<PAGE_BYTES>().0) {
+                // Below the greatest limit, which is a u32.
+                see(page as u32, content);
+            }
+            read += bytes.len() as u64;
+            at += count;
+        }
+    }
+    Ok(read)
+}
+
+/// Compares every page with its expected checksum; a page not in `expected` is zeros. `report`
+/// hears each page that differs. Returns the bytes read.
+pub(crate) fn check<F: File>(
+    file: &F,
+    latch: &Latch,
+    vat: VatId,
+    expected: BTreeMap<u32, u32>,
+    mut report: impl FnMut(Damage),
+) -> Result<u64, StoreError> {
+    let told = |(at, error)| fault(latch, "read", vat, at, error);
+    let length = file.len().map_err(|error| told((0, error)))?;
+    let pages = u32::try_from(length / PAGE_BYTES as u64).unwrap_or(u32::MAX);
+    let expected: Vec<(u32, u32)> = expected.into_iter().collect();
+    let checked = image_check::check(file, pages.min(PAGE_LIMIT_MAX), &expected);
+    let checked = checked.map_err(told)?;
+    for (page, what) in checked.wrong {
+        let what = format!("page {page} {what}");
+        report(Damage::new(path(vat), bytes_of(page), what).of(vat));
+    }
+    Ok(checked.read_bytes)
 }
 
 /// Where a page begins; the length of an image of that many pages.

@@ -10,7 +10,6 @@ use crate::codec::{self, LogRecord, LostRecord, VatRecord};
 use crate::commit::InFlight;
 use crate::engines::Engine;
 use crate::error::{Damage, ImageError, OpenError, StoreError};
-use crate::genesis::HeapHasher;
 use crate::ids::{EngineHash, VatId};
 use crate::images::{self, Images};
 use crate::journal::writer::{Position, Shared};
@@ -187,43 +186,6 @@ impl<B: Backend> Store<B> {
         self.shared.latch.check().err()
     }
 
-    /// The image, every page of it checked (I3). Damage marks the vat; the others go on.
-    pub fn image(&mut self, vat: VatId) -> Result<Image<B::ReadOnly>, ImageError> {
-        let found = self.live(vat)?;
-        if let Some(damage) = &found.damaged {
-            return Err(ImageError::Damaged(damage.clone()));
-        }
-        if self.is_behind(vat) {
-            return Err(ImageError::Behind(vat));
-        }
-        let (page_limit, pages, engine) = (found.page_limit, found.pages(), found.engine);
-        let expected = self.expected_pages(vat).map_err(|error| match error {
-            StoreError::Damaged(damage) => ImageError::Damaged(damage.of(vat)),
-            error => ImageError::Store(error),
-        })?;
-        let mut first = None;
-        let checked = self.images.check(vat, page_limit, expected, |damage| {
-            first.get_or_insert(damage);
-        });
-        let damage = match (checked, first) {
-            (Ok(_), None) => None,
-            (Ok(_), Some(damage)) | (Err(StoreError::Damaged(damage)), _) => Some(damage),
-            (Err(error), _) => return Err(error.into()),
-        };
-        if let Some(damage) = damage {
-            self.mark_damaged(vat, &damage);
-            return Err(ImageError::Damaged(damage));
-        }
-        let path = images::path(vat);
-        let file = self.shared.backend.open_read_only(&path);
-        let file = file.map_err(|error| self.shared.latch.open(&path, error))?;
-        Ok(Image {
-            file,
-            page_limit: pages,
-            engine,
-        })
-    }
-
     /// Makes the image at least so many pages long, for a worker that may use more than it was made
     /// for. Not durable by itself, and need not be: what a frame names beyond the end makes the
     /// image longer again at recovery. It never gets shorter.
@@ -238,19 +200,6 @@ impl<B: Backend> Store<B> {
             found.extended = pages;
         }
         Ok(())
-    }
-
-    /// SHA-256 over the pages in use, as `FORMAT.md` says ("Heap hash"). Of applied content.
-    pub fn heap_sha256(&mut self, vat: VatId) -> Result<[u8; 32], ImageError> {
-        let page_limit = self.live(vat)?.page_limit;
-        if self.is_behind(vat) {
-            return Err(ImageError::Behind(vat));
-        }
-        let mut hasher = HeapHasher::default();
-        self.images
-            .walk(vat, page_limit, |page, content| hasher.page(page, content))?;
-        self.trim_images();
-        Ok(hasher.finish())
     }
 
     /// A stretch of the vat's committed log, at most `max` bytes.

@@ -22,6 +22,7 @@ use crate::recover::rows::{Rows, open_segments};
 use crate::recover::scan::{self, Segments};
 use crate::side::{self, SIDE_DIR};
 use crate::store::Store;
+use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 
@@ -30,6 +31,23 @@ use std::sync::Arc;
 pub struct VerifyReport {
     pub read_bytes: u64,
     pub damages: Vec<Damage>,
+}
+
+/// A verification under way.
+#[derive(Debug)]
+pub struct Verifying {
+    /// What was read and found so far.
+    pub report: VerifyReport,
+    left: VecDeque<Step>,
+}
+
+/// What is read between two frames at once.
+#[derive(Clone, Copy, Debug)]
+enum Step {
+    Base,
+    Engine(EngineHash, [u8; 32]),
+    Vat(VatId),
+    Rest,
 }
 
 impl VerifyReport {
@@ -138,40 +156,71 @@ impl<B: Backend> Store<B> {
     /// Verifies an open store, between two frames: none may be sealed and not applied, and no fold
     /// under way.
     pub fn verify(&mut self) -> Result<VerifyReport, OpenError> {
+        let mut verifying = self.begin_verify();
+        while !self.verify_step(&mut verifying)? {}
+        Ok(verifying.report)
+    }
+
+    /// The same in steps, between which frames may be written and folds run: the catalog and the
+    /// journal, each engine, each vat, side files and the names of all.
+    pub fn begin_verify(&self) -> Verifying {
+        let engines = self.engines.iter();
+        let engines = engines.map(|(&hash, e)| Step::Engine(hash, e.record.genesis_sha256));
+        let vats = self.vats.keys().map(|&vat| Step::Vat(vat));
+        let steps = std::iter::once(Step::Base).chain(engines).chain(vats);
+        Verifying {
+            report: VerifyReport::default(),
+            left: steps.chain([Step::Rest]).collect(),
+        }
+    }
+
+    /// Does one step, between two frames. True when it was the last.
+    pub fn verify_step(&mut self, verifying: &mut Verifying) -> Result<bool, OpenError> {
         self.shared.latch.check()?;
         if !self.is_between_frames() {
             let why = "verified while a frame or fold was under way";
             return Err(StoreError::Misuse(why).into());
         }
-        let mut report = VerifyReport::default();
+        let report = &mut verifying.report;
         let backend = self.shared.backend.clone();
-        match report.take(check_version(&backend))? {
-            Some(true) => {}
-            Some(false) => report.add(Damage::new(VERSION_FILE, 0, "the file is missing")),
+        match verifying.left.pop_front() {
+            Some(Step::Base) => {
+                match report.take(check_version(&backend))? {
+                    Some(true) => {}
+                    Some(false) => report.add(Damage::new(VERSION_FILE, 0, "the file is missing")),
+                    None => {}
+                }
+                if verify_catalog(&backend, &self.shared.catalog, report)? {
+                    self.verify_journal(report)?;
+                }
+            }
+            Some(Step::Engine(hash, genesis)) => self.verify_engine(hash, &genesis, report)?,
+            // One that ended meanwhile has nothing to verify.
+            Some(Step::Vat(vat)) => self.verify_vat(vat, report)?,
+            Some(Step::Rest) => {
+                self.verify_sides(report)?;
+                self.verify_names(report)?;
+            }
             None => {}
         }
-        if verify_catalog(&backend, &self.shared.catalog, &mut report)? {
-            self.verify_journal(&mut report)?;
+        Ok(verifying.left.is_empty())
+    }
+
+    fn verify_engine(
+        &self,
+        hash: EngineHash,
+        genesis: &[u8; 32],
+        report: &mut VerifyReport,
+    ) -> Result<(), OpenError> {
+        // No vat named it any more, and it was removed meanwhile.
+        if !self.engines.contains_key(&hash) {
+            return Ok(());
         }
-        let hashes: Vec<(EngineHash, [u8; 32])> = self
-            .engines
-            .iter()
-            .map(|(&hash, e)| (hash, e.record.genesis_sha256))
-            .collect();
-        for (hash, genesis) in hashes {
-            let executable = self.engine(hash).map_err(OpenError::from);
-            report.read_bytes += report
-                .take(executable)?
-                .map_or(0, |bytes| bytes.len() as u64);
-            verify_genesis(&backend, hash, &genesis, &mut report)?;
-        }
-        let vats: Vec<VatId> = self.vats.keys().copied().collect();
-        for vat in vats {
-            self.verify_vat(vat, &mut report)?;
-        }
-        self.verify_sides(&mut report)?;
-        self.verify_names(&mut report)?;
-        Ok(report)
+        let executable = self.engine(hash).map_err(OpenError::from);
+        report.read_bytes += report
+            .take(executable)?
+            .map_or(0, |bytes| bytes.len() as u64);
+        verify_genesis(&self.shared.backend, hash, genesis, report)
     }
 
     /// All sectors of all segments; then the frames since the fold, as recovery would.

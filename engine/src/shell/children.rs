@@ -6,14 +6,14 @@ use std::fs::File;
 use std::io;
 use std::time::{Duration, Instant};
 
-use kenvat_store::{EngineHash, ImageError, OpenError, StoreError, VatId};
+use kenvat_store::{Checked, EngineHash, ImageError, OpenError, StoreError, VatId};
 use rustix::event::{Timespec, epoll};
 use rustix::io::Errno;
 use rustix::process::Signal;
 
 use super::open::now_ms;
 use super::process::{Executable, Heard, Worker, image_in_memory};
-use super::run::{Fatal, Run, WAKER_MARK, say};
+use super::run::{Fatal, INLINE_PAGES_MAX, Run, WAKER_MARK, say};
 use super::trace::Step;
 use crate::api::VatLimits;
 use crate::protocol::{PROTOCOL_VERSION, Start, ToWorker};
@@ -244,8 +244,47 @@ impl Run {
     fn try_start(&mut self, vat: VatId, generation: u64) -> Result<(), NotStarted> {
         let view = self.core.view(vat).ok_or("the vat is gone")?;
         let (engine, pages, limits) = (EngineHash(view.row.engine), view.pages, view.limits);
+        let view_pages = view.counters.used_pages;
         self.disk.store.extend(vat, pages)?;
-        let image = self.disk.store.image(vat)?;
+        let large = view_pages > INLINE_PAGES_MAX;
+        let reading = self.disk.store.read_image(vat)?;
+        if large {
+            self.background
+                .check(generation, reading)
+                .map_err(|error| NotStarted::of("check its image", &error))?;
+            self.starting.insert(generation, (vat, Vec::new()));
+            return Ok(());
+        }
+        let image = self.disk.store.checked(reading.check())?;
+        self.spawn(vat, generation, engine, image.file, pages, limits)
+    }
+
+    /// The image of a vat was checked beside this thread: its worker is started now, unless it was
+    /// ended meanwhile.
+    pub(super) fn go_on_starting(&mut self, generation: u64, checked: Checked) {
+        let Some((vat, first)) = self.starting.remove(&generation) else {
+            return;
+        };
+        let started = self.start_checked(vat, generation, checked);
+        if started.is_ok()
+            && let Some((_, worker)) = self.workers.get_mut(&generation)
+        {
+            for message in &first {
+                worker.queue(message);
+            }
+        }
+        self.told_if_not(vat, generation, started);
+    }
+
+    fn start_checked(
+        &mut self,
+        vat: VatId,
+        generation: u64,
+        checked: Checked,
+    ) -> Result<(), NotStarted> {
+        let view = self.core.view(vat).ok_or("the vat is gone")?;
+        let (engine, pages, limits) = (EngineHash(view.row.engine), view.pages, view.limits);
+        let image = self.disk.store.checked(checked)?;
         self.spawn(vat, generation, engine, image.file, pages, limits)
     }
 

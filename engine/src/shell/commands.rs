@@ -4,10 +4,11 @@ use std::collections::HashMap;
 use std::sync::mpsc::TryRecvError;
 use std::time::Instant;
 
-use kenvat_store::VatId;
+use kenvat_store::{StoreError, VatId, VerifyReport};
 
+use super::commit::Hashing;
 use super::engine::{Answerer, Command};
-use super::run::{COMMANDS_A_ROUND, Run, STOP_PATIENCE, Stopping, Waiter};
+use super::run::{COMMANDS_A_ROUND, INLINE_PAGES_MAX, Run, STOP_PATIENCE, Stopping, Waiter, say};
 use super::trace::Step;
 use crate::api::{CallError, DamageReport, LogChunk, StoreReport, VatInfo, VatLimits};
 use crate::turn::VatView;
@@ -88,7 +89,10 @@ impl Run {
                 let info = self.view(&name).map(|view| self.info(&view, &pids));
                 drop(to.send(info));
             }
-            Command::HeapHash(name, to) => drop(to.send(self.heap_hash(&name))),
+            Command::HeapHash(name, to) => match self.view(&name).map(|view| view.id) {
+                Ok(vat) => self.hash_heap(vat, 1, to),
+                Err(error) => drop(to.send(Err(error))),
+            },
             Command::Logs {
                 vat,
                 from,
@@ -102,10 +106,8 @@ impl Run {
                 // An asker that went away needs no answer.
                 let _ = to.send(lacks);
             }
-            Command::Verify(to) => {
-                self.verifiers.push(to);
-                self.verify_between_frames();
-            }
+            // Begun at the end of this round.
+            Command::Verify(to) => self.verifiers.push(to),
             Command::Limits(to) => drop(to.send(self.options.table(VatLimits::default()))),
             Command::LimitsOf(name, to) => {
                 let own = self.view(&name).map(|view| view.limits);
@@ -164,13 +166,54 @@ impl Run {
         }
     }
 
-    fn heap_hash(&mut self, name: &str) -> Result<String, CallError> {
-        let id = self.view(name)?.id;
-        self.disk
-            .store
-            .heap_sha256(id)
-            .map(hex)
-            .map_err(|error| CallError::Host(error.to_string()))
+    /// Hashes a vat's heap, a large one beside this thread.
+    fn hash_heap(&mut self, vat: VatId, tries: u32, asker: Answerer<Result<String, CallError>>) {
+        let host = |error: &dyn std::fmt::Display| CallError::Host(error.to_string());
+        let counters = self.core.view(vat).map(|view| view.counters);
+        let Some(counters) = counters else {
+            drop(asker.send(Err(CallError::Host(format!("vat {vat} is gone")))));
+            return;
+        };
+        let reading = match self.disk.store.read_heap(vat) {
+            Ok(reading) => reading,
+            Err(error) => return drop(asker.send(Err(host(&error)))),
+        };
+        if counters.used_pages <= INLINE_PAGES_MAX {
+            let hash = reading.sha256().map(hex).map_err(|error| host(&error));
+            return drop(asker.send(hash));
+        }
+        let turns = counters.turns;
+        let hashing = Hashing {
+            vat,
+            turns,
+            tries,
+            asker,
+        };
+        // Without a thread the asker hears that nobody answers.
+        if let Err(error) = self.background.hash(hashing, reading) {
+            say(format_args!("no thread to hash a heap: {error}"));
+        }
+    }
+
+    /// A heap was hashed. One that changed meanwhile is hashed again, a few times.
+    pub(super) fn hashed(&mut self, hashing: Hashing, hash: Result<[u8; 32], StoreError>) {
+        let Hashing {
+            vat,
+            turns,
+            tries,
+            asker,
+        } = hashing;
+        let now = self.core.view(vat).map(|view| view.counters.turns);
+        if now == Some(turns) {
+            let hash = hash.map(hex);
+            let hash = hash.map_err(|error| CallError::Host(error.to_string()));
+            return drop(asker.send(hash));
+        }
+        if tries < HASH_TRIES_MAX && now.is_some() {
+            return self.hash_heap(vat, tries + 1, asker);
+        }
+        let why = "the heap changes faster than it can be hashed".to_owned();
+        drop(asker.send(Err(CallError::Overloaded(why))));
     }
 
     fn logs(&mut self, name: &str, from: u64, bytes_max: usize) -> Result<LogChunk, CallError> {
@@ -185,23 +228,37 @@ impl Run {
         })
     }
 
-    /// Verifies for whoever waits for it, where the store is at rest; else it is tried again after
-    /// the next frame is applied or the fold ends. No fold begins between the two.
+    /// One step of the verification somebody waits for, where the store is at rest; else it is tried
+    /// after the next frame is applied or the fold ends. So nobody waits for more than a step.
     pub(super) fn verify_between_frames(&mut self) {
-        if self.verifiers.is_empty() || !self.disk.store.is_between_frames() {
+        if self.verifying.is_none() && !self.verifiers.is_empty() {
+            let askers = std::mem::take(&mut self.verifiers);
+            self.verifying = Some((self.disk.store.begin_verify(), askers));
+        }
+        if !self.disk.store.is_between_frames() {
             return;
         }
-        for to in std::mem::take(&mut self.verifiers) {
-            drop(to.send(self.verify()));
+        let Some((verifying, _)) = &mut self.verifying else {
+            return;
+        };
+        let step = self.disk.store.verify_step(verifying);
+        // What came meanwhile comes first; then the next step.
+        self.waker.wake();
+        if matches!(step, Ok(false)) {
+            return;
+        }
+        let Some((verifying, askers)) = self.verifying.take() else {
+            return;
+        };
+        let report = step
+            .map(|_| self.report(verifying.report))
+            .map_err(|error| CallError::Host(error.to_string()));
+        for to in askers {
+            drop(to.send(report.clone()));
         }
     }
 
-    fn verify(&mut self) -> Result<StoreReport, CallError> {
-        let report = self
-            .disk
-            .store
-            .verify()
-            .map_err(|error| CallError::Host(error.to_string()))?;
+    fn report(&self, report: VerifyReport) -> StoreReport {
         let name = |id| self.core.view(id).map(|v| v.row.name.clone());
         let damages = report.damages.into_iter().map(|damage| DamageReport {
             file: damage.file,
@@ -211,12 +268,15 @@ impl Run {
                 .map(|id| name(id).unwrap_or_else(|| id.to_string())),
             what: damage.what,
         });
-        Ok(StoreReport {
+        StoreReport {
             read_bytes: report.read_bytes,
             damages: damages.collect(),
-        })
+        }
     }
 }
+
+/// How often a heap that changes is hashed before that is given up.
+const HASH_TRIES_MAX: u32 = 4;
 
 fn hex(bytes: [u8; 32]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()

@@ -8,12 +8,16 @@ use std::io;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use kenvat_store::{Durable, FileBackend, Folded, Sealed, StoreError};
+use kenvat_store::{
+    Backend, Checked, Durable, FileBackend, Folded, Reading, Sealed, StoreError, VatId,
+};
 
+use super::engine::Answerer;
 use super::open::now_ms;
 use super::run::{Fatal, Run};
 use super::trace::Step;
 use super::wake::Waker;
+use crate::api::CallError;
 use crate::turn::event::Event;
 
 /// A disk slower than this gets its syncs on a thread of their own even when the host is idle.
@@ -26,6 +30,9 @@ const ROOM_LOOK: Duration = Duration::from_secs(1);
 enum Finished {
     Synced(Result<Durable, StoreError>, Duration),
     Folded(Result<Folded<FileBackend>, StoreError>),
+    /// The image of a vat whose worker waits for it.
+    Checked(u64, Checked),
+    Hashed(Hashing, Result<[u8; 32], StoreError>),
 }
 
 /// The threads beside the engine's own.
@@ -37,7 +44,48 @@ pub(super) struct Background {
     pub folding: bool,
 }
 
+/// Somebody waits for the hash of a heap.
+pub(super) struct Hashing {
+    pub vat: VatId,
+    /// Turns committed when the reading began: as many at its end mean that nothing changed.
+    pub turns: u64,
+    pub tries: u32,
+    pub asker: Answerer<Result<String, CallError>>,
+}
+
+/// A file of the store's images.
+type ImageFile = <FileBackend as Backend>::File;
+
 impl Background {
+    /// Checks an image on a thread of its own.
+    pub fn check(&self, generation: u64, reading: Reading<ImageFile>) -> io::Result<()> {
+        self.beside("kenvat-check", move || {
+            Finished::Checked(generation, reading.check())
+        })
+    }
+
+    /// Hashes an image on a thread of its own.
+    pub fn hash(&self, hashing: Hashing, reading: Reading<ImageFile>) -> io::Result<()> {
+        self.beside("kenvat-hash", move || {
+            Finished::Hashed(hashing, reading.sha256())
+        })
+    }
+
+    fn beside(
+        &self,
+        name: &str,
+        work: impl FnOnce() -> Finished + Send + 'static,
+    ) -> io::Result<()> {
+        let (finisher, waker) = (self.finisher.clone(), self.waker.clone());
+        let thread = std::thread::Builder::new().name(name.to_owned());
+        thread.spawn(move || {
+            // A closed channel means that the engine ended meanwhile.
+            let _ = finisher.send(work());
+            waker.wake();
+        })?;
+        Ok(())
+    }
+
     pub fn start(waker: Waker) -> io::Result<Background> {
         let (to_sync, frames) = mpsc::channel::<Sealed<FileBackend>>();
         let (finisher, finished) = mpsc::channel();
@@ -227,6 +275,14 @@ impl Run {
                 self.mark(|_| Step::FoldEnded);
                 self.disk.store.finish_fold(folded?)?;
                 self.verify_between_frames();
+                Ok(())
+            }
+            Finished::Checked(generation, checked) => {
+                self.go_on_starting(generation, checked);
+                Ok(())
+            }
+            Finished::Hashed(hashing, hash) => {
+                self.hashed(hashing, hash);
                 Ok(())
             }
         }

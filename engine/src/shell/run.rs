@@ -12,7 +12,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use kenvat_store::{Delta, EngineHash, FileBackend, Part, Sealed, StoreError, VatId};
+use kenvat_store::{Delta, EngineHash, FileBackend, Part, Sealed, StoreError, VatId, Verifying};
 use rustix::event::epoll;
 
 use super::commit::Background;
@@ -24,13 +24,17 @@ use super::process::{Executable, Worker};
 use super::trace::Step;
 use super::wake::Waker;
 use crate::api::{CallError, DeployError, Deployed, StoreReport};
+use crate::protocol::ToWorker;
 use crate::turn::Core;
-use crate::turn::event::{Effect, Event, LedgerError};
+use crate::turn::event::{Death, Effect, Event, LedgerError};
 
 /// Commands taken in before the core is flushed: bounds how long a worker waits for its turns.
 pub(super) const COMMANDS_A_ROUND: usize = 1_024;
 /// How long a stopping host waits for turns under way.
 pub(super) const STOP_PATIENCE: Duration = Duration::from_secs(10);
+/// Pages of a heap that are read on this thread: two milliseconds' worth. Larger ones are read
+/// beside it.
+pub(super) const INLINE_PAGES_MAX: u32 = 4 << 10;
 /// The eventfd's mark among epoll's; workers' begin at 2.
 pub(super) const WAKER_MARK: u64 = 0;
 
@@ -41,6 +45,9 @@ pub(crate) enum Waiter {
     Deploy(Answerer<Result<Deployed, DeployError>>),
     Done(Answerer<Result<(), CallError>>),
 }
+
+/// Somebody who waits for a verification.
+pub(super) type VerifyAsker = Answerer<Result<StoreReport, CallError>>;
 
 /// A stop under way.
 pub(crate) struct Stopping {
@@ -60,6 +67,9 @@ pub(crate) struct Run {
     pub(super) epoll: OwnedFd,
     /// By generation: a dying worker and the next one of its vat may both be there.
     pub(super) workers: HashMap<u64, (VatId, Worker)>,
+    /// Workers about to be started, whose images are being checked beside this thread: the vat, and
+    /// what the worker is to be told first.
+    pub(super) starting: HashMap<u64, (VatId, Vec<ToWorker>)>,
     pub(super) engines: HashMap<EngineHash, Executable>,
     /// Workers with output queued in this round, or that the socket did not take.
     pub(super) to_send: Vec<u64>,
@@ -77,8 +87,10 @@ pub(crate) struct Run {
     pub(super) next_room: Option<Instant>,
     pub(super) background: Background,
     pub(super) stopping: Option<Stopping>,
-    /// Who waits for the store to be verified.
-    pub(super) verifiers: Vec<Answerer<Result<StoreReport, CallError>>>,
+    /// The verification under way, and who waits for it.
+    pub(super) verifying: Option<(Verifying, Vec<VerifyAsker>)>,
+    /// Who waits for the next one.
+    pub(super) verifiers: Vec<VerifyAsker>,
     /// Who waits for this thread's end, however it comes: told by being dropped with the rest.
     pub(super) watchers: Vec<Answerer<Infallible>>,
 }
@@ -116,6 +128,7 @@ impl Run {
             waker,
             epoll,
             workers: HashMap::new(),
+            starting: HashMap::new(),
             engines: HashMap::new(),
             to_send: Vec::new(),
             events: VecDeque::new(),
@@ -128,6 +141,7 @@ impl Run {
             next_room: None,
             background,
             stopping: None,
+            verifying: None,
             verifiers: Vec::new(),
             watchers: Vec::new(),
         })
@@ -155,6 +169,7 @@ impl Run {
         self.take_finished()?;
         self.take_commands();
         self.settle()?;
+        self.verify_between_frames();
         if self.core.next_tick_ms().is_some_and(|due| due <= now_ms()) {
             self.events.push_back(Event::Tick);
             self.settle()?;
@@ -206,11 +221,20 @@ impl Run {
                     if let Some((_, worker)) = self.workers.get_mut(&generation) {
                         worker.queue(&message);
                         self.to_send.push(generation);
+                    } else if let Some((_, first)) = self.starting.get_mut(&generation) {
+                        first.push(message);
                     }
                 }
                 Effect::KillWorker { generation, .. } => {
                     if let Some((_, worker)) = self.workers.get_mut(&generation) {
                         worker.kill();
+                    } else if let Some((vat, _)) = self.starting.remove(&generation) {
+                        self.events.push_back(Event::WorkerGone {
+                            vat,
+                            generation,
+                            death: Death::Killed,
+                            running: None,
+                        });
                     }
                 }
                 // A waiter that went away meanwhile needs no answer.

@@ -335,7 +335,10 @@ impl<W> Core<W> {
             open_requests: vat.open.len() as u64,
             no_room: vat.no_room,
             limits: vat.limits,
-            pages: self.pages_of(vat),
+            pages: match vat.run {
+                Run::Awake { .. } => vat.pages,
+                _ => self.pages_of(vat),
+            },
             last_error: vat.last_error.as_deref(),
         })
     }
