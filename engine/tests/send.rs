@@ -283,6 +283,32 @@ fn pending_sends_survive_the_process() {
     assert_eq!(vat.value("seen", "[]"), r#"[1,2,3,"2.0"]"#);
 }
 
+#[test]
+fn a_rejection_nobody_handles_is_logged_once_with_its_place() {
+    let mut vat = vat("export default () => ({
+  error() { E({ m() { throw new Error('lost'); } }).m(); },
+  word() {
+    Promise.reject('only a word');
+  },
+  only() { E.sendOnly({ m() { throw new Error('only'); } }).m(); },
+  later() { const p = E({ m() { throw new Error('handled'); } }).m();
+    E({ n() { p.catch(() => {}); } }).n(); },
+});");
+    for method in ["error", "word", "only", "later"] {
+        vat.value(method, "[]");
+    }
+    let said: Vec<&str> = vat.log.iter().map(|line| line.text.as_str()).collect();
+    let wanted = [
+        ("unhandled rejection: Error: lost", "main.js:2:"),
+        ("unhandled rejection: Error: only a word", "main.js:4:"),
+        ("unhandled rejection: Error: only", "main.js:6:"),
+    ];
+    assert_eq!(said.len(), wanted.len(), "{said:?}");
+    for (line, (what, place)) in said.iter().zip(wanted) {
+        assert!(line.starts_with(what) && line.contains(place), "{line}");
+    }
+}
+
 /// What a send costs. Prints; run by hand on a quiet machine, with `--ignored --nocapture`.
 #[test]
 #[ignore = "measures time"]

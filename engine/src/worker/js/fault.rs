@@ -36,6 +36,14 @@ pub fn describe(realm: &Realm, error: &Value) -> Thrown {
     }
 }
 
+/// The line of a program that runs now, where one does: `at f (FILE:LINE:COLUMN)`.
+pub fn place(realm: &Realm) -> Option<String> {
+    let stack = stack(realm, &realm.cx.type_error(""))?;
+    let own = without_library(&stack);
+    let line = own.lines().map(str::trim).find(|line| line.contains(':'))?;
+    Some(line.to_owned())
+}
+
 /// Where an error was made, which programs cannot read.
 fn stack(realm: &Realm, error: &Value) -> Option<String> {
     let getter = realm.registry.get(Slot::ErrorStack).ok()?;

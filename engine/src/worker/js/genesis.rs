@@ -304,6 +304,12 @@ extern "C" fn on_rejection(
     if is_handled {
         output::handled(&promise);
     } else {
-        output::rejected(promise, cx.borrow(reason));
+        let reason = cx.borrow(reason);
+        // An error knows where it was made; of anything else this is the last that can be known.
+        let place = match (reason.is_error(), Realm::current()) {
+            (false, Some(realm)) => fault::place(&realm),
+            _ => None,
+        };
+        output::rejected(promise, reason, place);
     }
 }

@@ -24,7 +24,7 @@ struct Turn {
     /// Bytes it has sent.
     bytes: usize,
     /// Promises rejected in this turn and not handled so far, with their reasons.
-    unhandled: Vec<(Value, Value)>,
+    unhandled: Vec<Unhandled>,
 }
 
 #[derive(Default)]
@@ -141,8 +141,21 @@ pub fn log(level: &str, text: &str) {
     });
 }
 
-pub fn rejected(promise: Value, reason: Value) {
-    with(|state| state.turn.unhandled.push((promise, reason)));
+/// A promise that was rejected and that nobody handled so far.
+pub struct Unhandled {
+    pub promise: Value,
+    pub reason: Value,
+    /// What ran when it was rejected, where the reason does not know itself.
+    pub place: Option<String>,
+}
+
+pub fn rejected(promise: Value, reason: Value, place: Option<String>) {
+    let rejection = Unhandled {
+        promise,
+        reason,
+        place,
+    };
+    with(|state| state.turn.unhandled.push(rejection));
 }
 
 pub fn handled(promise: &Value) {
@@ -150,7 +163,7 @@ pub fn handled(promise: &Value) {
         let unhandled = &mut state.turn.unhandled;
         let at = unhandled
             .iter()
-            .position(|(other, _)| other.is_same_object(promise))?;
+            .position(|other| other.promise.is_same_object(promise))?;
         Some(unhandled.remove(at))
     });
     // Dropped here, outside the borrow: freeing a value can run a finaliser.
@@ -158,7 +171,7 @@ pub fn handled(promise: &Value) {
 }
 
 /// The rejections nobody handled.
-pub fn take_unhandled() -> Vec<(Value, Value)> {
+pub fn take_unhandled() -> Vec<Unhandled> {
     with(|state| std::mem::take(&mut state.turn.unhandled))
 }
 

@@ -11,6 +11,7 @@ pub use super::output::{Output, discard as discard_output, take as take_output, 
 
 use super::fault::{describe, summary};
 use super::header::Header;
+use super::output::Unhandled;
 use super::realm::Realm;
 use super::{call, collector, deploy, genesis, memory, modules, output, timers};
 use crate::protocol::{Delivery, Message};
@@ -114,12 +115,13 @@ impl Vat {
         if abort::is_wanted() {
             return;
         }
-        for (_promise, reason) in output::take_unhandled() {
-            let thrown = describe(&self.realm, &reason);
-            output::log(
-                "error",
-                &format!("unhandled rejection: {}", summary(&thrown)),
-            );
+        for Unhandled { reason, place, .. } in output::take_unhandled() {
+            let mut thrown = describe(&self.realm, &reason);
+            if let (true, Some(place)) = (thrown.stack.is_empty(), place) {
+                thrown.stack = format!("    {place}");
+            }
+            let line = format!("unhandled rejection: {}", summary(&thrown));
+            output::log("error", &line);
         }
     }
 }
