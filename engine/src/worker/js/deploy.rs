@@ -233,21 +233,38 @@ fn located(mut thrown: Thrown) -> Thrown {
     if thrown.name != "SyntaxError" {
         return thrown;
     }
-    let Some((file, line, column)) = first_place(&thrown.stack) else {
+    // An error of the engine's has its place in the stack, one of the rewriter's in its message.
+    let of_message = place_of(&thrown.message);
+    let place = of_message.clone().or_else(|| first_place(&thrown.stack));
+    let Some((file, line, mut column)) = place else {
         return thrown;
     };
     let Some(text) = modules::line(&file, line) else {
         return thrown;
     };
-    thrown.message = format!("{file}:{line}:{column}: {}", thrown.message);
+    if of_message.is_none() {
+        // The engine counts bytes.
+        let before = text.bytes().take(column.saturating_sub(1));
+        column = before.filter(|byte| byte & 0xC0 != 0x80).count() + 1;
+        thrown.message = format!("{file}:{line}:{column}: {}", thrown.message);
+    }
     let number = line.to_string();
     let indent = " ".repeat(number.len());
     // A tab in the line moves the mark as far as it moves the text.
     let before = text.chars().take(column.saturating_sub(1));
     let mark: String = before.map(|c| if c == '\t' { '\t' } else { ' ' }).collect();
-    let first = thrown.stack.lines().next().unwrap_or_default();
+    let first = format!("    at {file}:{line}:{column}");
     thrown.stack = format!("{first}\n  {number} | {text}\n  {indent} | {mark}^");
     thrown
+}
+
+/// File, line and column that a message begins with.
+fn place_of(message: &str) -> Option<(String, usize, usize)> {
+    let (place, _) = message.split_once(": ")?;
+    let mut parts = place.rsplitn(3, ':');
+    let column = parts.next()?.parse().ok()?;
+    let line = parts.next()?.parse().ok()?;
+    Some((parts.next()?.to_owned(), line, column))
 }
 
 /// File, line and column of a stack's first frame, which for a syntax error has no function.

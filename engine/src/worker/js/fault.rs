@@ -5,6 +5,7 @@
 
 use super::realm::Realm;
 use super::registry::Slot;
+use super::sends;
 use super::value::{Kind, Value};
 use crate::protocol::Thrown;
 
@@ -50,7 +51,8 @@ fn stack(realm: &Realm, error: &Value) -> Option<String> {
     if !getter.is_function() {
         return None;
     }
-    getter.call(error, &[]).ok()?.text().ok()?
+    let stack = getter.call(error, &[]).ok()?.text().ok()??;
+    Some(sends::authors_stack(realm, &stack))
 }
 
 /// A value as `console.log` shows it.

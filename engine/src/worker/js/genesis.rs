@@ -15,7 +15,8 @@ use super::value::{
     CLASS_DATE, CLASS_LAST, CLASS_OBJECT, Cx, JsResult, NAMES_ALL, PROPERTY_HIDDEN, Value,
 };
 use super::{
-    collector, door, eventual, fault, harden, library, memory, modules, output, repairs, timers,
+    collector, door, eventual, fault, harden, library, memory, modules, output, repairs, sends,
+    timers,
 };
 use crate::worker::abort;
 use crate::worker::heap::layout::STACK_LIMIT_BYTES;
@@ -39,8 +40,9 @@ macro_rules! scope_within {
 /// The library in evaluation order: each file is a function of the host object and gives an object
 /// of globals for every compartment. `tame.js` is first, so that nothing else sees what it takes
 /// out; `freeze.js` is last, and hardens whatever the others gave.
-const LIBRARY: [(&str, &str); 15] = [
+const LIBRARY: [(&str, &str); 16] = [
     ("tame.js", include_str!("../../../js/tame.js")),
+    ("bang.js", include_str!("../../../js/bang.js")),
     ("override.js", include_str!("../../../js/override.js")),
     ("format.js", include_str!("../../../js/format.js")),
     ("far.js", include_str!("../../../js/far.js")),
@@ -183,6 +185,7 @@ fn fill(realm: &Realm) -> JsResult<()> {
     super::misbehave::install(cx, &host.get_str("start")?)?;
     eventual::install(cx, &host)?;
     timers::install(cx, &host)?;
+    sends::install(cx, &host)?;
     for (file, source) in LIBRARY {
         let exports = load(cx, &host, file, source)?;
         install(&exports, &host)?;

@@ -35,6 +35,7 @@ mod powers;
 mod realm;
 mod registry;
 mod repairs;
+mod sends;
 mod settle;
 mod timers;
 mod value;

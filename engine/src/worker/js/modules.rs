@@ -137,7 +137,12 @@ pub fn script(cx: Cx, text: &[u8], file: &str) -> JsResult<Vec<u8>> {
 
 fn sends(cx: Cx, text: &[u8], file: &str, goal: Goal) -> JsResult<Vec<u8>> {
     match bang::rewrite(text, goal) {
-        Ok(rewritten) => Ok(rewritten.text.into_owned()),
+        Ok(rewritten) => {
+            if goal == Goal::Module {
+                super::sends::remember(file, &rewritten.columns)?;
+            }
+            Ok(rewritten.text.into_owned())
+        }
         Err(error) => {
             let (line, column) = (error.line, error.column);
             Err(cx.syntax_error(&format!("{file}:{line}:{column}: {error}")))

@@ -66,10 +66,12 @@ pub enum Slot {
     LoadProgram = 24,
     /// What `import(…)` calls in a file that is no module.
     Importer = 25,
+    /// From a file that sends with `!` to the map of its columns.
+    Columns = 26,
 }
 
 /// How many slots there are.
-pub const SLOTS: u32 = 26;
+pub const SLOTS: u32 = 27;
 
 /// The array.
 #[derive(Clone, Copy)]
