@@ -228,8 +228,8 @@ impl Run {
         })
     }
 
-    /// One step of the verification somebody waits for, where the store is at rest; else it is tried
-    /// after the next frame is applied or the fold ends. So nobody waits for more than a step.
+    /// One step of the verification somebody waits for, where the store is at rest; else it is
+    /// tried after the next frame is applied or the fold ends. So nobody waits for more than a step.
     pub(super) fn verify_between_frames(&mut self) {
         if self.verifying.is_none() && !self.verifiers.is_empty() {
             let askers = std::mem::take(&mut self.verifiers);

@@ -6,8 +6,8 @@
 //! also writes and syncs it, with no other thread in between (T5). Files: `engine` the handle;
 //! `open` recovery and the engine's own executable; `run` the thread, with `children` (workers and
 //! waiting), `commands` (what is asked) and `commit` (frames to the disk); `process` one worker;
-//! `watch` the clock over it; `near` where the two run; `disk` the store behind the core's `Ledger`; `wake` the way in from
-//! other threads; `trace` when things happened, for benches.
+//! `watch` the clock over it; `near` where the two run; `disk` the store behind the core's
+//! `Ledger`; `wake` the way in from other threads; `trace` when things happened, for benches.
 
 mod children;
 mod commands;

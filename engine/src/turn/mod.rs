@@ -9,8 +9,8 @@
 //!
 //! Files: `event` what comes in and goes out; `vat` one vat's state; `check` T1; `frame` the gate;
 //! `requests` calls, keys and their answers; `answers` what is kept for clients; `deliver` turns to
-//! workers and back; `timers` theirs; `birth` deployment; `life` start, death, sleep, termination; `places` who may
-//! have a process; `rows` the catalog; `limits` the numbers.
+//! workers and back; `timers` theirs; `birth` deployment; `life` start, death, sleep, termination;
+//! `places` who may have a process; `rows` the catalog; `limits` the numbers.
 
 mod answers;
 mod birth;
