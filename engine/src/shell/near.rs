@@ -21,6 +21,9 @@ use rustix::thread::{CpuSet, sched_getaffinity, sched_getcpu, sched_setaffinity}
 const ALONE_MIN: u32 = 8;
 /// So many turns run near each other before the scheduler chooses another processor, if it likes.
 const NEAR_MAX: u32 = 1_024;
+/// Processors that are tried, so many turns each, before the best of them is known.
+const TRIED_MAX: usize = 8;
+const TRY_TURNS: u32 = 32;
 /// A processor is preferred for its syncs when they take less than this part of the time here.
 const QUICKER: f64 = 0.85;
 /// The part of a new measurement in what is remembered of a processor.
@@ -43,6 +46,7 @@ pub(super) struct Near {
 struct Held {
     generation: u64,
     process: Pid,
+    /// Turns left until the processor is chosen anew.
     turns: u32,
 }
 
@@ -66,7 +70,7 @@ impl Near {
         }
         self.alone = self.alone.saturating_add(1);
         match &mut self.held {
-            Some(held) if held.generation == generation && held.turns < NEAR_MAX => held.turns += 1,
+            Some(held) if held.generation == generation && held.turns > 0 => held.turns -= 1,
             Some(_) => self.apart(),
             None if self.alone > ALONE_MIN => self.hold(generation, process),
             None => {}
@@ -75,11 +79,15 @@ impl Near {
 
     fn hold(&mut self, generation: u64, process: Pid) {
         let mut here = CpuSet::new();
-        here.set(self.best(sched_getcpu()));
+        let (place, turns) = match self.untried() {
+            Some(place) => (place, TRY_TURNS),
+            None => (self.best(sched_getcpu()), NEAR_MAX),
+        };
+        here.set(place);
         self.held = Some(Held {
             generation,
             process,
-            turns: 0,
+            turns,
         });
         let held =
             sched_setaffinity(Some(process), &here).and_then(|()| sched_setaffinity(None, &here));
@@ -97,6 +105,14 @@ impl Near {
             Some((_, usual)) => *usual += (took.min(*usual * 4.0) - *usual) * NEWS,
             None => self.syncs.push((here, took)),
         }
+    }
+
+    /// A processor of which nothing is known, among the first few.
+    fn untried(&self) -> Option<usize> {
+        let anywhere = self.anywhere?;
+        let allowed = (0..CpuSet::MAX_CPU).filter(|place| anywhere.is_set(*place));
+        let mut some = allowed.take(TRIED_MAX);
+        some.find(|place| self.syncs.iter().all(|(known, _)| known != place))
     }
 
     /// The processor whose syncs are quicker by far than those here; here, if there is none.
@@ -137,6 +153,8 @@ mod tests {
         let mut anywhere = CpuSet::new();
         (0..4).for_each(|place| anywhere.set(place));
         near.anywhere = Some(anywhere);
+        near.syncs = vec![(0, 117e-6), (1, 77e-6), (3, 80e-6)];
+        assert_eq!(near.untried(), Some(2));
         near.syncs = vec![(0, 117e-6), (1, 77e-6), (2, 80e-6), (9, 10e-6)];
         assert_eq!(near.best(0), 1);
         assert_eq!(near.best(1), 1);
@@ -175,7 +193,7 @@ mod tests {
         near.alone(2, process);
         assert_eq!((places(), of_worker()), (all, all));
         // For ever near is not what is wanted either.
-        (0..ALONE_MIN + NEAR_MAX + 2).for_each(|_| near.alone(1, process));
+        (0..ALONE_MIN + TRY_TURNS + 2).for_each(|_| near.alone(1, process));
         assert_eq!((places(), of_worker()), (all, all));
         drop(worker.stdin.take());
         worker.wait().expect("ends");
