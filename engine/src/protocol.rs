@@ -37,9 +37,14 @@ pub const SENT_BYTES_HELD: usize = 16 << 20;
 /// What a line of the log or an answer counts besides its text.
 pub const SENT_OVERHEAD_BYTES: usize = 32;
 
-/// Bytes of one message from a worker, coded: 64 MiB of delta, everything a hand-over may send, and
-/// what goes with it.
-pub const FROM_WORKER_BYTES_MAX: usize = (64 << 20) + SENT_BYTES_MAX + SENT_BYTES_HELD + (1 << 20);
+/// Bytes of a delta that go with their hand-over, but for the last page of them. A larger one goes
+/// before it, in pieces of this size (J7).
+pub const DELTA_PIECE_BYTES: usize = 4 << 20;
+
+/// Bytes of one message from a worker, coded: a piece of a delta, everything a hand-over may send,
+/// and what goes with it.
+pub const FROM_WORKER_BYTES_MAX: usize =
+    DELTA_PIECE_BYTES + SENT_BYTES_MAX + SENT_BYTES_HELD + (1 << 20);
 
 /// Bytes of one message to a worker, coded: a batch of calls, each at most 16 MiB.
 pub const TO_WORKER_BYTES_MAX: usize = 64 << 20;
@@ -157,6 +162,8 @@ pub enum FromWorker {
         protocol: u32,
         tracker: TrackerKind,
     },
+    /// A piece of the delta of the hand-over that follows: whole runs, in order.
+    Delta { generation: u64, bytes: Vec<u8> },
     /// What happened since the last hand-over.
     HandOver(HandOver),
     /// This turn went past a limit: the heap is as it was last handed over, and everything
@@ -198,6 +205,8 @@ pub struct HandOver {
     pub timers: Vec<TimerChange>,
     /// Pages from the heap's start that are in use, for `show` and for limits.
     pub used_pages: u32,
+    /// Pieces of the delta that were sent before; if there are any, `delta` is empty.
+    pub pieces: u32,
     /// Changed words, in the form of `store/FORMAT.md` ("Delta"): against the last hand-over.
     pub delta: Vec<u8>,
 }

@@ -84,6 +84,9 @@ pub fn short(message: &FromWorker) -> String {
     match message {
         FromWorker::Ready { generation, .. } => format!("ready {generation}"),
         FromWorker::Aborted { turn, by, .. } => format!("undid turn {turn}: {by:?}"),
+        FromWorker::Delta { generation, bytes } => {
+            format!("{} bytes of delta of {generation}", bytes.len())
+        }
         FromWorker::HandOver(it) => {
             format!(
                 "hand-over {} of {} to turn {}",

@@ -104,7 +104,7 @@ impl Worker {
     pub fn lie(&mut self, chance: &mut Chance) -> bool {
         let waiting = self.outbox.iter_mut().find_map(|message| match message {
             FromWorker::HandOver(hand_over) => Some(hand_over),
-            FromWorker::Ready { .. } | FromWorker::Aborted { .. } => None,
+            _ => None,
         });
         let Some(hand_over) = waiting else {
             return false;
@@ -208,6 +208,7 @@ impl Worker {
             replies: replies.collect(),
             log: std::mem::take(&mut self.lines),
             timers: std::mem::take(&mut self.timers),
+            pieces: 0,
             used_pages: USED_PAGES,
             delta: self.heap.hand_over(self.hand_overs)?,
         }));

@@ -16,7 +16,7 @@ use super::process::{Executable, Heard, Worker, image_in_memory};
 use super::run::{Fatal, INLINE_PAGES_MAX, Run, WAKER_MARK, say};
 use super::trace::Step;
 use crate::api::VatLimits;
-use crate::protocol::{PROTOCOL_VERSION, Start, ToWorker};
+use crate::protocol::{FromWorker, PROTOCOL_VERSION, Start, ToWorker};
 use crate::turn::event::{Death, Event};
 
 /// Descriptors looked at in one wait.
@@ -28,7 +28,7 @@ const CLOCK_LOOK: Duration = Duration::from_millis(250);
 const STOP_LOOK_MS: i64 = 100;
 
 /// A worker's marks among epoll's: twice its generation for the socket, one more for the process.
-fn socket_mark(generation: u64) -> epoll::EventData {
+pub(super) fn socket_mark(generation: u64) -> epoll::EventData {
     epoll::EventData::new_u64(generation * 2)
 }
 
@@ -69,6 +69,11 @@ impl Run {
         self.next_look = now + CLOCK_LOOK;
         self.suspects = 0;
         for (generation, (vat, worker)) in &mut self.workers {
+            // One that is not listened to may owe an answer and not be able to give it.
+            if worker.is_held() {
+                self.suspects += 1;
+                continue;
+            }
             if let Some(why) = worker.look(now) {
                 self.events.push_back(Event::WorkerUnintelligible {
                     vat: *vat,
@@ -126,35 +131,49 @@ impl Run {
         }
     }
 
-    fn take_messages(&mut self, generation: u64) {
-        let Some((vat, worker)) = self.workers.get_mut(&generation) else {
-            return;
-        };
-        let vat = *vat;
+    pub(super) fn take_messages(&mut self, generation: u64) {
         loop {
-            match worker.take() {
+            let Some((vat, worker)) = self.workers.get_mut(&generation) else {
+                return;
+            };
+            if worker.is_held() {
+                return;
+            }
+            let vat = *vat;
+            let taken = match worker.take() {
+                Ok(Some(FromWorker::Delta { bytes, .. })) => self.on_piece(vat, generation, bytes),
+                Ok(Some(FromWorker::HandOver(hand_over))) if hand_over.pieces > 0 => {
+                    self.on_large(generation, hand_over)
+                }
                 Ok(Some(message)) => {
                     self.events.push_back(Event::FromWorker {
                         vat,
                         generation,
                         message,
                     });
+                    Ok(())
                 }
                 Ok(None) => return,
-                Err(error) => {
-                    let why = error.to_string();
-                    let event = Event::WorkerUnintelligible {
-                        vat,
-                        generation,
-                        why,
-                    };
-                    self.events.push_back(event);
-                    // Nothing after it can be told apart: the process goes.
-                    worker.kill();
-                    let _ = epoll::delete(&self.epoll, worker.socket());
-                    return;
-                }
+                Err(error) => Err(error.to_string()),
+            };
+            if let Err(why) = taken {
+                self.on_nonsense(vat, generation, why);
+                return;
             }
+        }
+    }
+
+    /// Nothing after it can be told apart: the process goes.
+    fn on_nonsense(&mut self, vat: VatId, generation: u64, why: String) {
+        self.events.push_back(Event::WorkerUnintelligible {
+            vat,
+            generation,
+            why,
+        });
+        self.sides.give_up(generation);
+        if let Some((_, worker)) = self.workers.get_mut(&generation) {
+            worker.kill();
+            let _ = epoll::delete(&self.epoll, worker.socket());
         }
     }
 
@@ -163,6 +182,8 @@ impl Run {
             while worker.hear() == Heard::Bytes {}
         }
         self.take_messages(generation);
+        // A large hand-over that is not durable yet did not come whole.
+        self.sides.give_up(generation);
         let Some((vat, mut worker)) = self.workers.remove(&generation) else {
             return Ok(());
         };
@@ -335,6 +356,7 @@ impl Run {
         let executable = &self.engines[&engine];
         let mut worker = Worker::spawn(executable, image, Duration::from_millis(turn_ms))
             .map_err(|error| NotStarted::of("start its worker", &error))?;
+        worker.page_limit = page_limit;
         worker.queue(&ToWorker::Start(Start {
             protocol: PROTOCOL_VERSION,
             generation,

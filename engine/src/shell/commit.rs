@@ -15,6 +15,7 @@ use kenvat_store::{
 use super::engine::Answerer;
 use super::open::now_ms;
 use super::run::{Fatal, Run};
+use super::side;
 use super::trace::Step;
 use super::wake::Waker;
 use crate::api::CallError;
@@ -27,7 +28,8 @@ const INLINE_SYNC_MAX: Duration = Duration::from_millis(2);
 const ROOM_LOOK: Duration = Duration::from_secs(1);
 
 /// What another thread finished for the engine's.
-enum Finished {
+pub(super) enum Finished {
+    Side(side::Done),
     Synced(Result<Durable, StoreError>, Duration),
     Folded(Result<Folded<FileBackend>, StoreError>),
     /// The image of a vat whose worker waits for it.
@@ -39,7 +41,7 @@ enum Finished {
 pub(super) struct Background {
     to_sync: mpsc::Sender<Sealed<FileBackend>>,
     finished: mpsc::Receiver<Finished>,
-    finisher: mpsc::Sender<Finished>,
+    pub finisher: mpsc::Sender<Finished>,
     waker: Waker,
     pub folding: bool,
 }
@@ -126,11 +128,11 @@ impl Run {
         );
         while self.disk.store.journal_full() {
             self.fold()?;
-            if !self.background.folding {
+            if !self.background.folding && !self.sides.is_applying() {
                 // Folds find no room: the frame goes past the bound, and nothing new is taken.
                 continue;
             }
-            // No frame is being written now, so a fold is all that can be finished.
+            // No frame is being written now: a fold is finished, or a side file that it waits for.
             let finished = self.background.finished.recv();
             self.on_finished(finished.expect("this end keeps a sender"))?;
         }
@@ -179,6 +181,7 @@ impl Run {
         self.perform()?;
         self.mark(|_| Step::Answered);
         self.disk.store.apply(durable)?;
+        self.apply_sides();
         self.mark(|_| Step::Applied);
         self.events.push_back(Event::Applied);
         self.verify_between_frames();
@@ -237,6 +240,9 @@ impl Run {
         self.next_room = Some(now + ROOM_LOOK);
         let mut caught_up = Vec::new();
         self.disk.store.find_room(&mut caught_up)?;
+        // What is a side file's is only begun; it is told of when it is done.
+        self.apply_sides();
+        caught_up.retain(|vat| !self.disk.store.is_applying(*vat));
         if self.disk.store.fold_due() {
             self.fold()?;
         }
@@ -270,6 +276,7 @@ impl Run {
                 self.durable_after(took);
                 self.release(durable)
             }
+            Finished::Side(done) => self.on_side_done(done),
             Finished::Folded(folded) => {
                 self.background.folding = false;
                 self.mark(|_| Step::FoldEnded);

@@ -36,7 +36,7 @@ impl Ledger for Disk {
     }
 
     fn is_behind(&self, vat: VatId) -> bool {
-        self.store.is_behind(vat)
+        self.store.is_behind(vat) || self.store.is_applying(vat)
     }
 
     fn has_stopped(&self) -> bool {

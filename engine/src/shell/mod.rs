@@ -18,6 +18,7 @@ mod near;
 mod open;
 mod process;
 mod run;
+mod side;
 mod trace;
 mod wake;
 mod watch;

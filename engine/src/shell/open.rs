@@ -197,6 +197,9 @@ fn make_genesis(worker: &[u8], tracker: Option<TrackerKind>) -> Result<Genesis, 
                     });
             }
             Some(FromWorker::Ready { .. }) => {}
+            Some(FromWorker::Delta { .. }) => {
+                return Err("its genesis heap is too large".to_owned());
+            }
             Some(FromWorker::Aborted { why, .. }) => return Err(why),
             None => {
                 let (death, words) = worker.reap().map_err(|error| error.to_string())?;

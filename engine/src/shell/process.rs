@@ -93,6 +93,10 @@ pub(crate) struct Worker {
     written: usize,
     /// The socket took less than there was; whoever waits for it also waits to write.
     pub blocked: bool,
+    /// Since when it is not listened to: its last hand-over is large and under way.
+    held_since: Option<Instant>,
+    /// Pages its heap may grow to.
+    pub page_limit: u32,
 }
 
 /// What one read brought.
@@ -164,11 +168,33 @@ impl Worker {
             output: Vec::new(),
             written: 0,
             blocked: false,
+            held_since: None,
+            page_limit: 0,
         })
     }
 
     pub fn process(&self) -> Pid {
         Pid::from_child(&self.child)
+    }
+
+    /// Stops listening to it; false when that is so already.
+    pub fn hold(&mut self) -> bool {
+        let was_heard = self.held_since.is_none();
+        self.held_since.get_or_insert_with(Instant::now);
+        was_heard
+    }
+
+    /// Listens again; false when it is listened to.
+    pub fn release(&mut self) -> bool {
+        let Some(since) = self.held_since.take() else {
+            return false;
+        };
+        self.watch.unheard(since.elapsed());
+        true
+    }
+
+    pub fn is_held(&self) -> bool {
+        self.held_since.is_some()
     }
 
     pub fn pid(&self) -> u32 {

@@ -21,6 +21,7 @@ use super::engine::{Answerer, Command, EngineOptions};
 use super::near::Near;
 use super::open::now_ms;
 use super::process::{Executable, Worker};
+use super::side::Sides;
 use super::trace::Step;
 use super::wake::Waker;
 use crate::api::{CallError, DeployError, Deployed, StoreReport};
@@ -86,6 +87,7 @@ pub(crate) struct Run {
     /// When it is looked for room on the disk next; nobody waits for any otherwise.
     pub(super) next_room: Option<Instant>,
     pub(super) background: Background,
+    pub(super) sides: Sides,
     pub(super) stopping: Option<Stopping>,
     /// The verification under way, and who waits for it.
     pub(super) verifying: Option<(Verifying, Vec<VerifyAsker>)>,
@@ -120,6 +122,7 @@ impl Run {
         let mark = epoll::EventData::new_u64(WAKER_MARK);
         epoll::add(&epoll, waker.as_fd(), mark, epoll::EventFlags::IN)?;
         let background = Background::start(waker.clone())?;
+        let sides = Sides::start(background.finisher.clone(), waker.clone())?;
         Ok(Run {
             core,
             disk,
@@ -140,6 +143,7 @@ impl Run {
             next_look: Instant::now(),
             next_room: None,
             background,
+            sides,
             stopping: None,
             verifying: None,
             verifiers: Vec::new(),
@@ -175,6 +179,8 @@ impl Run {
             self.settle()?;
         }
         self.look_for_room()?;
+        self.finish_sides()?;
+        self.settle()?;
         let Some(Stopping { until, .. }) = &self.stopping else {
             return Ok(true);
         };

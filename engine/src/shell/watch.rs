@@ -60,6 +60,8 @@ impl Watch {
     pub fn heard(&mut self, message: &FromWorker) {
         match message {
             FromWorker::Ready { .. } => self.starting = None,
+            // Says that it lives, not that it comes to an end.
+            FromWorker::Delta { .. } => {}
             FromWorker::HandOver(hand_over) => {
                 self.handed = hand_over.last_turn;
                 self.asked = None;
@@ -69,6 +71,12 @@ impl Watch {
                 self.asked = None;
             }
         }
+        self.seen = None;
+    }
+
+    /// The host did not listen for so long: that is not the worker's time.
+    pub fn unheard(&mut self, time: Duration) {
+        self.asked = self.asked.map(|since| since + time);
         self.seen = None;
     }
 
@@ -161,6 +169,7 @@ mod tests {
             log: vec![],
             timers: Vec::new(),
             used_pages: 1,
+            pieces: 0,
             delta: vec![],
         })
     }

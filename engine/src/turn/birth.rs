@@ -200,7 +200,7 @@ impl<W> Core<W> {
                 }
                 return Ok(());
             }
-            FromWorker::Ready { .. } => return Ok(()),
+            FromWorker::Ready { .. } | FromWorker::Delta { .. } => return Ok(()),
         };
         if birth.generation != generation || birth.done || birth.waiter.is_none() {
             return Ok(());
@@ -290,6 +290,9 @@ impl<W> Core<W> {
                 vat: id,
                 delta: checked.delta,
             }));
+        }
+        if let Some(side) = self.sides.remove(&id) {
+            out.push(Effect::Stage(Part::Side(side)));
         }
         if !checked.log.is_empty() {
             out.push(Effect::Stage(Part::Log {
@@ -385,7 +388,8 @@ impl<W> Core<W> {
     }
 
     /// The first turn failed: nothing of the vat remains.
-    fn miscarry(&mut self, id: VatId, error: DeployError, out: &mut Vec<Effect<W>>) {
+    pub(super) fn miscarry(&mut self, id: VatId, error: DeployError, out: &mut Vec<Effect<W>>) {
+        self.sides.remove(&id);
         let Some(birth) = self.births.remove(&id) else {
             return;
         };

@@ -260,6 +260,7 @@ mod tests {
                 },
             ],
             used_pages: 10,
+            pieces: 0,
             delta: vec![],
         }
     }

@@ -136,6 +136,10 @@ impl<W> Core<W> {
                 self.on_ready(id, generation, out);
                 Ok(())
             }
+            FromWorker::Delta { .. } => {
+                let why = "a piece of a delta nobody waits for".to_owned();
+                self.on_lie(id, generation, why, out)
+            }
             FromWorker::HandOver(hand_over) => {
                 self.on_hand_over(id, generation, hand_over, ledger, out)
             }
@@ -292,6 +296,7 @@ impl<W> Core<W> {
         if !delta.is_empty() {
             out.push(Effect::Stage(Part::Heap { vat: id, delta }));
         }
+        self.stage_side(id, out);
         if !log.is_empty() {
             out.push(Effect::Stage(Part::Log {
                 vat: id,

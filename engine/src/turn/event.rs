@@ -3,10 +3,10 @@
 //! `W` is whatever the shell needs to answer somebody who waits; the core only keeps it and gives
 //! it back. A simulation uses a number there.
 
-use kenvat_store::{Part, StageError, VatId, Wish};
+use kenvat_store::{Part, Side, StageError, VatId, Wish};
 
 use crate::api::{Call, CallError, Deploy, DeployError, Deployed, RequestKey, VatLimits};
-use crate::protocol::{FromWorker, ToWorker};
+use crate::protocol::{FromWorker, HandOver, ToWorker};
 
 /// Something that happened.
 #[derive(Debug)]
@@ -54,6 +54,20 @@ pub enum Event<W> {
         generation: u64,
         message: FromWorker,
     },
+    /// The same of a hand-over whose delta came before it and is durable in a side file (J7).
+    /// Nothing else of that worker is handed in before that is in the image.
+    LargeHandOver {
+        vat: VatId,
+        generation: u64,
+        hand_over: HandOver,
+        side: Side,
+    },
+    /// No side file could be made of what a worker handed over: nothing of it counts.
+    NoSide {
+        vat: VatId,
+        generation: u64,
+        refusal: SideRefusal,
+    },
     /// A worker sent bytes that are no message. It is ended like one that lied.
     WorkerUnintelligible {
         vat: VatId,
@@ -87,6 +101,15 @@ pub enum Event<W> {
     },
     /// Time went by.
     Tick,
+}
+
+/// Why there is no side file.
+#[derive(Clone, Debug)]
+pub enum SideRefusal {
+    /// The disk is full.
+    NoRoom(String),
+    /// The vat's own files hinder it.
+    Damaged(String),
 }
 
 /// How a worker ended.
@@ -155,7 +178,8 @@ pub trait Ledger {
     fn reserve(&mut self, _wish: &Wish<'_>) -> Result<Reserved, LedgerError> {
         Ok(Reserved::Taken)
     }
-    /// Whether frames of the vat that were applied are not in its image yet, for want of room (I2).
+    /// Whether frames of the vat that were applied are not in its image yet: for want of room (I2),
+    /// or because a side file takes its time (J7).
     fn is_behind(&self, _vat: VatId) -> bool {
         false
     }

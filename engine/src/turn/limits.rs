@@ -27,8 +27,11 @@ pub const GROUP_BYTES_MAX: usize = 24 << 20;
 pub const REPLY_BYTES_MAX: usize = 16 << 20;
 /// Bytes a hand-over may answer and log: what one turn may send, and what its worker held before.
 pub const HANDED_BYTES_MAX: usize = SENT_BYTES_MAX + SENT_BYTES_HELD;
-/// Bytes of a hand-over's heap delta (J7).
-pub const DELTA_BYTES_MAX: usize = 64 << 20;
+/// Bytes of a delta that comes with its hand-over: a piece and the last page of it. A larger one
+/// goes to a side file (J7).
+pub const DELTA_BYTES_MAX: usize = kenvat_store::PIECE_BYTES_MAX;
+/// Bytes of deltas on their way to side files, of all vats: beyond it their workers wait.
+pub const SIDE_BYTES_QUEUED: usize = 64 << 20;
 /// Bytes of hand-overs after which a frame takes no more, unless one alone is larger: the others
 /// wait for the next one.
 pub const FRAME_BYTES: usize = 4 << 20;
@@ -249,7 +252,7 @@ pub fn table() -> Vec<Limit> {
             "delta",
             DELTA_BYTES_MAX as u64,
             "bytes",
-            "heap change of one hand-over",
+            "heap change that goes into a frame; more goes to a file of its own",
         ),
         row(
             "answers",

@@ -18,6 +18,7 @@ mod check;
 mod deliver;
 pub mod event;
 mod frame;
+mod large;
 mod life;
 pub mod limits;
 mod places;
@@ -32,7 +33,7 @@ mod tests;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 
-use kenvat_store::{EngineHash, VatId};
+use kenvat_store::{EngineHash, Side, VatId};
 
 use self::answers::Answers;
 use self::birth::{Birth, Purpose};
@@ -111,6 +112,8 @@ pub struct Core<W> {
     /// Hand-overs the frame being filled had no room for, in the order received, and what their
     /// workers said after them.
     held_back: VecDeque<HeldBack>,
+    /// Side files of hand-overs that are not accepted yet.
+    sides: BTreeMap<VatId, Side>,
     /// Turns delivered and not handed over, over all vats.
     turns_out: usize,
     /// Vats something happened to since the last `flush`, in order.
@@ -141,6 +144,7 @@ impl<W> Core<W> {
             slot: Slot::Free,
             lagging: Vec::new(),
             held_back: VecDeque::new(),
+            sides: BTreeMap::new(),
             turns_out: 0,
             touched: Vec::new(),
             touched_set: HashSet::new(),
@@ -216,6 +220,17 @@ impl<W> Core<W> {
                 generation,
                 message,
             } => self.on_message(vat, generation, message, ledger, out),
+            Event::LargeHandOver {
+                vat,
+                generation,
+                hand_over,
+                side,
+            } => self.on_large(vat, generation, (hand_over, side), ledger, out),
+            Event::NoSide {
+                vat,
+                generation,
+                refusal,
+            } => self.on_no_side(vat, generation, refusal, out),
             Event::WorkerUnintelligible {
                 vat,
                 generation,

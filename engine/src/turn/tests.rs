@@ -182,6 +182,7 @@ impl Bench {
             replies,
             log: vec![],
             timers: std::mem::take(&mut self.timers),
+            pieces: 0,
             used_pages: 5,
             delta: delta_of(last_turn),
         };

@@ -22,10 +22,6 @@ use crate::protocol::{
     IMAGE_FD, PROTOCOL_VERSION, SENT_BYTES_HELD, SOCKET_FD, STATUS_FD, Start, ToWorker,
 };
 
-/// Bytes of a hand-over's delta (J7); a turn that changes more is treated as one that ran out of
-/// memory.
-const DELTA_BYTES_MAX: usize = 64 << 20;
-
 /// Why the worker ends.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -37,8 +33,6 @@ pub enum End {
     Protocol(String),
     #[error("the heap needs more than its limit of {limit} pages")]
     HeapLimit { limit: u32 },
-    #[error("the turn changed {found} bytes of the heap; at most {DELTA_BYTES_MAX} can be kept")]
-    DeltaLimit { found: usize },
     #[error("this is the process of one Kenvat vat; `kenvat` starts it, not a person")]
     ByHand,
     /// A heap holds code addresses: one made by a movable executable could never be resumed.
@@ -64,7 +58,7 @@ impl End {
     pub fn status(&self) -> i32 {
         match self {
             End::Closed => 0,
-            End::HeapLimit { .. } | End::DeltaLimit { .. } => EXIT_HEAP_LIMIT,
+            End::HeapLimit { .. } => EXIT_HEAP_LIMIT,
             End::Protocol(_) => EXIT_PROTOCOL,
             End::ByHand | End::NotStatic => 2,
             _ => 1,
@@ -350,14 +344,24 @@ impl Worker {
             return Ok(());
         }
         let number = self.number + 1;
-        let delta = self
+        let (generation, mut pieces, mut sent) = (self.generation, 0, Ok(()));
+        let send = |bytes| {
+            pieces += 1;
+            if sent.is_ok() {
+                sent = link.send(&FromWorker::Delta { generation, bytes });
+            }
+        };
+        let mut delta = self
             .checkpoint
-            .hand_over(number, mapping::extent())
+            .hand_over(number, mapping::extent(), send)
             .map_err(io("find what changed in the heap"))?;
-        self.status.pages_written(self.checkpoint.pages_written());
-        if delta.len() > DELTA_BYTES_MAX {
-            return Err(End::DeltaLimit { found: delta.len() });
+        if pieces > 0 && !delta.is_empty() {
+            pieces += 1;
+            let bytes = std::mem::take(&mut delta);
+            sent = sent.and_then(|()| link.send(&FromWorker::Delta { generation, bytes }));
         }
+        sent?;
+        self.status.pages_written(self.checkpoint.pages_written());
         let vat::Output {
             replies,
             log,
@@ -371,6 +375,7 @@ impl Worker {
             log,
             timers,
             used_pages: vat::used_pages(),
+            pieces,
             delta,
         }))?;
         self.number = number;

@@ -437,10 +437,24 @@ impl TestVat {
     /// Takes one hand-over, applies it and says so; false when the worker has ended.
     pub fn take_hand_over(&mut self) -> bool {
         let process = self.process.as_mut().expect("awake");
-        let Some(FromWorker::HandOver(hand_over)) = process.receive() else {
-            return false;
+        let (mut pieces, mut before) = (0, Vec::new());
+        let mut hand_over = loop {
+            match process.receive() {
+                Some(FromWorker::HandOver(hand_over)) => break hand_over,
+                Some(FromWorker::Delta { generation, bytes }) => {
+                    assert_eq!(generation, self.generation);
+                    pieces += 1;
+                    before.extend(bytes);
+                }
+                _ => return false,
+            }
         };
         assert_eq!(hand_over.generation, self.generation);
+        assert_eq!(hand_over.pieces, pieces);
+        if pieces > 0 {
+            assert!(hand_over.delta.is_empty(), "all of it came before");
+            hand_over.delta = before;
+        }
         assert_eq!(hand_over.number, self.number + 1);
         assert_eq!(hand_over.last_turn, self.turn);
         self.number = hand_over.number;

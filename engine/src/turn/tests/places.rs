@@ -95,6 +95,7 @@ impl Town {
             replies: vec![value(turn, "1")],
             log: vec![],
             timers: Vec::new(),
+            pieces: 0,
             used_pages: 5,
             delta: delta_of(turn),
         });

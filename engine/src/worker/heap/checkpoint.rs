@@ -20,6 +20,7 @@ use super::delta::{self, Change};
 use super::layout::Page;
 use super::region::Region;
 use super::tracker::Tracker;
+use crate::protocol::DELTA_PIECE_BYTES;
 
 /// A page as it was last handed over, and by which hand-over.
 struct Copy {
@@ -80,8 +81,14 @@ impl Checkpoint {
         &*self.tracker
     }
 
-    /// The delta against the last hand-over; the state it leads to is handed over as `number`.
-    pub fn hand_over(&mut self, number: u64, extent: Extent) -> io::Result<Vec<u8>> {
+    /// The delta against the last hand-over; the state it leads to is handed over as `number`. Of a
+    /// large one all but the last piece is given to `send` on the way.
+    pub fn hand_over(
+        &mut self,
+        number: u64,
+        extent: Extent,
+        mut send: impl FnMut(Vec<u8>),
+    ) -> io::Result<Vec<u8>> {
         let written = self.take_written(extent)?;
         self.written = written.len() as u64;
         let mut writer = delta::Writer::default();
@@ -107,6 +114,9 @@ impl Checkpoint {
                 Change::Words => Some(std::mem::replace(&mut now, Box::new(Page::ZERO))),
             };
             self.copies.insert(page, Copy { number, page: kept });
+            if writer.bytes() > DELTA_PIECE_BYTES {
+                send(writer.take());
+            }
         }
         self.give_back(&written)?;
         self.watch_all(extent)?;
@@ -433,7 +443,7 @@ mod tests {
             self.number += 1;
             let delta = self
                 .checkpoint
-                .hand_over(self.number, self.extent())
+                .hand_over(self.number, self.extent(), |_| panic!("small"))
                 .expect("hand over");
             self.host.receive(self.number, delta);
             assert!(self.host.expected == self.heap, "hand-over {}", self.number);
@@ -537,7 +547,10 @@ mod tests {
             model.host.apply_one();
             model.checkpoint.applied(2);
             let extent = model.extent();
-            model.checkpoint.hand_over(3, extent).expect("hand over");
+            model
+                .checkpoint
+                .hand_over(3, extent, |_| panic!("small"))
+                .expect("hand over");
             assert_eq!(private(), 0, "{kind:?}");
             model.check_heap();
         }

@@ -58,9 +58,19 @@ impl Writer {
         Change::Words
     }
 
-    pub fn finish(mut self) -> Vec<u8> {
+    /// Bytes so far.
+    pub fn bytes(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Takes what is there; what follows goes on after it.
+    pub fn take(&mut self) -> Vec<u8> {
         self.end_zeros();
-        self.bytes
+        std::mem::take(&mut self.bytes)
+    }
+
+    pub fn finish(mut self) -> Vec<u8> {
+        self.take()
     }
 
     fn end_zeros(&mut self) {
