@@ -229,7 +229,7 @@ impl Run {
     }
 
     /// One step of the verification somebody waits for, where the store is at rest; else it is
-    /// tried after the next frame is applied or the fold ends. So nobody waits for more than a step.
+    /// tried after the next frame is applied or the fold ends. Nobody waits for more than a step.
     pub(super) fn verify_between_frames(&mut self) {
         if self.verifying.is_none() && !self.verifiers.is_empty() {
             let askers = std::mem::take(&mut self.verifiers);
