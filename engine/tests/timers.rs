@@ -8,7 +8,10 @@ use kenvat_engine::protocol::{Message, TIMERS_MAX};
 const SOURCE: &str = "export default ({ timer }) => {
   let kept; const seen = [];
   return {
-    wake(ms) { kept = timer.wake(ms); kept.then(() => seen.push(ms), (e) => seen.push(e.message)); },
+    wake(ms) {
+      kept = timer.wake(ms);
+      kept.then(() => seen.push(ms), (e) => seen.push(e.message));
+    },
     async sleep(ms) { await timer.wake(ms); return ms; },
     cancel: () => timer.cancel(kept),
     burn() { timer.wake(1); for (;;); },
