@@ -1,8 +1,8 @@
 //! Making a side file: pieces as they come, then checksums, then one sync; all off the commit path.
 //!
 //! Promises: bytes a worker sent are checked before they are written, and the file is durable, its
-//! entry too, before a frame can name it (J8). One piece and eight bytes a page are all that is held
-//! in memory. A file that does not come to its end is removed.
+//! entry too, before a frame can name it (J8). No more than one piece and eight bytes a page
+//! is held in memory. A file that does not come to its end is removed.
 
 use crate::backend::{Backend, File, is_full};
 use crate::codec::SideRecord;

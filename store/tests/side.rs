@@ -1,5 +1,5 @@
-//! Side files (J7): durable before a frame names them, applied once that is durable, gone once it is
-//! folded; damaged ones stop their vat and no other.
+//! Side files (J7): durable before a frame names them, applied once that is durable, gone once
+//! it is folded; damaged ones stop their vat and no other.
 
 mod common;
 

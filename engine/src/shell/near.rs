@@ -8,8 +8,8 @@
 //!
 //! Promises: nobody is held to a processor unless the last turns all came alone, and nobody stays
 //! there once two turns are out at the same time; what the engine's thread starts meanwhile may run
-//! anywhere; now and then the scheduler chooses anew. Where processors may not be chosen, nothing is
-//! done. Does not know what a turn is.
+//! anywhere; now and then the scheduler chooses anew. Where processors may not be chosen, nothing
+//! is done. Does not know what a turn is.
 
 use std::time::Duration;
 
