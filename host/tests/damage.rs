@@ -111,3 +111,22 @@ fn verify_asks_the_running_host() {
     assert_eq!(world.ok(&["call", "counter", "incr"]), "2");
     host.stop();
 }
+
+#[test]
+fn a_damaged_engine_that_this_program_carries_is_written_again() {
+    let world = used();
+    for file in files(&world, "engines") {
+        flip(&file);
+    }
+    let damages = verify(&world, false)["damages"].clone();
+    assert_eq!(damages.as_array().map(Vec::len), Some(2), "{damages}");
+    // The executable where a vat starts, the genesis image where one begins.
+    let said = world.run(&["call", "counter", "incr"]);
+    assert_eq!((said.status, said.out.trim()), (0, "2"), "{said:?}");
+    assert!(said.err.contains("wrote it again"), "{said:?}");
+    let said = world.run(&["deploy", "counter.js", "--name", "other"]);
+    assert_eq!(said.status, 0, "{said:?}");
+    assert!(said.err.contains("wrote it again"), "{said:?}");
+    verify(&world, true);
+    assert_eq!(world.ok(&["call", "other", "incr"]), "1");
+}

@@ -92,10 +92,7 @@ impl<B: Backend> Store<B> {
         }
         self.write_durable(&executable_path(hash), executable)?;
         self.write_durable(&genesis_path(hash), &genesis.encode())?;
-        let backend = &self.shared.backend;
-        backend
-            .sync_dir(ENGINES_DIR)
-            .map_err(|error| self.shared.latch.io("sync", ENGINES_DIR, error))?;
+        self.sync_engines()?;
         let record = EngineRecord {
             executable_bytes: executable.len() as u64,
             genesis_pages: genesis.page_count(),
@@ -110,6 +107,43 @@ impl<B: Backend> Store<B> {
         };
         self.engines.insert(hash, engine);
         Ok(hash)
+    }
+
+    /// Writes a known engine's executable again, from bytes that are it. A crash in between leaves
+    /// it damaged, as it was.
+    pub fn repair_executable(&self, executable: &[u8]) -> Result<(), StoreError> {
+        self.shared.latch.check()?;
+        let hash = EngineHash(Sha256::digest(executable).into());
+        if !self.engines.contains_key(&hash) {
+            return Err(StoreError::UnknownEngine(hash));
+        }
+        self.write_durable(&executable_path(hash), executable)?;
+        self.sync_engines()
+    }
+
+    /// The same for its genesis image, made again.
+    pub fn repair_genesis(
+        &mut self,
+        hash: EngineHash,
+        genesis: &Genesis,
+    ) -> Result<(), EngineError> {
+        self.shared.latch.check()?;
+        let known = self.engines.get(&hash).map(|engine| &engine.record);
+        let known = known.ok_or(StoreError::UnknownEngine(hash))?;
+        if known.genesis_sha256 != genesis.sha256() {
+            return Err(EngineError::GenesisDiffers(hash));
+        }
+        self.write_durable(&genesis_path(hash), &genesis.encode())?;
+        self.sync_engines()?;
+        if let Some(engine) = self.engines.get_mut(&hash) {
+            engine.genesis = Some(Arc::new(genesis.clone()));
+        }
+        Ok(())
+    }
+
+    fn sync_engines(&self) -> Result<(), StoreError> {
+        let synced = self.shared.backend.sync_dir(ENGINES_DIR);
+        synced.map_err(|error| self.shared.latch.io("sync", ENGINES_DIR, error))
     }
 
     fn write_durable(&self, path: &str, bytes: &[u8]) -> Result<(), StoreError> {

@@ -4,14 +4,17 @@
 
 use std::fs::File;
 use std::io;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use kenvat_store::{Checked, EngineHash, ImageError, OpenError, StoreError, VatId};
+use kenvat_store::{
+    Checked, Damage, EngineHash, Genesis, ImageError, OpenError, StoreError, VatId,
+};
 use rustix::event::{Timespec, epoll};
 use rustix::io::Errno;
 use rustix::process::Signal;
 
-use super::open::now_ms;
+use super::open::{make_genesis, now_ms};
 use super::process::{Executable, Heard, Worker, image_in_memory};
 use super::run::{Fatal, INLINE_PAGES_MAX, Run, WAKER_MARK, say};
 use super::trace::Step;
@@ -328,7 +331,7 @@ impl Run {
         limits: VatLimits,
     ) -> Result<(), NotStarted> {
         let engine = self.core.engine();
-        let genesis = self.disk.store.genesis(engine).map_err(NotStarted::store)?;
+        let genesis = self.genesis(engine).map_err(NotStarted::store)?;
         let length = u64::from(page_limit) * kenvat_store::PAGE_BYTES as u64;
         let image = image_in_memory(genesis.contents(), length)
             .map_err(|error| NotStarted::of("make its image", &error))?;
@@ -345,7 +348,7 @@ impl Run {
         limits: VatLimits,
     ) -> Result<(), NotStarted> {
         if !self.engines.contains_key(&engine) {
-            let bytes = self.disk.store.engine(engine)?;
+            let bytes = self.executable(engine)?;
             let sealed = Executable::seal(&bytes)
                 .map_err(|error| NotStarted::of("prepare its executable", &error))?;
             self.engines.insert(engine, sealed);
@@ -374,6 +377,46 @@ impl Run {
         self.suspects += 1;
         self.to_send.push(generation);
         Ok(())
+    }
+}
+
+impl Run {
+    /// An engine's executable. One that is damaged and is this program's own is written again.
+    fn executable(&self, engine: EngineHash) -> Result<Vec<u8>, StoreError> {
+        let damage = match self.disk.store.engine(engine) {
+            Err(StoreError::Damaged(damage)) if engine == self.core.engine() => damage,
+            found => return found,
+        };
+        let repaired = self.disk.store.repair_executable(&self.options.worker);
+        say_repaired(&damage, repaired.err().map(|error| error.to_string()));
+        // Where it could not be written, it is right all the same.
+        Ok(self.options.worker.to_vec())
+    }
+
+    /// The same for its genesis image.
+    fn genesis(&mut self, engine: EngineHash) -> Result<Arc<Genesis>, OpenError> {
+        let damage = match self.disk.store.genesis(engine) {
+            Err(OpenError::Damaged(damage)) if engine == self.core.engine() => damage,
+            found => return found,
+        };
+        let made = make_genesis(&self.options.worker, self.options.tracker);
+        let repaired = made.and_then(|genesis| {
+            let repaired = self.disk.store.repair_genesis(engine, &genesis);
+            repaired.map_err(|error| error.to_string())
+        });
+        say_repaired(&damage, repaired.err());
+        self.disk.store.genesis(engine)
+    }
+}
+
+fn say_repaired(damage: &Damage, hindrance: Option<String>) {
+    match hindrance {
+        None => say(format_args!(
+            "damaged: {damage}; this program carries the same engine and wrote it again"
+        )),
+        Some(why) => say(format_args!(
+            "damaged: {damage}; it could not be written again: {why}"
+        )),
     }
 }
 

@@ -169,7 +169,7 @@ fn install(
 }
 
 /// A genesis heap, made by running the worker on an empty image.
-fn make_genesis(worker: &[u8], tracker: Option<TrackerKind>) -> Result<Genesis, String> {
+pub(super) fn make_genesis(worker: &[u8], tracker: Option<TrackerKind>) -> Result<Genesis, String> {
     let executable = Executable::seal(worker).map_err(|error| error.to_string())?;
     let length = u64::from(GENESIS_PAGES_MAX) * PAGE_BYTES as u64;
     let image = image_in_memory(std::iter::empty(), length).map_err(|error| error.to_string())?;
