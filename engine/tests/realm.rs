@@ -415,3 +415,21 @@ fn a_programs_modules_are_in_no_table_and_share_nothing_they_do_not_export() {
     assert!(thrown.stack.contains("main.js:8:26"), "{thrown:?}");
     assert_eq!(vat.value("sent", "[]"), "5");
 }
+
+#[test]
+fn a_compartment_is_small_and_the_genesis_heap_too() {
+    let used = common::genesis().used_pages as usize * common::PAGE_BYTES;
+    eprintln!("genesis: {used} bytes");
+    assert!(used <= 5 << 19, "the genesis heap has {used} bytes");
+    let source = "const kept = [];\n\
+        export default { make: (n) => { for (let i = 0; i < n; i += 1) \
+          kept.push(new Compartment()); return kept.length; } };";
+    let mut vat = TestVat::deployed(source);
+    vat.value("make", "[10]");
+    let before = vat.used_pages as usize;
+    let count = 200;
+    vat.value("make", &format!("[{count}]"));
+    let bytes = (vat.used_pages as usize - before) * common::PAGE_BYTES / count;
+    eprintln!("a compartment: {bytes} bytes");
+    assert!(bytes <= 10 << 10, "a compartment takes {bytes} bytes");
+}

@@ -94,7 +94,8 @@ fn run() -> Result<Never, End> {
     if !cfg!(kenvat_static_worker) {
         return Err(End::NotStatic);
     }
-    let by_hand = std::env::args_os().len() > 1;
+    // Only a worker made to misbehave is told what to leave out.
+    let by_hand = std::env::args_os().len() > 1 && !cfg!(feature = "misbehave");
     let (Some(socket), Some(image), Some(status)) = (
         descriptor::inherit(SOCKET_FD),
         descriptor::inherit(IMAGE_FD),

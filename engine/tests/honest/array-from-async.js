@@ -1,0 +1,1 @@
+(async () => (await Array.fromAsync([Promise.resolve(1), 2])).join() === '1,2')();

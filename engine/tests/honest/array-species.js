@@ -1,0 +1,2 @@
+class A extends Array {}
+new A(1, 2, 3).map((x) => x) instanceof A;

@@ -1,0 +1,2 @@
+assert(true);
+try { assert.fail('x'); } catch (e) { e.message === 'x'; }

@@ -1,0 +1,2 @@
+(async () => { let log = ''; { await using a = { async [Symbol.asyncDispose]() { log += 'a';
+  } }; } return log === 'a'; })();

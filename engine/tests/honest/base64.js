@@ -1,0 +1,1 @@
+Uint8Array.fromBase64('AQI=').toHex() === '0102';

@@ -1,0 +1,2 @@
+class L extends Array { last() { return this.at(-1); } }
+L.from([1, 2]).last() === 2;

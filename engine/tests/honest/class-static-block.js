@@ -1,0 +1,2 @@
+class A { static x; static { A.x = 4; } }
+A.x === 4;

@@ -1,0 +1,2 @@
+const c = new Compartment();
+c.evaluate('[]') instanceof Array && c.evaluate('Object') === Object;

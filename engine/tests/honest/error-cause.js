@@ -1,0 +1,1 @@
+try { throw new Error('a', { cause: 5 }); } catch (e) { e.cause === 5; }

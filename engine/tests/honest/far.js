@@ -1,0 +1,2 @@
+const f = Far('purse', { balance: () => 5 });
+f.balance() === 5 && `${f}` === '[object Alleged: purse]';

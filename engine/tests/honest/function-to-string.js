@@ -1,0 +1,2 @@
+function f(x) { return x; }
+f.toString() === 'function f(x) { return x; }';

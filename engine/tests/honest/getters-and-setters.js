@@ -1,0 +1,3 @@
+const o = { get x() { return 1; }, set x(v) { this.y = v; } };
+o.x = 5;
+o.x + o.y === 6;

@@ -1,0 +1,1 @@
+JSON.parse('[1,2]', (k, v) => (typeof v === 'number' ? v * 2 : v)).join() === '2,4';

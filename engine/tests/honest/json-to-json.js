@@ -1,0 +1,1 @@
+JSON.stringify({ toJSON: () => ({ x: 1 }) }) === '{"x":1}';

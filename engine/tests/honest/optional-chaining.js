@@ -1,0 +1,2 @@
+const o = { a: null };
+o?.a?.b === undefined && o.f?.() === undefined;

@@ -1,0 +1,4 @@
+const e = new TypeError('m');
+e.name = 'N';
+e.message = 'n';
+`${e}` === 'N: n';

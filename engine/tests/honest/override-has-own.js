@@ -1,0 +1,3 @@
+const o = {};
+o.hasOwnProperty = 1;
+o.hasOwnProperty === 1;

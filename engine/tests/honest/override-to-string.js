@@ -1,0 +1,3 @@
+const o = {};
+o.toString = () => 'mine';
+`${o}` === 'mine';

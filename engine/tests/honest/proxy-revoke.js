@@ -1,0 +1,3 @@
+const { proxy, revoke } = Proxy.revocable({}, {});
+revoke();
+try { proxy.x; } catch (e) { e instanceof TypeError; }

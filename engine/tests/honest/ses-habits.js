@@ -1,0 +1,3 @@
+lockdown();
+const c = new Compartment({ print: harden(() => 1) }, {}, { name: 'c' });
+c.evaluate('print()') === 1 && Object.isFrozen(Object.prototype);

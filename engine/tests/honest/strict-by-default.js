@@ -1,0 +1,2 @@
+(function () { return this === undefined; })() && (() => { try { undeclared = 1; } catch (e) {
+  return e.name === 'ReferenceError'; } })();

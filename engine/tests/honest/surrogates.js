@@ -1,0 +1,1 @@
+'a\ud800'.isWellFormed() === false && [...'😀'].length === 1;

@@ -1,0 +1,3 @@
+const f = (s) => s;
+const g = () => f`x`;
+g() === g() && Object.isFrozen(g());

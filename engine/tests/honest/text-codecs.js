@@ -1,0 +1,1 @@
+new TextDecoder().decode(new TextEncoder().encode('grüße')) === 'grüße';

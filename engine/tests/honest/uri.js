@@ -1,0 +1,1 @@
+decodeURIComponent(encodeURIComponent('a b/ü')) === 'a b/ü' && escape('ü') === '%FC';

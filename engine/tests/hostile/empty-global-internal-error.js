@@ -1,0 +1,3 @@
+// repair: empty-global
+// reason: InternalError is no global of compartments.
+typeof InternalError === 'function';

@@ -1,0 +1,8 @@
+// repair: freeze
+// reason: boolean prototype is shared by every compartment and frozen: a mark put on it cannot
+// be left for a stranger to find.
+const target = Boolean.prototype;
+try { Object.defineProperty(target, 'mark', { value: 'left' }); } catch {}
+new Compartment().evaluate(
+  `true.mark`,
+) === 'left';

@@ -1,0 +1,8 @@
+// repair: freeze
+// reason: promise prototype is shared by every compartment and frozen: a mark put on it cannot
+// be left for a stranger to find.
+const target = Promise.prototype;
+try { target.mark = 'left'; } catch {}
+new Compartment().evaluate(
+  `(async () => {})().mark`,
+) === 'left';

@@ -1,0 +1,3 @@
+// repair: function-origin
+// reason: columnNumber tells even more.
+typeof (() => {}).columnNumber === 'number';

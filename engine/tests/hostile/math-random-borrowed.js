@@ -1,0 +1,4 @@
+// repair: math-random
+// reason: the same function without its object.
+const { random } = Math;
+random() < 1;
