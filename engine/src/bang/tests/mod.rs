@@ -2,6 +2,7 @@
 
 mod cases;
 mod files;
+mod noise;
 
 /// A text of a table, in which backslashes spell what has no place in a line.
 fn from_table(text: &str) -> String {
