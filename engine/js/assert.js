@@ -1,7 +1,7 @@
 // assert, as programs written for SES use it: conditions, details with quoted parts, errors.
 (host) => {
   'use strict';
-  const { format } = host;
+  const { format, harden, wanted } = host;
   const { defineProperty, freeze, is } = Object;
   const toError = (text, make, options) => {
     const error = new make(text);
@@ -53,6 +53,8 @@
     const type = typeof value;
     return type === 'object' ? 'an object' : type === 'undefined' ? 'undefined' : `a ${type}`;
   };
+  // Every compartment reaches these by what it is given, and no global leads to them.
+  if (wanted('freeze')) harden([Details, Quoted]);
   const quote = (value) => freeze(new Quoted(value));
   const textOf = (given, otherwise) => {
     if (given === undefined) return otherwise;
