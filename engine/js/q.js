@@ -225,6 +225,8 @@
     const methods = {
       __proto__: null,
       then(fulfilled, rejected) {
+        // An heir of a promise would be waited for by asking it to be waited for, for ever.
+        if (!isPromise(this)) throw new TypeError('then: this is no promise');
         return when(this, fulfilled, rejected);
       },
       when(fulfilled, rejected) {

@@ -176,3 +176,16 @@ fn the_general_two_phase_commit_of_the_slides_runs() {
         )
     );
 }
+
+#[test]
+fn an_heir_of_a_q_promise_is_not_waited_for() {
+    assert_eq!(
+        trace(
+            "const heir = Object.create(Q(1));
+             for (const wait of [async () => await heir, () => heir.then(), () => heir.when()]) {
+               try { say(await wait()); } catch (e) { say(e.message); }
+             }"
+        ),
+        r#"["then: this is no promise","then: this is no promise","then: this is no promise"]"#
+    );
+}
