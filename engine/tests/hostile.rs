@@ -10,12 +10,9 @@ mod common;
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::sync::OnceLock;
+use std::path::Path;
 
-use common::{TestVat, executable_file, genesis_by, other_worker};
-use kenvat_engine::protocol::HandOver;
+use common::{TestVat, unrepaired};
 
 /// What the issue asks for.
 const HOSTILE_MIN: usize = 150;
@@ -57,26 +54,6 @@ fn result(vat: &mut TestVat, text: &str) -> String {
         Some(kenvat_engine::protocol::Outcome::Value(value)) => value.trim_matches('"').to_owned(),
         other => format!("{other:?}"),
     }
-}
-
-fn misbehaving() -> &'static Path {
-    static FILE: OnceLock<PathBuf> = OnceLock::new();
-    FILE.get_or_init(|| executable_file("kenvat-worker-misbehaving", &other_worker("misbehave")))
-}
-
-/// A vat whose worker leaves out these repairs.
-fn unrepaired(names: &str, made: &mut BTreeMap<String, HandOver>) -> TestVat {
-    let command = || {
-        let mut command = Command::new(misbehaving());
-        command.arg(format!("--without={names}"));
-        command
-    };
-    let genesis = made
-        .entry(names.to_owned())
-        .or_insert_with(|| genesis_by(command(), None));
-    let mut vat = TestVat::born(misbehaving(), genesis);
-    vat.wake_by(command());
-    vat
 }
 
 /// The repairs a program's head names, without spaces.

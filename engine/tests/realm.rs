@@ -433,3 +433,32 @@ fn a_compartment_is_small_and_the_genesis_heap_too() {
     eprintln!("a compartment: {bytes} bytes");
     assert!(bytes <= 10 << 10, "a compartment takes {bytes} bytes");
 }
+
+/// `cargo test --release --test realm -- --ignored --nocapture`, on an idle machine.
+#[test]
+#[ignore = "prints times; counts are checked by the tests above"]
+fn times_of_harden_and_of_a_compartment() {
+    let source = "export default { none: () => { for (let i = 0; i < 10000; i += 1) \
+          ({ a: i, b: i, c: i }); },\n\
+        harden: () => { for (let i = 0; i < 10000; i += 1) harden({ a: i, b: i, c: i }); },\n\
+        make: () => { for (let i = 0; i < 1000; i += 1) new Compartment(); },\n\
+        run: () => { for (let i = 0; i < 1000; i += 1) new Compartment().evaluate('1'); } };";
+    let mut vat = TestVat::deployed(source);
+    for (method, count) in [
+        ("none", 10_000),
+        ("harden", 10_000),
+        ("make", 1000),
+        ("run", 1000),
+    ] {
+        let mut least = std::time::Duration::MAX;
+        for _ in 0..5 {
+            let start = std::time::Instant::now();
+            vat.value(method, "[]");
+            least = least.min(start.elapsed());
+        }
+        eprintln!(
+            "{method}: {:?} each, the turn and its hand-over included",
+            least / count
+        );
+    }
+}

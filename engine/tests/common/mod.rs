@@ -306,6 +306,26 @@ fn each_run(delta: &[u8], mut visit: impl FnMut(u64, &[u8])) {
     assert!(rest.is_empty(), "bytes after the last run");
 }
 
+fn misbehaving() -> &'static Path {
+    static FILE: OnceLock<PathBuf> = OnceLock::new();
+    FILE.get_or_init(|| executable_file("kenvat-worker-misbehaving", &other_worker("misbehave")))
+}
+
+/// A vat whose worker leaves out these repairs. `made` keeps the genesis heaps for the next.
+pub fn unrepaired(names: &str, made: &mut BTreeMap<String, HandOver>) -> TestVat {
+    let command = || {
+        let mut command = Command::new(misbehaving());
+        command.arg(format!("--without={names}"));
+        command
+    };
+    let genesis = made
+        .entry(names.to_owned())
+        .or_insert_with(|| genesis_by(command(), None));
+    let mut vat = TestVat::born(misbehaving(), genesis);
+    vat.wake_by(command());
+    vat
+}
+
 /// A vat, awake or not.
 pub struct TestVat {
     worker: PathBuf,
