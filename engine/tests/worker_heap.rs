@@ -319,6 +319,48 @@ fn a_small_change_is_a_small_delta() {
     );
 }
 
+/// The most pages that calls of one method write once all is warm.
+fn most_written(vat: &mut TestVat, method: &str) -> u64 {
+    let mut most = 0;
+    for n in 0..20 {
+        vat.value(method, "[]");
+        if n >= 10 {
+            most = most.max(vat.wake().pages_written());
+        }
+    }
+    most
+}
+
+#[test]
+fn calling_several_methods_of_one_prototype_writes_one_page_for_them() {
+    let source = "const map = new Map([[1, 1]]);\n\
+        export default { none: () => map !== 1, one: () => map.has(2),\n\
+          all: () => map.has(2) || map.get(2) || map.delete(2) };";
+    let mut vat = TestVat::deployed(source);
+    let [none, one, all] = ["none", "one", "all"].map(|method| most_written(&mut vat, method));
+    assert!(none > 0, "pages are counted");
+    assert!(one <= none + 1 && all == one, "{none}, {one}, {all} pages");
+}
+
+#[test]
+fn what_every_turn_writes_of_the_runtime_and_the_context_is_one_page() {
+    let vat = TestVat::new();
+    let word = |at| {
+        let mut word = [0; 8];
+        vat.image.read_exact_at(&mut word, at).expect("the header");
+        u64::from_le_bytes(word)
+    };
+    // See `js/header.rs`.
+    let [runtime, context] = [16, 24].map(word);
+    assert_ne!(runtime, context);
+    let page = PAGE_BYTES as u64;
+    assert_eq!(
+        runtime / page,
+        context / page,
+        "{runtime:x} and {context:x}"
+    );
+}
+
 #[test]
 fn turns_of_one_group_are_one_delta_and_hand_overs_are_only_made_when_asked() {
     let mut vat = TestVat::deployed("let n = 0; export default { incr: () => (n += 1) };");

@@ -18,8 +18,8 @@ use command_fds::{CommandFdExt, FdMapping};
 use kenvat_engine::WORKER;
 use kenvat_engine::protocol::{
     Delivery, FROM_WORKER_BYTES_MAX, FromWorker, HandOver, IMAGE_FD, LogLine, Message, Outcome,
-    PROTOCOL_VERSION, Program, SOCKET_FD, STATUS_BYTES, STATUS_FD, Start, Thrown, TimerChange,
-    ToWorker, TrackerKind, decode, encode, frame_length,
+    PROTOCOL_VERSION, Program, SOCKET_FD, STATUS_BYTES, STATUS_FD, STATUS_PAGES_AT, Start, Thrown,
+    TimerChange, ToWorker, TrackerKind, decode, encode, frame_length,
 };
 
 pub const PAGE_BYTES: usize = 4096;
@@ -202,9 +202,18 @@ impl Process {
 
     /// The turn the status page says is running; 0 for none.
     pub fn running(&self) -> u64 {
+        self.status_word(0)
+    }
+
+    /// Pages found written for the last hand-over.
+    pub fn pages_written(&self) -> u64 {
+        self.status_word(STATUS_PAGES_AT)
+    }
+
+    fn status_word(&self, at: u64) -> u64 {
         let mut word = [0; 8];
         self.status
-            .read_exact_at(&mut word, 0)
+            .read_exact_at(&mut word, at)
             .expect("read the status page");
         u64::from_ne_bytes(word)
     }

@@ -12,7 +12,7 @@ use super::fault::{LIBRARY_PREFIX, describe};
 use super::realm::Realm;
 use super::registry::{Registry, Slot};
 use super::value::{
-    CLASS_DATE, CLASS_LAST, CLASS_OBJECT, Cx, JsResult, NAMES_ALL, PROPERTY_HIDDEN, Value,
+    CLASS_DATE, CLASS_LAST, CLASS_OBJECT, Cx, JsResult, NAMES_ALL, PROPERTY_HIDDEN, Property, Value,
 };
 use super::{
     collector, door, eventual, fault, harden, library, memory, modules, output, repairs, sends,
@@ -98,7 +98,10 @@ pub fn create() -> Result<Realm, GenesisError> {
     if !memory::format() {
         return Err(GenesisError::NoRoom);
     }
+    // Every turn writes to the runtime and to the context: they share a page.
+    let seat = memory::take_seat().ok_or(GenesisError::NoRoom)?;
     let runtime = runtime().ok_or(GenesisError::NoRoom)?;
+    memory::offer(seat);
     let cx = context(runtime).ok_or(GenesisError::NoRoom)?;
     modules::install(cx);
     let registry = Registry::create(cx).map_err(|_| GenesisError::NoRoom)?;
@@ -171,6 +174,7 @@ fn fill(realm: &Realm) -> JsResult<()> {
     let (cx, registry) = (realm.cx, &realm.registry);
     let global = cx.global();
     check_classes(cx, &global)?;
+    make_methods(&global)?;
     remember_intrinsics(realm, &global)?;
     harden::prepare(realm)?;
     for (slot, text) in [
@@ -201,6 +205,32 @@ fn fill(realm: &Realm) -> JsResult<()> {
     registry.set(Slot::PlainValue, host.get_str("plainValue")?)?;
     registry.set(Slot::ErrorStack, host.get_str("errorStack")?)?;
     start(realm, &host, &global)
+}
+
+/// Makes the methods of every constructor and prototype, which QuickJS makes when each is first
+/// asked for. So those of one prototype lie side by side in the heap, and a turn that calls several
+/// writes one page for their reference counts.
+fn make_methods(global: &Value) -> JsResult<()> {
+    let make = |object: &Value| -> JsResult<()> {
+        for key in object.own_names(NAMES_ALL)? {
+            object.own_property(&key)?;
+        }
+        Ok(())
+    };
+    let prototype = global.cx().atom("prototype");
+    for key in global.own_names(NAMES_ALL)? {
+        let Some(Property::Data(value)) = global.own_property(&key)? else {
+            continue;
+        };
+        if !value.is_object() {
+            continue;
+        }
+        make(&value)?;
+        if let Some(Property::Data(heirs)) = value.own_property(&prototype)? {
+            make(&heirs)?;
+        }
+    }
+    Ok(())
 }
 
 /// Runs a file of the library. The primordials its functions name are found in the real global

@@ -2,7 +2,9 @@
 //!
 //! The addresses of these functions stand in the runtime's own structure, in the heap.
 
+use std::cell::Cell;
 use std::ffi::c_void;
+use std::ptr::NonNull;
 
 use rquickjs::qjs;
 
@@ -26,6 +28,26 @@ pub fn format() -> bool {
 /// One past the highest page in use.
 pub fn used_pages() -> u32 {
     tables().frontier()
+}
+
+/// Bytes of a seat: half a page, enough for either of QuickJS's two large structures.
+const SEAT_BYTES: usize = 2048;
+
+thread_local! {
+    static OFFERED: Cell<Option<NonNull<u8>>> = const { Cell::new(None) };
+}
+
+/// A block that lies beside the next one of its size.
+pub struct Seat(NonNull<u8>);
+
+/// Takes a seat; `None` when the heap has no room.
+pub fn take_seat() -> Option<Seat> {
+    NonNull::new(allocator().allocate(SEAT_BYTES)?).map(Seat)
+}
+
+/// Gives the seat to the next request for zeros; if that is too large the seat stays empty.
+pub fn offer(seat: Seat) {
+    OFFERED.set(Some(seat.0));
 }
 
 fn tables() -> Tables {
@@ -58,7 +80,10 @@ extern "C" fn calloc(_: *mut c_void, count: qjs::size_t, size: qjs::size_t) -> *
     let Some(bytes) = (count as usize).checked_mul(size as usize) else {
         return or_null(None);
     };
-    let block = allocator().allocate(bytes);
+    let block = match OFFERED.take() {
+        Some(seat) if bytes <= SEAT_BYTES => Some(seat.as_ptr()),
+        _ => allocator().allocate(bytes),
+    };
     if let Some(block) = block {
         // SAFETY: a fresh block of at least that many bytes.
         unsafe { block.write_bytes(0, bytes) };

@@ -4,6 +4,7 @@
 //! reached from JavaScript.
 
 use std::ffi::c_void;
+use std::mem::ManuallyDrop;
 
 use rquickjs::qjs;
 
@@ -108,7 +109,9 @@ impl Registry {
         self.array().define_index(slot as u32, value)
     }
 
-    fn array(&self) -> Value {
-        self.cx.borrow(self.raw)
+    /// Lent, not counted: the header's reference is never given back, and counting another would
+    /// write the array's page in every turn.
+    fn array(&self) -> ManuallyDrop<Value> {
+        ManuallyDrop::new(self.cx.own(self.raw))
     }
 }
