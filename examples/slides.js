@@ -1,5 +1,6 @@
 // With infix !, as printed: the programs of "2-Phase Commit Among Strangers" (Miller, Van Cutsem,
-// Close), the talk about Dr. SES, in one vat: money, and an exchange of money for stock that nobody need be trusted with.
+// Close), the talk about Dr. SES, in one vat: money, and an exchange of money for stock that nobody
+// need be trusted with.
 //
 //   kenvat run examples/slides.js
 //   kenvat call slides trade 10 7         {"alice":{"money":90,"stock":7},"bob":{…}}
