@@ -1,4 +1,5 @@
-// One object of each kind that syntax or a call makes, by name. A script; its value is the maker.
+// With infix !: one object of each kind that syntax or a call makes, by name. A script; its value
+// is the maker.
 (async () => {
   'use strict';
   const { getPrototypeOf } = Object;
