@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use kenvat_store::{EngineHash, PART_OVERHEAD_BYTES, Part, VatId, Wish};
+use kenvat_store::{EngineHash, PART_OVERHEAD_BYTES, Part, Side, VatId, Wish};
 
 use super::check::{Checked, Expected, check};
 use super::event::{Death, Effect, Ledger, LedgerError, Reserved};
@@ -177,8 +177,10 @@ impl<W> Core<W> {
     ) -> Result<(), LedgerError> {
         let birth = self.births.get(&id).expect("asked for by the caller");
         // Ready says nothing more here; what follows the hand-over does not count.
-        let hand_over = match message {
-            FromWorker::HandOver(hand_over) => hand_over,
+        match message {
+            FromWorker::HandOver(hand_over) => {
+                return self.on_first_hand_over(id, generation, hand_over, None, ledger, out);
+            }
             FromWorker::Aborted { why, .. } => {
                 if birth.generation == generation && birth.waiter.is_some() {
                     let name = "Error".to_owned();
@@ -198,14 +200,27 @@ impl<W> Core<W> {
                         generation,
                     });
                 }
-                return Ok(());
             }
-            FromWorker::Ready { .. } | FromWorker::Delta { .. } => return Ok(()),
-        };
+            FromWorker::Ready { .. } | FromWorker::Delta { .. } => {}
+        }
+        Ok(())
+    }
+
+    /// The start function is done; a large delta is in `side` already.
+    pub(super) fn on_first_hand_over(
+        &mut self,
+        id: VatId,
+        generation: u64,
+        hand_over: HandOver,
+        side: Option<Side>,
+        ledger: &mut dyn Ledger,
+        out: &mut Vec<Effect<W>>,
+    ) -> Result<(), LedgerError> {
+        let birth = self.births.get(&id).expect("asked for by the caller");
         if birth.generation != generation || birth.done || birth.waiter.is_none() {
             return Ok(());
         }
-        match checked(hand_over, birth) {
+        match checked(hand_over, side, birth) {
             Ok((_, Some(Outcome::Value(_)))) if birth.purpose == Purpose::Trial => {
                 self.pass(id, out);
             }
@@ -291,7 +306,7 @@ impl<W> Core<W> {
                 delta: checked.delta,
             }));
         }
-        if let Some(side) = self.sides.remove(&id) {
+        if let Some(side) = checked.side {
             out.push(Effect::Stage(Part::Side(side)));
         }
         if !checked.log.is_empty() {
@@ -389,7 +404,6 @@ impl<W> Core<W> {
 
     /// The first turn failed: nothing of the vat remains.
     pub(super) fn miscarry(&mut self, id: VatId, error: DeployError, out: &mut Vec<Effect<W>>) {
-        self.sides.remove(&id);
         let Some(birth) = self.births.remove(&id) else {
             return;
         };
@@ -448,7 +462,11 @@ pub(super) fn describe(death: Death) -> String {
     }
 }
 
-fn checked<W>(hand_over: HandOver, birth: &Birth<W>) -> Result<(Checked, Option<Outcome>), String> {
+fn checked<W>(
+    hand_over: HandOver,
+    side: Option<Side>,
+    birth: &Birth<W>,
+) -> Result<(Checked, Option<Outcome>), String> {
     let open = BTreeMap::new();
     if hand_over.generation != birth.generation {
         return Err(format!(
@@ -467,6 +485,7 @@ fn checked<W>(hand_over: HandOver, birth: &Birth<W>) -> Result<(Checked, Option<
     };
     let mut checked = check(hand_over, &expected)
         .map_err(|violation| format!("the worker broke the rules: {violation}"))?;
+    checked.side = side;
     let outcome = checked.replies.pop().map(|reply| reply.outcome);
     Ok((checked, outcome))
 }

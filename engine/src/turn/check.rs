@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
-use kenvat_store::{Delta, DeltaError};
+use kenvat_store::{Delta, DeltaError, Side};
 
 use super::limits::{DELTA_BYTES_MAX, HANDED_BYTES_MAX, REPLY_BYTES_MAX};
 use super::timers::Timer;
@@ -39,6 +39,8 @@ pub struct Checked {
     pub timers: Vec<TimerChange>,
     pub used_pages: u32,
     pub delta: Delta,
+    /// The file a delta too large for a frame is in, durable and checked before (J7).
+    pub side: Option<Side>,
 }
 
 /// What a worker did that it may not. It is ended; nothing of the hand-over has an effect.
@@ -127,6 +129,7 @@ pub fn check(hand_over: HandOver, expected: &Expected<'_>) -> Result<Checked, Vi
         timers,
         used_pages,
         delta,
+        side: None,
     })
 }
 

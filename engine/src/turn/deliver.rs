@@ -3,7 +3,7 @@
 //! Promises: see `turn`'s rules. Everything of an accepted hand-over is staged before the next
 //! event is looked at, so frames take hand-overs in the order received (J8).
 
-use kenvat_store::{Part, VatId};
+use kenvat_store::{Part, Side, VatId};
 
 use super::Core;
 use super::check::{Checked, Expected, check};
@@ -115,12 +115,7 @@ impl<W> Core<W> {
         if self.births.contains_key(&id) {
             return self.on_birth_message(id, generation, message, ledger, out);
         }
-        // Older generations are ignored: their process is dead or being ended (T1).
-        let current = self
-            .vats
-            .get(&id)
-            .is_some_and(|vat| vat.is_current(generation));
-        if !current {
+        if !self.is_current(id, generation) {
             return Ok(());
         }
         match message {
@@ -141,7 +136,7 @@ impl<W> Core<W> {
                 self.on_lie(id, generation, why, out)
             }
             FromWorker::HandOver(hand_over) => {
-                self.on_hand_over(id, generation, hand_over, ledger, out)
+                self.on_hand_over(id, generation, (hand_over, None), ledger, out)
             }
             FromWorker::Aborted {
                 generation: named,
@@ -164,23 +159,31 @@ impl<W> Core<W> {
         }
     }
 
-    /// Takes a hand-over into the frame being filled, or holds it back until there is room.
-    fn on_hand_over(
+    /// Whether this is the vat's worker. Older generations are ignored: their process is dead or
+    /// being ended (T1).
+    pub(super) fn is_current(&self, id: VatId, generation: u64) -> bool {
+        let vat = self.vats.get(&id);
+        vat.is_some_and(|vat| vat.is_current(generation))
+    }
+
+    /// Takes a hand-over, with the file of a large delta, into the frame being filled, or holds it
+    /// back until there is room.
+    pub(super) fn on_hand_over(
         &mut self,
         vat: VatId,
         generation: u64,
-        hand_over: HandOver,
+        (hand_over, side): (HandOver, Option<Side>),
         ledger: &mut dyn Ledger,
         out: &mut Vec<Effect<W>>,
     ) -> Result<(), LedgerError> {
         let bytes = hand_over.bytes();
         let full = self.filling.bytes > 0 && self.filling.bytes + bytes > FRAME_BYTES;
         if full || !self.held_back.is_empty() {
-            self.hold_back(vat, generation, Held::HandOver(hand_over));
+            self.hold_back(vat, generation, Held::HandOver(hand_over, side));
             return Ok(());
         }
         self.filling.bytes += bytes;
-        self.examine(vat, generation, hand_over, ledger, out)
+        self.examine(vat, generation, (hand_over, side), ledger, out)
     }
 
     fn hold_back(&mut self, vat: VatId, generation: u64, held: Held) {
@@ -211,11 +214,10 @@ impl<W> Core<W> {
             else {
                 break;
             };
-            let current = self.vats.get(&vat).map(|vat| vat.is_current(generation));
             match held {
-                _ if current != Some(true) => {}
-                Held::HandOver(hand_over) => {
-                    self.examine(vat, generation, hand_over, ledger, out)?;
+                _ if !self.is_current(vat, generation) => {}
+                Held::HandOver(hand_over, side) => {
+                    self.examine(vat, generation, (hand_over, side), ledger, out)?;
                 }
                 Held::Aborted { turn, by, why } => {
                     self.on_aborted(vat, generation, turn, (by, why), out)?;
@@ -229,7 +231,7 @@ impl<W> Core<W> {
         &mut self,
         id: VatId,
         generation: u64,
-        hand_over: HandOver,
+        (hand_over, side): (HandOver, Option<Side>),
         ledger: &mut dyn Ledger,
         out: &mut Vec<Effect<W>>,
     ) -> Result<(), LedgerError> {
@@ -248,7 +250,10 @@ impl<W> Core<W> {
             page_limit: vat.pages,
         };
         match check(hand_over, &expected) {
-            Ok(checked) => self.accept(id, generation, checked, ledger, out),
+            Ok(checked) => {
+                let checked = Checked { side, ..checked };
+                self.accept(id, generation, checked, ledger, out)
+            }
             Err(violation) => self.on_lie(id, generation, violation.to_string(), out),
         }
     }
@@ -281,6 +286,7 @@ impl<W> Core<W> {
             timers,
             used_pages,
             delta,
+            side,
         } = checked;
         let vat = self.vat_mut(id);
         let first = vat.handed_turn + 1;
@@ -296,7 +302,9 @@ impl<W> Core<W> {
         if !delta.is_empty() {
             out.push(Effect::Stage(Part::Heap { vat: id, delta }));
         }
-        self.stage_side(id, out);
+        if let Some(side) = side {
+            out.push(Effect::Stage(Part::Side(side)));
+        }
         if !log.is_empty() {
             out.push(Effect::Stage(Part::Log {
                 vat: id,
@@ -453,7 +461,7 @@ pub struct HeldBack {
 
 #[derive(Debug)]
 enum Held {
-    HandOver(HandOver),
+    HandOver(HandOver, Option<Side>),
     Aborted {
         turn: u64,
         by: AbortedBy,
@@ -464,7 +472,7 @@ enum Held {
 impl Held {
     fn bytes(&self) -> usize {
         match self {
-            Held::HandOver(hand_over) => hand_over.bytes(),
+            Held::HandOver(hand_over, _) => hand_over.bytes(),
             Held::Aborted { .. } => 0,
         }
     }

@@ -5,12 +5,12 @@
 //! vat is handed in, and only that vat waits. The shell makes the file and holds the worker's
 //! further messages; the core sees one hand-over and an apply that comes later than its frame's.
 
-use kenvat_store::{Part, Side, VatId};
+use kenvat_store::{Side, VatId};
 
 use super::Core;
 use super::event::{Effect, Ledger, LedgerError, SideRefusal};
 use crate::api::DeployError;
-use crate::protocol::{FromWorker, HandOver};
+use crate::protocol::HandOver;
 
 impl<W> Core<W> {
     pub(super) fn on_large(
@@ -21,14 +21,13 @@ impl<W> Core<W> {
         ledger: &mut dyn Ledger,
         out: &mut Vec<Effect<W>>,
     ) -> Result<(), LedgerError> {
-        self.sides.insert(id, side);
-        self.on_message(id, generation, FromWorker::HandOver(hand_over), ledger, out)
-    }
-
-    /// Stages the side file of a hand-over that is accepted, if it has one.
-    pub(super) fn stage_side(&mut self, id: VatId, out: &mut Vec<Effect<W>>) {
-        if let Some(side) = self.sides.remove(&id) {
-            out.push(Effect::Stage(Part::Side(side)));
+        let side = Some(side);
+        if self.births.contains_key(&id) {
+            return self.on_first_hand_over(id, generation, hand_over, side, ledger, out);
+        }
+        match self.is_current(id, generation) {
+            true => self.on_hand_over(id, generation, (hand_over, side), ledger, out),
+            false => Ok(()),
         }
     }
 
@@ -52,8 +51,7 @@ impl<W> Core<W> {
             });
             return Ok(());
         }
-        let current = self.vats.get(&id).map(|vat| vat.is_current(generation));
-        if current != Some(true) {
+        if !self.is_current(id, generation) {
             return Ok(());
         }
         match refusal {

@@ -159,7 +159,6 @@ impl<W> Core<W> {
         why: Ending,
         out: &mut Vec<Effect<W>>,
     ) {
-        self.sides.remove(&id);
         self.vat_mut(id).run = Run::Ending { generation, why };
         out.push(Effect::KillWorker {
             vat: id,
@@ -194,11 +193,7 @@ impl<W> Core<W> {
                 vat: id,
                 generation,
             });
-        } else if self
-            .vats
-            .get(&id)
-            .is_some_and(|vat| vat.is_current(generation))
-        {
+        } else if self.is_current(id, generation) {
             self.vat_mut(id).last_error = Some(format!("its worker broke the rules: {why}"));
             self.end(id, generation, Ending::Lied(why), out);
         }
@@ -250,8 +245,6 @@ impl<W> Core<W> {
         };
         let from_outside = matches!(vat.run, Run::Awake { .. }) && death == Death::Killed;
         vat.run = Run::Asleep;
-        self.sides.remove(&id);
-        let vat = self.vats.get_mut(&id).expect("looked up above");
         let turns = vat.take_back();
         vat.queue_bytes = vat.queue.iter().map(|no| self.requests[no].bytes()).sum();
         if counted {
@@ -528,7 +521,6 @@ impl<W> Core<W> {
 
     /// The vat runs no more in this life of the host; whoever waits is told why.
     pub(super) fn break_vat(&mut self, id: VatId, why: String, out: &mut Vec<Effect<W>>) {
-        self.sides.remove(&id);
         let vat = self.vat_mut(id);
         vat.run = Run::Broken(why.clone());
         vat.last_error = Some(why.clone());

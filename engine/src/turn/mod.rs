@@ -33,7 +33,7 @@ mod tests;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 
-use kenvat_store::{EngineHash, Side, VatId};
+use kenvat_store::{EngineHash, VatId};
 
 use self::answers::Answers;
 use self::birth::{Birth, Purpose};
@@ -112,8 +112,6 @@ pub struct Core<W> {
     /// Hand-overs the frame being filled had no room for, in the order received, and what their
     /// workers said after them.
     held_back: VecDeque<HeldBack>,
-    /// Side files of hand-overs that are not accepted yet.
-    sides: BTreeMap<VatId, Side>,
     /// Turns delivered and not handed over, over all vats.
     turns_out: usize,
     /// Vats something happened to since the last `flush`, in order.
@@ -144,7 +142,6 @@ impl<W> Core<W> {
             slot: Slot::Free,
             lagging: Vec::new(),
             held_back: VecDeque::new(),
-            sides: BTreeMap::new(),
             turns_out: 0,
             touched: Vec::new(),
             touched_set: HashSet::new(),
