@@ -138,19 +138,25 @@ impl Host {
 
     /// One `update` on its way.
     pub fn update(&mut self, vat: usize) -> Update {
+        let call = self.next_update(vat);
+        self.engine.call(call)
+    }
+
+    fn next_update(&mut self, vat: usize) -> Call {
         self.turn += 1;
-        self.engine.call(Call {
+        Call {
             vat: name(vat),
             method: "update".to_owned(),
             args: format!("[\"k{}\",{}]", self.turn % self.keys, self.turn),
             key: None,
-        })
+        }
     }
 
     /// One `update`, message in to answer out.
     pub fn timed(&mut self, vat: usize) -> Result<Timed, BenchError> {
+        let call = self.next_update(vat);
         let begun = Instant::now();
-        let answer = self.update(vat).wait();
+        let answer = self.engine.call_here(call, Duration::MAX).wait();
         let ended = Instant::now();
         settled(answer)?;
         Ok(Timed { begun, ended })

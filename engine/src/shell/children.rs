@@ -4,6 +4,7 @@
 
 use std::fs::File;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -26,7 +27,7 @@ use crate::turn::event::{Death, Event};
 const EVENTS_A_WAIT: usize = 256;
 
 /// How often the clock of running turns is looked at; a turn may run so much longer than it may.
-const CLOCK_LOOK: Duration = Duration::from_millis(250);
+pub(super) const CLOCK_LOOK: Duration = Duration::from_millis(250);
 /// How often a stopping host looks whether it may end.
 const STOP_LOOK_MS: i64 = 100;
 
@@ -39,23 +40,62 @@ fn process_mark(generation: u64) -> epoll::EventData {
     epoll::EventData::new_u64(generation * 2 + 1)
 }
 
-impl Run {
-    /// Waits until a worker, another thread or the clock has something, and takes it in.
-    pub(super) fn wait(&mut self) -> Result<(), Fatal> {
-        let timeout = self.patience();
+/// The engine's thread is told what it has to know of a worker's socket.
+pub(super) fn rewatch(epoll: &OwnedFd, generation: u64, worker: &Worker) {
+    let mut interest = epoll::EventFlags::empty();
+    interest.set(epoll::EventFlags::IN, !worker.is_unwatched);
+    interest.set(epoll::EventFlags::OUT, worker.blocked);
+    // Fails where the socket is not watched at all: the process is ending, or held.
+    let _ = epoll::modify(epoll, worker.socket(), socket_mark(generation), interest);
+}
+
+/// Whether a socket has bytes, and not its end.
+fn is_input(event: &epoll::Event) -> bool {
+    // Copied: the field lies unaligned.
+    let flags = event.flags;
+    flags == epoll::EventFlags::IN && event.data.u64() % 2 == 0
+}
+
+/// A wait of the engine's thread, which holds nothing meanwhile.
+pub(super) struct Waiting {
+    epoll: Arc<OwnedFd>,
+    patience_ms: Option<i64>,
+}
+
+impl Waiting {
+    /// Waits until a worker, another thread or the clock has something.
+    pub fn wait(self) -> Result<Vec<epoll::Event>, Fatal> {
+        let timeout = self.patience_ms.map(|ms| Timespec {
+            tv_sec: ms / 1000,
+            tv_nsec: (ms % 1000) * 1_000_000,
+        });
         let mut ready = Vec::with_capacity(EVENTS_A_WAIT);
-        let waited = epoll::wait(
-            &self.epoll,
-            rustix::buffer::spare_capacity(&mut ready),
-            timeout.as_ref(),
-        );
-        match waited {
-            Ok(_) | Err(rustix::io::Errno::INTR) => {}
-            Err(error) => return Err(Fatal::Io(error.into())),
+        let space = rustix::buffer::spare_capacity(&mut ready);
+        match epoll::wait(&self.epoll, space, timeout.as_ref()) {
+            Ok(_) | Err(Errno::INTR) => Ok(ready),
+            Err(error) => Err(Fatal::Io(error.into())),
         }
+    }
+}
+
+impl Run {
+    /// What the engine's thread waits for now.
+    pub(super) fn wait_for(&mut self) -> Waiting {
+        let patience_ms = self.patience_ms();
+        self.here.thread_waits_until =
+            patience_ms.map(|ms| Instant::now() + Duration::from_millis(ms.unsigned_abs()));
+        Waiting {
+            epoll: self.epoll.clone(),
+            patience_ms,
+        }
+    }
+
+    pub(super) fn take_ready(&mut self, ready: &[epoll::Event]) -> Result<(), Fatal> {
         for event in ready {
             match event.data.u64() {
                 WAKER_MARK => self.waker.clear(),
+                // From before a caller's thread began to wait for it.
+                mark if self.here.listens_to == Some(mark / 2) && is_input(event) => {}
                 mark if mark % 2 == 0 => self.on_socket(mark / 2),
                 mark => self.on_ended(mark / 2)?,
             }
@@ -93,8 +133,8 @@ impl Run {
         self.suspects > 0 || self.core.has_turns_out()
     }
 
-    /// How long nothing may happen before something has to be looked at anyway.
-    fn patience(&self) -> Option<Timespec> {
+    /// For how many milliseconds nothing may happen before something has to be looked at anyway.
+    pub(super) fn patience_ms(&self) -> Option<i64> {
         let tick = self.core.next_tick_ms().map(|due| due - now_ms());
         let often = if self.stopping.is_some() {
             Some(STOP_LOOK_MS)
@@ -109,14 +149,10 @@ impl Run {
             left.as_millis() as i64 + 1
         });
         let due = [tick, often, look, room].into_iter().flatten().min();
-        let ms = due?.max(0);
-        Some(Timespec {
-            tv_sec: ms / 1000,
-            tv_nsec: (ms % 1000) * 1_000_000,
-        })
+        due.map(|ms| ms.max(0))
     }
 
-    fn on_socket(&mut self, generation: u64) {
+    pub(super) fn on_socket(&mut self, generation: u64) {
         let Some((_, worker)) = self.workers.get_mut(&generation) else {
             return;
         };
@@ -220,6 +256,8 @@ impl Run {
             let Some((_, worker)) = self.workers.get_mut(&generation) else {
                 continue;
             };
+            let is_driving = self.here.is_driving;
+            self.here.sent_to = Some(generation);
             let was_blocked = worker.blocked;
             if let Some(trace) = &self.options.trace
                 && worker.has_output()
@@ -229,21 +267,17 @@ impl Run {
             if worker.has_output() {
                 match self.core.turns_out() {
                     0 => {}
+                    1 if is_driving => self.near.beside(generation, worker.process()),
                     1 => self.near.alone(generation, worker.process()),
                     _ => self.near.apart(),
                 }
             }
             worker.blocked = worker.send();
             if worker.blocked != was_blocked {
-                let mut interest = epoll::EventFlags::IN;
-                interest.set(epoll::EventFlags::OUT, worker.blocked);
-                // Fails where the socket is no longer watched: the process is ending.
-                let _ = epoll::modify(
-                    &self.epoll,
-                    worker.socket(),
-                    socket_mark(generation),
-                    interest,
-                );
+                rewatch(&self.epoll, generation, worker);
+            }
+            if !is_driving && self.here.listens_to != Some(generation) {
+                self.watch(generation);
             }
         }
         Ok(())

@@ -258,6 +258,11 @@ impl Run {
         }
     }
 
+    /// Whether somebody waits for a verification.
+    pub(super) fn is_verifying(&self) -> bool {
+        self.verifying.is_some() || !self.verifiers.is_empty()
+    }
+
     fn report(&self, report: VerifyReport) -> StoreReport {
         let name = |id| self.core.view(id).map(|v| v.row.name.clone());
         let damages = report.damages.into_iter().map(|damage| DamageReport {

@@ -22,7 +22,7 @@ use crate::api::CallError;
 use crate::turn::event::Event;
 
 /// A disk slower than this gets its syncs on a thread of their own even when the host is idle.
-const INLINE_SYNC_MAX: Duration = Duration::from_millis(2);
+pub(super) const INLINE_SYNC_MAX: Duration = Duration::from_millis(2);
 
 /// How often it is looked for room on a full disk, besides at each call that needs some.
 const ROOM_LOOK: Duration = Duration::from_secs(1);
@@ -184,6 +184,10 @@ impl Run {
         self.apply_sides();
         self.mark(|_| Step::Applied);
         self.events.push_back(Event::Applied);
+        if self.here.is_driving {
+            self.here.fold_due = self.disk.store.fold_due();
+            return Ok(());
+        }
         self.verify_between_frames();
         if self.disk.store.fold_due() {
             self.fold()?;
@@ -191,7 +195,7 @@ impl Run {
         Ok(())
     }
 
-    fn fold(&mut self) -> Result<(), Fatal> {
+    pub(super) fn fold(&mut self) -> Result<(), Fatal> {
         if self.background.folding {
             return Ok(());
         }

@@ -11,6 +11,7 @@ use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::{Arc, mpsc};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use tokio::sync::oneshot;
 
@@ -18,6 +19,8 @@ use crate::api::{
     Call, CallError, Deploy, DeployError, Deployed, Limit, LogChunk, RequestKey, StoreReport,
     VatInfo, VatLimits,
 };
+use crate::shell::here;
+use crate::shell::run::Shared;
 use crate::shell::trace::Trace;
 use crate::shell::wake::Waker;
 use crate::turn::limits::{self, CoreLimits, GAS_MAX, HEAP_BYTES_MAX, SLEEP_AFTER_MS, TURN_MS_MAX};
@@ -126,6 +129,7 @@ impl EngineOptions {
 pub struct Engine {
     commands: mpsc::Sender<Command>,
     waker: Waker,
+    shared: Shared,
     recovered: Arc<str>,
 }
 
@@ -168,6 +172,10 @@ pub struct Answer<T>(oneshot::Receiver<T>);
 pub struct Stopped;
 
 impl<T> Answer<T> {
+    pub(super) fn new(answer: oneshot::Receiver<T>) -> Answer<T> {
+        Answer(answer)
+    }
+
     /// Blocks until the answer is there. Not for async code.
     pub fn wait(self) -> Result<T, Stopped> {
         self.0.blocking_recv().map_err(|_| Stopped)
@@ -185,11 +193,17 @@ impl<T> Future for Answer<T> {
 }
 
 impl Engine {
-    pub(crate) fn new(commands: mpsc::Sender<Command>, waker: Waker, recovered: String) -> Engine {
+    pub(crate) fn new(
+        commands: mpsc::Sender<Command>,
+        waker: Waker,
+        shared: Shared,
+        recovered: String,
+    ) -> Engine {
         let recovered = recovered.into();
         Engine {
             commands,
             waker,
+            shared,
             recovered,
         }
     }
@@ -202,6 +216,17 @@ impl Engine {
     /// Calls a method; the answer is the result's JSON text.
     pub fn call(&self, call: Call) -> Answer<Result<String, CallError>> {
         self.send(|answer| Command::Call(call, answer))
+    }
+
+    /// The same, by this thread where nothing else is under way: it then waits for the worker
+    /// itself, so long at most (and a quarter of a second), and for the disk, and the answer is
+    /// there when this returns. Otherwise it is `call`. Whoever has nothing else to do meanwhile is
+    /// answered sooner so.
+    pub fn call_here(&self, call: Call, patience: Duration) -> Answer<Result<String, CallError>> {
+        match here::call(&self.shared, call, patience) {
+            Ok(answer) => answer,
+            Err(call) => self.call(call),
+        }
     }
 
     /// What became of a keyed call, without running anything: its result's JSON text or its error;

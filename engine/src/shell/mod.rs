@@ -14,6 +14,7 @@ mod commands;
 mod commit;
 mod disk;
 mod engine;
+mod here;
 mod near;
 mod open;
 mod process;

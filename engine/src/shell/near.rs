@@ -21,6 +21,8 @@ use rustix::thread::{CpuSet, sched_getaffinity, sched_getcpu, sched_setaffinity}
 const ALONE_MIN: u32 = 8;
 /// So many turns run near each other before the scheduler chooses another processor, if it likes.
 const NEAR_MAX: u32 = 1_024;
+/// So many turns of a caller's thread elsewhere before the worker is taken there as well.
+const BESIDE_MAX: u32 = 4;
 /// Processors that are tried, so many turns each, before the best of them is known.
 const TRIED_MAX: usize = 8;
 const TRY_TURNS: u32 = 32;
@@ -48,6 +50,8 @@ struct Held {
     process: Pid,
     /// Turns left until the processor is chosen anew.
     turns: u32,
+    /// It alone is held: to the processor of a caller's thread.
+    beside: Option<usize>,
 }
 
 impl Near {
@@ -77,6 +81,44 @@ impl Near {
         }
     }
 
+    /// The same, for a turn that a caller's thread waits for: that thread goes where it likes, and
+    /// the worker after it.
+    pub fn beside(&mut self, generation: u64, process: Pid) {
+        let Some(anywhere) = &self.anywhere else {
+            return;
+        };
+        self.alone = self.alone.saturating_add(1);
+        let place = sched_getcpu();
+        match &mut self.held {
+            Some(held) if held.generation == generation && held.beside == Some(place) => {
+                held.turns = BESIDE_MAX;
+                return;
+            }
+            // Once does not mean that it has moved for good.
+            Some(held) if held.generation == generation && held.beside.is_some() => {
+                held.turns = held.turns.saturating_sub(1);
+                if held.turns > 0 {
+                    return;
+                }
+            }
+            Some(_) => return self.apart(),
+            None if self.alone > ALONE_MIN => {}
+            None => return,
+        }
+        let mut here = CpuSet::new();
+        here.set(place);
+        // A processor this thread may use and the engine's may not is somebody's wish.
+        if !anywhere.is_set(place) || sched_setaffinity(Some(process), &here).is_err() {
+            return self.apart();
+        }
+        self.held = Some(Held {
+            generation,
+            process,
+            turns: BESIDE_MAX,
+            beside: Some(place),
+        });
+    }
+
     fn hold(&mut self, generation: u64, process: Pid) {
         let mut here = CpuSet::new();
         let (place, turns) = match self.untried() {
@@ -88,6 +130,7 @@ impl Near {
             generation,
             process,
             turns,
+            beside: None,
         });
         let held =
             sched_setaffinity(Some(process), &here).and_then(|()| sched_setaffinity(None, &here));
@@ -134,7 +177,9 @@ impl Near {
         if let (Some(held), Some(anywhere)) = (self.held.take(), &self.anywhere) {
             // The worker may be gone; the thread is here, and may go where it was before.
             let _ = sched_setaffinity(Some(held.process), anywhere);
-            let _ = sched_setaffinity(None, anywhere);
+            if held.beside.is_none() {
+                let _ = sched_setaffinity(None, anywhere);
+            }
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::path::Path;
-use std::sync::mpsc;
+use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use kenvat_store::{
@@ -15,7 +15,7 @@ use sha2::{Digest, Sha256};
 use super::disk::Disk;
 use super::engine::{Engine, EngineOptions};
 use super::process::{Executable, Worker, image_in_memory};
-use super::run::{Run, say};
+use super::run::{self, Run, Shared, say};
 use super::wake::Waker;
 use crate::api::{StartError, VatLimits};
 use crate::protocol::{FromWorker, PROTOCOL_VERSION, Start, ToWorker, TrackerKind};
@@ -64,11 +64,13 @@ pub fn start(options: EngineOptions) -> Result<Engine, StartError> {
     let (commands, inbox) = mpsc::channel();
     let run = Run::new(core, Disk::new(store), options, inbox, waker.clone())
         .map_err(io("make an epoll descriptor"))?;
+    let shared: Shared = Arc::new(Mutex::new(Some(run)));
+    let engine_thread = shared.clone();
     std::thread::Builder::new()
         .name("kenvat-engine".to_owned())
-        .spawn(move || run.run())
+        .spawn(move || run::run(&engine_thread))
         .map_err(io("start the engine's thread"))?;
-    Ok(Engine::new(commands, waker, recovered))
+    Ok(Engine::new(commands, waker, shared, recovered))
 }
 
 /// An awake vat holds about five descriptors, and the usual soft limit of 1,024 is for programs

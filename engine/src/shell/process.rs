@@ -10,6 +10,7 @@ use std::os::unix::fs::FileExt;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use command_fds::{CommandFdExt, FdMapping};
@@ -79,7 +80,7 @@ pub(crate) fn image_in_memory<'a>(
 pub(crate) struct Worker {
     child: Child,
     pidfd: OwnedFd,
-    socket: UnixStream,
+    socket: Arc<UnixStream>,
     last_words: OwnedFd,
     /// Shared with the worker, which writes there which turn it runs.
     status: File,
@@ -93,6 +94,8 @@ pub(crate) struct Worker {
     written: usize,
     /// The socket took less than there was; whoever waits for it also waits to write.
     pub blocked: bool,
+    /// A caller's thread listens to it, or did last: the engine's is told nothing of its socket.
+    pub is_unwatched: bool,
     /// Since when it is not listened to: its last hand-over is large and under way.
     held_since: Option<Instant>,
     /// Pages its heap may grow to.
@@ -158,7 +161,7 @@ impl Worker {
         Ok(Worker {
             child,
             pidfd,
-            socket: ours,
+            socket: Arc::new(ours),
             last_words: words,
             status,
             watch: Watch::default(),
@@ -168,6 +171,7 @@ impl Worker {
             output: Vec::new(),
             written: 0,
             blocked: false,
+            is_unwatched: false,
             held_since: None,
             page_limit: 0,
         })
@@ -205,6 +209,11 @@ impl Worker {
         self.socket.as_fd()
     }
 
+    /// The same, for a thread that waits for it while the worker may be ended.
+    pub fn socket_shared(&self) -> Arc<UnixStream> {
+        self.socket.clone()
+    }
+
     /// Readable once the process has ended.
     pub fn pidfd(&self) -> impl AsFd + '_ {
         self.pidfd.as_fd()
@@ -224,7 +233,7 @@ impl Worker {
     /// Writes what the socket takes now. True when something is left for later.
     pub fn send(&mut self) -> bool {
         while self.written < self.output.len() {
-            match self.socket.write(&self.output[self.written..]) {
+            match (&*self.socket).write(&self.output[self.written..]) {
                 Ok(count) => self.written += count,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return true,
@@ -245,7 +254,7 @@ impl Worker {
         }
         // Into memory as it is: clearing so much before each read took longer than the read.
         self.input.reserve(READ_BYTES);
-        match rustix::io::read(&self.socket, spare_capacity(&mut self.input)) {
+        match rustix::io::read(&*self.socket, spare_capacity(&mut self.input)) {
             Ok(0) => {
                 self.watch.closed(Instant::now());
                 Heard::End

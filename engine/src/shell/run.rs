@@ -9,7 +9,7 @@ use std::collections::{HashMap, VecDeque};
 use std::convert::Infallible;
 use std::io::{self, Write};
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::mpsc;
+use std::sync::{Arc, Mutex, MutexGuard, mpsc};
 use std::time::{Duration, Instant};
 
 use kenvat_store::{Delta, EngineHash, FileBackend, Part, Sealed, StoreError, VatId, Verifying};
@@ -18,6 +18,7 @@ use rustix::event::epoll;
 use super::commit::Background;
 use super::disk::Disk;
 use super::engine::{Answerer, Command, EngineOptions};
+use super::here::Here;
 use super::near::Near;
 use super::open::now_ms;
 use super::process::{Executable, Worker};
@@ -65,7 +66,7 @@ pub(crate) struct Run {
     pub(super) options: EngineOptions,
     pub(super) inbox: mpsc::Receiver<Command>,
     pub(super) waker: Waker,
-    pub(super) epoll: OwnedFd,
+    pub(super) epoll: Arc<OwnedFd>,
     /// By generation: a dying worker and the next one of its vat may both be there.
     pub(super) workers: HashMap<u64, (VatId, Worker)>,
     /// Workers about to be started, whose images are being checked beside this thread: the vat, and
@@ -95,6 +96,8 @@ pub(crate) struct Run {
     pub(super) verifiers: Vec<VerifyAsker>,
     /// Who waits for this thread's end, however it comes: told by being dropped with the rest.
     pub(super) watchers: Vec<Answerer<Infallible>>,
+    /// What a caller's thread does for a call of its own, while it does (`here`).
+    pub(super) here: Here,
 }
 
 /// Why the thread ends before it is told to.
@@ -108,6 +111,43 @@ pub(super) enum Fatal {
     Io(#[from] io::Error),
     #[error("{0}")]
     Stage(String),
+}
+
+/// Everything the engine's thread owns, for it and for a caller that is alone (`here`); nothing once
+/// the engine has ended.
+pub(crate) type Shared = Arc<Mutex<Option<Run>>>;
+
+/// The engine's thread: runs until stopped or until the store fails.
+pub(crate) fn run(shared: &Shared) {
+    // What this thread starts gains no rights by executing anything (E3). A kernel too old to
+    // know this is too old for workers as well, which need it for their filter.
+    let _ = rustix::thread::set_no_new_privs(true);
+    let end = loop {
+        let Some(waiting) = lock(shared).as_mut().map(Run::wait_for) else {
+            return;
+        };
+        let ready = waiting.wait();
+        let mut run = lock(shared);
+        let Some(run) = run.as_mut() else { return };
+        match ready.and_then(|ready| run.round(&ready)) {
+            Ok(true) => {}
+            Ok(false) => break Ok(()),
+            Err(fatal) => break Err(fatal),
+        }
+    };
+    let run = lock(shared).take();
+    if let Some(run) = run {
+        run.finish(end);
+    }
+}
+
+/// A thread that panicked in the middle of something left it undone: nobody goes on from there.
+pub(super) fn lock(shared: &Shared) -> MutexGuard<'_, Option<Run>> {
+    shared.lock().unwrap_or_else(|poisoned| {
+        let mut run = poisoned.into_inner();
+        *run = None;
+        run
+    })
 }
 
 impl Run {
@@ -129,7 +169,7 @@ impl Run {
             options,
             inbox,
             waker,
-            epoll,
+            epoll: Arc::new(epoll),
             workers: HashMap::new(),
             starting: HashMap::new(),
             engines: HashMap::new(),
@@ -148,27 +188,14 @@ impl Run {
             verifying: None,
             verifiers: Vec::new(),
             watchers: Vec::new(),
+            here: Here::default(),
         })
     }
 
-    /// Runs until stopped or until the store fails.
-    pub fn run(mut self) {
-        // What this thread starts gains no rights by executing anything (E3). A kernel too old to
-        // know this is too old for workers as well, which need it for their filter.
-        let _ = rustix::thread::set_no_new_privs(true);
-        let end = loop {
-            match self.round() {
-                Ok(true) => {}
-                Ok(false) => break Ok(()),
-                Err(fatal) => break Err(fatal),
-            }
-        };
-        self.finish(end);
-    }
-
-    /// Waits for something and carries it through. False when there is nothing left to do.
-    fn round(&mut self) -> Result<bool, Fatal> {
-        self.wait()?;
+    /// Carries through what is ready. False when there is nothing left to do.
+    fn round(&mut self, ready: &[epoll::Event]) -> Result<bool, Fatal> {
+        self.take_what_was_left()?;
+        self.take_ready(ready)?;
         self.watch_clock();
         self.take_finished()?;
         self.take_commands();
@@ -210,6 +237,9 @@ impl Run {
             match effect {
                 Effect::Stage(part) => self.stage(part)?,
                 Effect::Commit => self.seal()?,
+                Effect::StartWorker { .. } | Effect::StartBirth { .. } if self.here.is_driving => {
+                    self.here.left.push(effect);
+                }
                 Effect::StartWorker { vat, generation } => self.start_worker(vat, generation),
                 Effect::StartBirth {
                     vat,

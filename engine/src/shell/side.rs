@@ -325,6 +325,7 @@ impl Run {
         if !worker.release() {
             return;
         }
+        worker.is_unwatched = false;
         let mut interest = epoll::EventFlags::IN;
         interest.set(epoll::EventFlags::OUT, worker.blocked);
         let mark = super::children::socket_mark(generation);

@@ -310,6 +310,14 @@ impl<W> Core<W> {
         self.turns_out > 0 || self.births.values().any(|birth| !birth.done)
     }
 
+    /// Whether no turn, no frame and no birth is under way.
+    pub fn is_idle(&self) -> bool {
+        matches!(self.slot, Slot::Free)
+            && self.filling.is_empty
+            && self.held_back.is_empty()
+            && !self.has_turns_out()
+    }
+
     /// Turns that workers run and have not handed over, first ones not counted.
     pub fn turns_out(&self) -> usize {
         self.turns_out

@@ -5,6 +5,7 @@
 //! it. Does not know whether the question came over a socket.
 
 use std::pin::Pin;
+use std::time::Duration;
 
 use kenvat_engine::api::{Call, CallError, Deploy, RequestKey, VatLimits};
 use kenvat_engine::shell::{Answer, Engine, Stopped};
@@ -24,8 +25,9 @@ const LOG_BYTES_MAX: u32 = 4 << 20;
 /// JSON text of an answer, on its way.
 pub type Answering = Pin<Box<dyn Future<Output = Result<Box<RawValue>, Trouble>> + Send>>;
 
-/// Asks the engine. `base` is the gateway's address, where one serves.
-pub fn begin(engine: &Engine, ask: Ask, base: Option<&str>) -> Answering {
+/// Asks the engine. `base` is the gateway's address, where one serves. With `here`, this thread
+/// carries a call through itself if nothing else is under way, and waits so long for its vat.
+pub fn begin(engine: &Engine, ask: Ask, base: Option<&str>, here: Option<Duration>) -> Answering {
     match ask {
         Ask::Call {
             vat,
@@ -37,12 +39,16 @@ pub fn begin(engine: &Engine, ask: Ask, base: Option<&str>) -> Answering {
                 client: CLI_CLIENT.to_owned(),
                 id,
             });
-            let answer = engine.call(Call {
+            let call = Call {
                 vat,
                 method,
                 args,
                 key,
-            });
+            };
+            let answer = match here {
+                Some(patience) => engine.call_here(call, patience),
+                None => engine.call(call),
+            };
             Box::pin(async move { value(answer.await??) })
         }
         Ask::Deploy {

@@ -10,6 +10,7 @@
 pub mod answer;
 pub mod client;
 pub mod inspect;
+mod lone;
 pub mod place;
 pub mod protocol;
 pub mod report;

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kenvat_engine::shell::Engine;
+use tokio::io::BufReader;
 use tokio::net::unix::OwnedWriteHalf;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
@@ -17,6 +18,7 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use crate::control::answer::{Answering, begin};
+use crate::control::lone::{Lone, PATIENCE};
 use crate::control::protocol::{
     self, Ask, CONTROL_VERSION, MESSAGE_BYTES_MAX, Request, RequestHead, Response, WireError,
 };
@@ -50,7 +52,8 @@ pub async fn serve(listener: UnixListener, engine: Engine, base: Arc<str>, mut s
     let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let reserve = Arc::new(Semaphore::new(RESERVED));
     let mut clients = JoinSet::new();
-    loop {
+    let lone = Arc::new(Lone::default());
+    for number in 1.. {
         let (permit, kind) = tokio::select! {
             biased;
             Ok(permit) = room.clone().acquire_owned() => (permit, Kind::Whole),
@@ -63,8 +66,14 @@ pub async fn serve(listener: UnixListener, engine: Engine, base: Arc<str>, mut s
         };
         match accepted {
             Ok((stream, _)) => {
-                let (engine, base) = (engine.clone(), base.clone());
-                clients.spawn(converse(stream, engine, base, kind, stop.clone(), permit));
+                let client = Client {
+                    number,
+                    kind,
+                    lone: lone.clone(),
+                    engine: engine.clone(),
+                    base: base.clone(),
+                };
+                clients.spawn(converse(stream, client, stop.clone(), permit));
             }
             // Out of descriptors: they come back as connections end.
             Err(_) => tokio::time::sleep(crate::gateway::ACCEPT_PAUSE).await,
@@ -97,15 +106,23 @@ impl Kind {
     }
 }
 
-async fn converse(
-    stream: UnixStream,
+/// One connection, and what its questions need.
+struct Client {
+    number: u64,
+    kind: Kind,
+    lone: Arc<Lone>,
     engine: Engine,
     base: Arc<str>,
-    kind: Kind,
+}
+
+async fn converse(
+    stream: UnixStream,
+    client: Client,
     mut stop: Stopping,
     _permit: OwnedSemaphorePermit,
 ) {
-    let (mut reader, writer) = stream.into_split();
+    let (reader, writer) = stream.into_split();
+    let mut reader = BufReader::new(reader);
     let (ready, answers) = mpsc::channel(READY_MAX);
     let room = Arc::new(Semaphore::new(IN_FLIGHT_MAX));
     let writing = tokio::spawn(write_answers(writer, answers));
@@ -113,22 +130,27 @@ async fn converse(
         let Ok(permit) = room.clone().acquire_owned().await else {
             break;
         };
-        let mut reading = std::pin::pin!(protocol::receive(&mut reader));
-        let body = loop {
-            tokio::select! {
-                body = reading.as_mut() => break Some(body),
-                () = stop.wait() => break None,
-                () = sleep(kind.idle_max()) => {
-                    // One permit is this question's own; another one held is an answer waited for.
-                    if room.available_permits() + 1 == IN_FLIGHT_MAX {
-                        break None;
+        let body = {
+            let mut reading = std::pin::pin!(protocol::receive(&mut reader));
+            loop {
+                tokio::select! {
+                    body = reading.as_mut() => break Some(body),
+                    () = stop.wait() => break None,
+                    () = sleep(client.kind.idle_max()) => {
+                        // One permit is this question's own; another one held is an answer waited
+                        // for.
+                        if room.available_permits() + 1 == IN_FLIGHT_MAX {
+                            break None;
+                        }
                     }
                 }
             }
         };
         // The end, or bytes that no client of ours sends: nothing can follow either.
         let Some(Ok(Some(body))) = body else { break };
-        let Ok((id, answering)) = understand(&body, &engine, &base, kind) else {
+        // Nothing else asked and not answered, here or behind it.
+        let is_only = room.available_permits() + 1 == IN_FLIGHT_MAX && reader.buffer().is_empty();
+        let Ok((id, answering)) = client.understand(&body, is_only) else {
             break;
         };
         let ready = ready.clone();
@@ -154,31 +176,29 @@ async fn converse(
     let _ = writing.await;
 }
 
-/// Begins what a message asks for; an error where no answer could reach the asker.
-fn understand(
-    body: &[u8],
-    engine: &Engine,
-    base: &str,
-    kind: Kind,
-) -> Result<(u64, Answering), WireError> {
-    let head: RequestHead = serde_json::from_slice(body)?;
-    if head.v != CONTROL_VERSION {
-        return Ok((head.id, refuse(other_version(head.v))));
-    }
-    Ok(match serde_json::from_slice::<Request>(body) {
-        Ok(Request { id, ask, .. }) if kind.refuses(&ask) => (id, refuse(too_many())),
-        Ok(Request { id, ask, .. }) => (id, begin(engine, ask, Some(base))),
-        Err(error) => {
-            let message = format!("the host does not understand the question: {error}");
-            (
-                head.id,
-                refuse(Trouble::usage(
-                    message,
-                    "use the same build of kenvat for both",
-                )),
-            )
+impl Client {
+    /// Begins what a message asks for; an error where no answer could reach the asker. `is_only`
+    /// says that the client waits for nothing else.
+    fn understand(&self, body: &[u8], is_only: bool) -> Result<(u64, Answering), WireError> {
+        let head: RequestHead = serde_json::from_slice(body)?;
+        if head.v != CONTROL_VERSION {
+            return Ok((head.id, refuse(other_version(head.v))));
         }
-    })
+        Ok(match serde_json::from_slice::<Request>(body) {
+            Ok(Request { id, ask, .. }) if self.kind.refuses(&ask) => (id, refuse(too_many())),
+            Ok(Request { id, ask, .. }) => {
+                let is_call = matches!(ask, Ask::Call { .. });
+                let is_lone = is_call && self.lone.calls(self.number) && is_only;
+                let here = is_lone.then_some(PATIENCE);
+                (id, begin(&self.engine, ask, Some(&self.base), here))
+            }
+            Err(error) => {
+                let message = format!("the host does not understand the question: {error}");
+                let hint = "use the same build of kenvat for both";
+                (head.id, refuse(Trouble::usage(message, hint)))
+            }
+        })
+    }
 }
 
 fn refuse(trouble: Trouble) -> Answering {

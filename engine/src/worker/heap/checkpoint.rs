@@ -92,10 +92,16 @@ impl Checkpoint {
         let written = self.take_written(extent)?;
         self.written = written.len() as u64;
         let mut writer = delta::Writer::default();
-        let (mut now, mut before) = (Box::new(Page::ZERO), Page::ZERO);
+        let mut before = Page::ZERO;
         for &page in &written {
-            self.region.read_heap(page, &mut now);
             let copy = self.copies.get(&page);
+            if self.is_unchanged(page, copy) {
+                if copy.is_none() {
+                    self.tracker.settled(page)?;
+                }
+                continue;
+            }
+            let now = self.region.copy_heap(page);
             let change = match copy {
                 Some(copy) => writer.page(page, copy.content(), &now),
                 None => {
@@ -104,14 +110,9 @@ impl Checkpoint {
                 }
             };
             let kept = match change {
-                Change::None => {
-                    if copy.is_none() {
-                        self.tracker.settled(page)?;
-                    }
-                    continue;
-                }
+                Change::None => unreachable!("it was compared a moment ago"),
                 Change::Zeros => None,
-                Change::Words => Some(std::mem::replace(&mut now, Box::new(Page::ZERO))),
+                Change::Words => Some(now),
             };
             self.copies.insert(page, Copy { number, page: kept });
             if writer.bytes() > DELTA_PIECE_BYTES {
@@ -124,25 +125,26 @@ impl Checkpoint {
         Ok(writer.finish())
     }
 
+    /// Whether a page is as it was handed over; `copy` is its copy.
+    fn is_unchanged(&self, page: u32, copy: Option<&Copy>) -> bool {
+        match copy {
+            Some(copy) => self.region.equals(page, copy.content()),
+            None => self.region.equals_base(page),
+        }
+    }
+
     /// Looks already now at what was written, so that the next hand-over need not: gives back what
     /// is as it was and remembers what is not. For when very much was written and little of it
     /// changed, which is what a collection does.
     pub fn settle(&mut self, extent: Extent) -> io::Result<()> {
         let written = self.take_written(extent)?;
-        let (mut now, mut before) = (Page::ZERO, Page::ZERO);
         let mut given_back = Vec::new();
         for page in written {
-            self.region.read_heap(page, &mut now);
-            match self.copies.get(&page) {
-                Some(copy) if *copy.content() == now => {}
-                Some(_) => self.unsettled.push(page),
-                None => {
-                    self.region.read_base(page, &mut before);
-                    match before == now {
-                        true => given_back.push(page),
-                        false => self.unsettled.push(page),
-                    }
-                }
+            let copy = self.copies.get(&page);
+            match (self.is_unchanged(page, copy), copy) {
+                (false, _) => self.unsettled.push(page),
+                (true, None) => given_back.push(page),
+                (true, Some(_)) => {}
             }
         }
         for run in given_back.chunk_by(|a, b| a + 1 == *b) {

@@ -9,7 +9,11 @@ use std::ops::Range;
 
 use rustix::mm::{Advice, madvise};
 
-use super::layout::{PAGE_BYTES, Page};
+use super::layout::{PAGE_BYTES, PAGE_WORDS, Page};
+
+/// Words compared at a time.
+const BLOCK_WORDS: usize = 8;
+type Block = [u64; BLOCK_WORDS];
 
 /// The heap's private mapping and the shared view of its image, page for page.
 #[derive(Clone, Copy, Debug)]
@@ -38,6 +42,39 @@ impl Region {
         let from = self.address(page).cast::<Page>();
         // SAFETY: the page lies in the mapping by the contract of `new`; any bytes are a `Page`.
         unsafe { std::ptr::copy_nonoverlapping(from, into, 1) }
+    }
+
+    /// Whether a page of the heap is what the base has. Nothing is copied: most pages that were
+    /// written ended as they began, and copying two pages to see that took most of a hand-over.
+    pub fn equals_base(&self, page: u32) -> bool {
+        let base = self.base.wrapping_add(page as usize * PAGE_BYTES);
+        self.is_equal(page, base.cast())
+    }
+
+    /// Whether a page of the heap is this.
+    pub fn equals(&self, page: u32, content: &Page) -> bool {
+        self.is_equal(page, std::ptr::from_ref(content).cast())
+    }
+
+    fn is_equal(&self, page: u32, other: *const Block) -> bool {
+        let heap = self.address(page).cast::<Block>();
+        (0..PAGE_WORDS / BLOCK_WORDS).all(|at| {
+            // SAFETY: a block of a page, as in `read_heap`.
+            let now = unsafe { heap.wrapping_add(at).read() };
+            // SAFETY: a block of a page of the base, as in `read_base`, or of a `Page`.
+            let before = unsafe { other.wrapping_add(at).read() };
+            now == before
+        })
+    }
+
+    /// A copy of a page of the heap.
+    pub fn copy_heap(&self, page: u32) -> Box<Page> {
+        let mut copy = Box::<Page>::new_uninit();
+        let from = self.address(page).cast::<Page>();
+        // SAFETY: as in `read_heap`.
+        unsafe { std::ptr::copy_nonoverlapping(from, copy.as_mut_ptr(), 1) };
+        // SAFETY: all of it was written.
+        unsafe { copy.assume_init() }
     }
 
     /// Copies a page of the base.

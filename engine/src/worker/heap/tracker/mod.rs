@@ -1,7 +1,7 @@
 //! Which pages were written: one trait, three ways (H4, H5).
 //!
 //! `userfaultfd` and `private_pages` find written pages in a range, `coarse` lets them look only
-//! where a program writes; `mprotect` is the third way. `fence` is the signal handler under the
+//! where a program writes, `hot` spares `userfaultfd` the pages it always does; `mprotect` is the third way. `fence` is the signal handler under the
 //! last two.
 //!
 //! Promises: `take_written` names every watched page written since the last call (or since the page
@@ -10,6 +10,7 @@
 
 mod coarse;
 mod fence;
+mod hot;
 mod mprotect;
 mod private_pages;
 mod userfaultfd;

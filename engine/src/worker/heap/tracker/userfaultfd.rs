@@ -2,24 +2,24 @@
 //!
 //! In asynchronous mode the kernel answers a write to a protected page by itself: it lifts the
 //! protection and goes on, and the missing protection is the mark. One PAGEMAP_SCAN finds the pages
-//! without it and protects them again, in one walk under the lock of each page table, so no write
-//! falls between. UFFD_USER_MODE_ONLY lets an unprivileged process have it; we never hand a heap
+//! without it, another protects those again that are not `hot`; no write falls between, as the
+//! worker has one thread and is at neither write meanwhile. UFFD_USER_MODE_ONLY lets an unprivileged process have it; we never hand a heap
 //! address to a system call, so faults from the kernel do not occur.
 //!
-//! A scan that fails may have armed pages it could not report (EFAULT on the result vector does),
-//! so after an error every page of the range counts as written (H4); `coarse` sees to that.
+//! A look that fails may have protected pages it did not report, so after an error every page of the range counts as written (H4); `coarse` sees to that.
 
 use std::ffi::c_void;
 use std::fs::File;
 use std::io;
 use std::ops::Range;
-use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicI32, Ordering::Relaxed};
 
 use rustix::ioctl::{Ioctl, IoctlOutput, Opcode, ioctl, opcode};
 use rustix::mm::UserfaultfdFlags;
 
 use super::coarse::Fine;
+use super::hot::{Hot, Protect};
 use crate::protocol::TrackerKind;
 use crate::worker::heap::layout::PAGE_BYTES;
 use crate::worker::heap::region::Region;
@@ -43,6 +43,9 @@ pub const UFFDIO_REGISTER: Opcode = opcode::read_write::<UffdioRegister>(UFFD_AP
 
 /// Runs of pages a scan reports at once.
 const RUNS_AT_ONCE: usize = 256;
+
+/// Runs of pages that are protected one by one after a look, rather than all that was looked at.
+const RUNS_APART_MAX: usize = 6;
 
 /// The pagemap of the tracker at work, for the fence's handler; -1 for none.
 static ARMING: AtomicI32 = AtomicI32::new(-1);
@@ -118,6 +121,7 @@ pub struct Userfaultfd {
     uffd: OwnedFd,
     pagemap: File,
     runs: Vec<PageRegion>,
+    hot: Hot,
 }
 
 impl Userfaultfd {
@@ -148,9 +152,10 @@ impl Userfaultfd {
             uffd,
             pagemap,
             runs,
+            hot: Hot::default(),
         };
         // An older kernel has userfaultfd and not this scan: find out now, not at a hand-over.
-        this.scan(0..0, &mut Vec::new())?;
+        this.find(0..0, &mut Vec::new())?;
         ARMING.store(this.pagemap.as_raw_fd(), Relaxed);
         Ok(this)
     }
@@ -159,14 +164,14 @@ impl Userfaultfd {
         self.region.address(page).addr() as u64
     }
 
-    /// One or more PAGEMAP_SCANs over `pages`: appends those without protection, protects them.
-    fn scan(&mut self, pages: Range<u32>, written: &mut Vec<u32>) -> io::Result<()> {
+    /// One or more PAGEMAP_SCANs over `pages`: appends those without protection.
+    fn find(&mut self, pages: Range<u32>, written: &mut Vec<u32>) -> io::Result<()> {
         let heap = self.address(0);
         let (mut start, end) = (self.address(pages.start), self.address(pages.end));
         loop {
             let mut argument = ScanArg {
                 size: size_of::<ScanArg>() as u64,
-                flags: PM_SCAN_WP_MATCHING | PM_SCAN_CHECK_WPASYNC,
+                flags: PM_SCAN_CHECK_WPASYNC,
                 start,
                 end,
                 vec: self.runs.as_mut_ptr().addr() as u64,
@@ -195,6 +200,12 @@ impl Userfaultfd {
             start = argument.walk_end;
         }
     }
+
+    /// Protects those of `pages` that are not.
+    fn protect(&self, pages: Range<u32>) -> io::Result<()> {
+        let (start, end) = (self.address(pages.start), self.address(pages.end));
+        Ok(protect(&self.pagemap, start, end)?)
+    }
 }
 
 impl Fine for Userfaultfd {
@@ -220,7 +231,22 @@ impl Fine for Userfaultfd {
     }
 
     fn look(&mut self, pages: Range<u32>, written: &mut Vec<u32>) -> io::Result<()> {
-        self.scan(pages, written)
+        let before = written.len();
+        self.find(pages.clone(), written)?;
+        let found = &written[before..];
+        let some = match self.hot.looked(pages.clone(), found) {
+            Protect::Some(some) => some,
+            Protect::All => return self.protect(pages),
+        };
+        let runs = some.chunk_by(|a, b| a + 1 == *b);
+        // One call more each; protecting the hot pages as well costs a fault each, once.
+        if runs.clone().count() > RUNS_APART_MAX {
+            return self.protect(pages);
+        }
+        for run in runs {
+            self.protect(run[0]..run[0] + run.len() as u32)?;
+        }
+        Ok(())
     }
 
     fn settled(&mut self, _page: u32) -> io::Result<()> {
@@ -249,11 +275,16 @@ pub fn arm_opened(address: usize, bytes: usize) {
     }
     // SAFETY: the tracker that stored it has it open until it is dropped, which takes it back.
     let pagemap = unsafe { BorrowedFd::borrow_raw(pagemap) };
+    let _ = protect(pagemap, address as u64, (address + bytes) as u64);
+}
+
+/// Protects the pages between two addresses that are not.
+fn protect(pagemap: impl AsFd, start: u64, end: u64) -> rustix::io::Result<()> {
     let mut argument = ScanArg {
         size: size_of::<ScanArg>() as u64,
         flags: PM_SCAN_WP_MATCHING | PM_SCAN_CHECK_WPASYNC,
-        start: address as u64,
-        end: (address + bytes) as u64,
+        start,
+        end,
         category_mask: PAGE_IS_WRITTEN,
         ..ScanArg::default()
     };
@@ -262,5 +293,5 @@ pub fn arm_opened(address: usize, bytes: usize) {
         argument: &mut argument,
     };
     // SAFETY: PAGEMAP_SCAN reads and writes a `pm_scan_arg`; this one names no vector.
-    let _ = unsafe { ioctl(pagemap, exchange) };
+    unsafe { ioctl(pagemap, exchange) }.map(drop)
 }
