@@ -156,10 +156,13 @@ impl Host {
     pub fn timed(&mut self, vat: usize) -> Result<Timed, BenchError> {
         let call = self.next_update(vat);
         let begun = Instant::now();
-        let answer = self.engine.call_here(call, Duration::MAX).wait();
-        let ended = Instant::now();
-        settled(answer)?;
-        Ok(Timed { begun, ended })
+        let mut timed = None;
+        self.engine.call_here(call, Duration::MAX, |answer| {
+            let answer = answer.wait();
+            let ended = Instant::now();
+            timed = Some(settled(answer).map(|_| Timed { begun, ended }));
+        });
+        timed.expect("the engine answers")
     }
 
     /// Updates with at most `in_flight` unanswered, round robin over the vats. `done` hears how

@@ -180,6 +180,15 @@ impl Run {
         core.handle(now, Event::Committed, &mut self.disk, &mut self.effects)?;
         self.perform()?;
         self.mark(|_| Step::Answered);
+        if self.here.is_driving {
+            self.here.owed = Some(durable);
+            return Ok(());
+        }
+        self.apply(durable)
+    }
+
+    /// The images are brought up to a frame whose outputs have left.
+    pub(super) fn apply(&mut self, durable: Durable) -> Result<(), Fatal> {
         self.disk.store.apply(durable)?;
         self.apply_sides();
         self.mark(|_| Step::Applied);

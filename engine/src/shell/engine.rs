@@ -219,13 +219,18 @@ impl Engine {
     }
 
     /// The same, by this thread where nothing else is under way: it then waits for the worker
-    /// itself, so long at most (and a quarter of a second), and for the disk, and the answer is
-    /// there when this returns. Otherwise it is `call`. Whoever has nothing else to do meanwhile is
-    /// answered sooner so.
-    pub fn call_here(&self, call: Call, patience: Duration) -> Answer<Result<String, CallError>> {
-        match here::call(&self.shared, call, patience) {
-            Ok(answer) => answer,
-            Err(call) => self.call(call),
+    /// itself, so long at most (and a quarter of a second), and for the disk. Otherwise it is
+    /// `call`. `out` is called once, by this thread, with an answer that is there if all went well;
+    /// what is left to do after it is done when it returns, so it should do no more than send it.
+    /// Whoever has nothing else to do meanwhile is answered sooner so.
+    pub fn call_here(
+        &self,
+        call: Call,
+        patience: Duration,
+        out: impl FnOnce(Answer<Result<String, CallError>>),
+    ) {
+        if let Err((call, out)) = here::call(&self.shared, call, patience, out) {
+            out(self.call(call));
         }
     }
 

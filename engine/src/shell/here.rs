@@ -15,6 +15,7 @@ use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use kenvat_store::Durable;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tokio::sync::oneshot;
 
@@ -38,6 +39,8 @@ pub(crate) struct Here {
     pub listens_to: Option<u64>,
     /// What only the engine's thread may do.
     pub left: Vec<Effect<Waiter>>,
+    /// A frame whose outputs have left, and which is not in the images yet.
+    pub owed: Option<Durable>,
     /// A fold is due.
     pub fold_due: bool,
     /// Why the engine ends.
@@ -52,35 +55,43 @@ struct Listening {
     socket: Arc<UnixStream>,
 }
 
-/// Carries a call through on this thread, as far as that can be done at once; gives it back where
-/// something else is under way.
-pub(super) fn call(
+/// Carries a call through on this thread, as far as that can be done at once, gives the answer to
+/// `out`, and only then does what is left to do; gives both back where something else is under way.
+pub(super) fn call<F: FnOnce(Answer<Result<String, CallError>>)>(
     shared: &Shared,
     call: Call,
     patience: Duration,
-) -> Result<Answer<Result<String, CallError>>, Call> {
+    out: F,
+) -> Result<(), (Call, F)> {
     let Ok(mut engine) = shared.try_lock() else {
-        return Err(call);
+        return Err((call, out));
     };
     let (answerer, answer) = oneshot::channel();
     let Some(run) = engine.as_mut() else {
-        return Err(call);
+        return Err((call, out));
     };
     if !run.is_alone() {
-        return Err(call);
+        return Err((call, out));
     }
     let listening = run.begin_here(Event::Call {
         call,
         waiter: Waiter::Call(answerer),
     });
     drop(engine);
-    if let Some(Listening { generation, socket }) = listening {
-        let is_heard = wait(&socket, patience.min(CLOCK_LOOK));
-        if let Some(run) = lock(shared).as_mut() {
-            run.end_here(generation, is_heard);
-        }
+    let Some(Listening { generation, socket }) = listening else {
+        out(Answer::new(answer));
+        return Ok(());
+    };
+    let is_heard = wait(&socket, patience.min(CLOCK_LOOK));
+    if let Some(run) = lock(shared).as_mut() {
+        run.end_here(generation, is_heard);
     }
-    Ok(Answer::new(answer))
+    out(Answer::new(answer));
+    if let Some(run) = lock(shared).as_mut() {
+        run.drive(Run::apply_owed);
+        run.leave_the_rest();
+    }
+    Ok(())
 }
 
 /// Waits until the worker says something; false when it does not for so long.
@@ -98,6 +109,7 @@ fn wait(socket: &UnixStream, patience: Duration) -> bool {
 impl Run {
     /// Whether nothing is under way, and nothing was asked before.
     fn is_alone(&mut self) -> bool {
+        self.drive(Run::apply_owed);
         self.take_commands();
         if !self.events.is_empty() {
             self.waker.wake();
@@ -114,7 +126,7 @@ impl Run {
         self.mark(|_| Step::Taken);
         self.here.sent_to = None;
         self.events.push_back(call);
-        self.drive(|_| ());
+        self.drive(|_| Ok(()));
         let sent_to = self.here.sent_to.filter(|_| self.core.turns_out() == 1);
         let listening = sent_to.and_then(|generation| {
             let (_, worker) = self.workers.get_mut(&generation)?;
@@ -138,20 +150,29 @@ impl Run {
     fn end_here(&mut self, generation: u64, is_heard: bool) {
         self.here.listens_to = None;
         if is_heard {
-            self.drive(|run| run.on_socket(generation));
+            self.drive(|run| {
+                run.on_socket(generation);
+                Ok(())
+            });
         }
         // Whatever it says next is for the engine's thread.
         if self.core.has_turns_out() {
             self.watch(generation);
         }
-        self.leave_the_rest();
+    }
+
+    /// Brings the images up to a frame whose outputs have left.
+    pub(super) fn apply_owed(&mut self) -> Result<(), Fatal> {
+        match self.here.owed.take() {
+            Some(durable) => self.apply(durable),
+            None => Ok(()),
+        }
     }
 
     /// Does something, and all that follows from it and may be done here.
-    fn drive(&mut self, begin: impl FnOnce(&mut Run)) {
+    fn drive(&mut self, begin: impl FnOnce(&mut Run) -> Result<(), Fatal>) {
         self.here.is_driving = true;
-        begin(self);
-        let settled = self.settle();
+        let settled = begin(self).and_then(|()| self.settle());
         self.here.is_driving = false;
         if let Err(fatal) = settled {
             self.here.fatal = Some(fatal);
@@ -195,6 +216,7 @@ impl Run {
         if let Some(fatal) = self.here.fatal.take() {
             return Err(fatal);
         }
+        self.apply_owed()?;
         self.effects.append(&mut self.here.left);
         self.perform()?;
         if std::mem::take(&mut self.here.fold_due) && self.disk.store.fold_due() {

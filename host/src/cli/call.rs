@@ -16,7 +16,7 @@ use crate::cli::ask;
 use crate::cli::voice::{Voice, program};
 use crate::control::client::AskError;
 use crate::control::place::{self, Place, WAIT_MAX};
-use crate::control::protocol::Ask;
+use crate::control::protocol::{Ask, AskCall};
 use crate::control::way;
 use crate::people::Trouble;
 
@@ -46,12 +46,12 @@ pub async fn call(dir: &Path, args: CallArgs, voice: &Voice) -> Result<(), Troub
         Some(id) => id.clone(),
         None => random_id()?,
     };
-    let question = Ask::Call {
+    let question = Ask::Call(AskCall {
         vat: args.vat.clone(),
         method: method.to_owned(),
         args: array(words)?,
         id: id.clone(),
-    };
+    });
     voice.detail(&format!("the call's id is {id}"));
     let mut place = Some(ask::reach(dir, voice).await?);
     let gave_up = tokio::select! {

@@ -123,7 +123,6 @@ async fn provide(
         engine,
         deploy::ask_for(name, sources, give, Vec::new()),
         None,
-        None,
     )
     .await
     .map_err(|trouble| sources.point_out(trouble))?;

@@ -12,7 +12,7 @@ use kenvat_engine::shell::{Answer, Engine, Stopped};
 use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
 
-use crate::control::protocol::Ask;
+use crate::control::protocol::{Ask, AskCall};
 use crate::control::report::{DeployedSheet, LimitLine, LogPiece, VatLine, VatSheet, VerifySheet};
 use crate::people::Trouble;
 
@@ -25,30 +25,11 @@ const LOG_BYTES_MAX: u32 = 4 << 20;
 /// JSON text of an answer, on its way.
 pub type Answering = Pin<Box<dyn Future<Output = Result<Box<RawValue>, Trouble>> + Send>>;
 
-/// Asks the engine. `base` is the gateway's address, where one serves. With `here`, this thread
-/// carries a call through itself if nothing else is under way, and waits so long for its vat.
-pub fn begin(engine: &Engine, ask: Ask, base: Option<&str>, here: Option<Duration>) -> Answering {
+/// Asks the engine. `base` is the gateway's address, where one serves.
+pub fn begin(engine: &Engine, ask: Ask, base: Option<&str>) -> Answering {
     match ask {
-        Ask::Call {
-            vat,
-            method,
-            args,
-            id,
-        } => {
-            let key = Some(RequestKey {
-                client: CLI_CLIENT.to_owned(),
-                id,
-            });
-            let call = Call {
-                vat,
-                method,
-                args,
-                key,
-            };
-            let answer = match here {
-                Some(patience) => engine.call_here(call, patience),
-                None => engine.call(call),
-            };
+        Ask::Call(ask) => {
+            let answer = engine.call(call(ask));
             Box::pin(async move { value(answer.await??) })
         }
         Ask::Deploy {
@@ -110,6 +91,41 @@ pub fn begin(engine: &Engine, ask: Ask, base: Option<&str>, here: Option<Duratio
                 shape(&lines)
             })
         }
+    }
+}
+
+/// Asks for a call, and has this thread carry it through if nothing else is under way: it then
+/// waits so long for the vat. `out` gets the answer before anything else is done, and gives it back
+/// where it has to be waited for.
+pub fn begin_here(
+    engine: &Engine,
+    ask: AskCall,
+    patience: Duration,
+    out: impl FnOnce(Answering) -> Option<Answering>,
+) -> Option<Answering> {
+    let mut waiting = None;
+    engine.call_here(call(ask), patience, |answer| {
+        waiting = out(Box::pin(async move { value(answer.await??) }));
+    });
+    waiting
+}
+
+fn call(ask: AskCall) -> Call {
+    let AskCall {
+        vat,
+        method,
+        args,
+        id,
+    } = ask;
+    let key = Some(RequestKey {
+        client: CLI_CLIENT.to_owned(),
+        id,
+    });
+    Call {
+        vat,
+        method,
+        args,
+        key,
     }
 }
 

@@ -40,7 +40,7 @@ impl Place {
     pub async fn ask(&mut self, ask: &Ask) -> Result<Box<RawValue>, AskError> {
         match self {
             Place::Host(link) => link.ask(ask).await,
-            Place::Own(engine) => begin(engine, ask.clone(), None, None)
+            Place::Own(engine) => begin(engine, ask.clone(), None)
                 .await
                 .map_err(AskError::Trouble),
         }

@@ -23,13 +23,7 @@ pub const MESSAGE_BYTES_MAX: usize = 32 << 20;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Ask {
-    /// `args` is the text of one JSON array; `id` makes the call once-only.
-    Call {
-        vat: String,
-        method: String,
-        args: String,
-        id: String,
-    },
+    Call(AskCall),
     Deploy {
         name: String,
         entry: String,
@@ -68,6 +62,17 @@ pub enum Ask {
         set: Vec<(String, u64)>,
         unset: Vec<String>,
     },
+}
+
+/// A call of a vat's root.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AskCall {
+    pub vat: String,
+    pub method: String,
+    /// The text of one JSON array.
+    pub args: String,
+    /// Makes the call once-only.
+    pub id: String,
 }
 
 /// Client to host.
@@ -177,12 +182,12 @@ mod tests {
 
     #[test]
     fn a_request_comes_back_as_it_went() {
-        let ask = Ask::Call {
+        let ask = Ask::Call(AskCall {
             vat: "v".into(),
             method: "m".into(),
             args: "[1e400]".into(),
             id: "x".into(),
-        };
+        });
         let frame = encode(&Request {
             v: CONTROL_VERSION,
             id: 9,

@@ -11,17 +11,16 @@ use std::time::Duration;
 
 use kenvat_engine::shell::Engine;
 use tokio::io::BufReader;
-use tokio::net::unix::OwnedWriteHalf;
-use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::net::UnixListener;
+use tokio::net::unix::OwnedReadHalf;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 
-use crate::control::answer::{Answering, begin};
+use crate::control::answer::{Answering, begin, begin_here};
 use crate::control::lone::{Lone, PATIENCE};
-use crate::control::protocol::{
-    self, Ask, CONTROL_VERSION, MESSAGE_BYTES_MAX, Request, RequestHead, Response, WireError,
-};
+use crate::control::outbound::Outbound;
+use crate::control::protocol::{self, Ask, CONTROL_VERSION, Request, RequestHead, WireError};
 use crate::people::Trouble;
 use crate::stop::Stopping;
 
@@ -38,14 +37,8 @@ const IDLE_MAX: Duration = Duration::from_secs(60);
 /// The same on a reserved connection.
 const RESERVED_IDLE_MAX: Duration = Duration::from_secs(5);
 
-/// How long a client may take to read one answer.
-const SEND_MAX: Duration = Duration::from_secs(60);
-
 /// Questions of one connection without an answer; past it nothing more is read from it.
 const IN_FLIGHT_MAX: usize = 256;
-
-/// Answers ready for one connection and not yet written.
-const READY_MAX: usize = 16;
 
 /// Serves until `stop` says so, then until every connection has got what the engine still answers.
 pub async fn serve(listener: UnixListener, engine: Engine, base: Arc<str>, mut stop: Stopping) {
@@ -66,14 +59,16 @@ pub async fn serve(listener: UnixListener, engine: Engine, base: Arc<str>, mut s
         };
         match accepted {
             Ok((stream, _)) => {
+                let (reader, writer) = stream.into_split();
                 let client = Client {
                     number,
+                    outbound: Outbound::new(writer),
                     kind,
                     lone: lone.clone(),
                     engine: engine.clone(),
                     base: base.clone(),
                 };
-                clients.spawn(converse(stream, client, stop.clone(), permit));
+                clients.spawn(converse(reader, client, stop.clone(), permit));
             }
             // Out of descriptors: they come back as connections end.
             Err(_) => tokio::time::sleep(crate::gateway::ACCEPT_PAUSE).await,
@@ -101,7 +96,7 @@ impl Kind {
     }
 
     fn refuses(self, ask: &Ask) -> bool {
-        let is_work = matches!(ask, Ask::Call { .. } | Ask::Deploy { .. });
+        let is_work = matches!(ask, Ask::Call(_) | Ask::Deploy { .. });
         self == Kind::Reserved && is_work
     }
 }
@@ -109,6 +104,7 @@ impl Kind {
 /// One connection, and what its questions need.
 struct Client {
     number: u64,
+    outbound: Outbound,
     kind: Kind,
     lone: Arc<Lone>,
     engine: Engine,
@@ -116,16 +112,13 @@ struct Client {
 }
 
 async fn converse(
-    stream: UnixStream,
+    reader: OwnedReadHalf,
     client: Client,
     mut stop: Stopping,
     _permit: OwnedSemaphorePermit,
 ) {
-    let (reader, writer) = stream.into_split();
     let mut reader = BufReader::new(reader);
-    let (ready, answers) = mpsc::channel(READY_MAX);
     let room = Arc::new(Semaphore::new(IN_FLIGHT_MAX));
-    let writing = tokio::spawn(write_answers(writer, answers));
     loop {
         let Ok(permit) = room.clone().acquire_owned().await else {
             break;
@@ -150,55 +143,60 @@ async fn converse(
         let Some(Ok(Some(body))) = body else { break };
         // Nothing else asked and not answered, here or behind it.
         let is_only = room.available_permits() + 1 == IN_FLIGHT_MAX && reader.buffer().is_empty();
-        let Ok((id, answering)) = client.understand(&body, is_only) else {
+        let Ok(begun) = client.begin(&body, is_only) else {
             break;
         };
-        let ready = ready.clone();
+        let Some((id, answering)) = begun else {
+            continue;
+        };
+        let outbound = client.outbound.clone();
         tokio::spawn(async move {
-            let response = match answering.await {
-                Ok(ok) => Response {
-                    id,
-                    ok: Some(ok),
-                    error: None,
-                },
-                Err(error) => Response {
-                    id,
-                    ok: None,
-                    error: Some(error),
-                },
-            };
+            let answer = answering.await;
             // The client may be gone; what it asked is done all the same.
-            let _ = ready.send(response).await;
+            outbound.write(id, answer).await;
             drop(permit);
         });
     }
-    drop(ready);
-    let _ = writing.await;
+    // Until everything asked is answered.
+    let _ = room.acquire_many(IN_FLIGHT_MAX as u32).await;
 }
 
 impl Client {
-    /// Begins what a message asks for; an error where no answer could reach the asker. `is_only`
-    /// says that the client waits for nothing else.
-    fn understand(&self, body: &[u8], is_only: bool) -> Result<(u64, Answering), WireError> {
-        let head: RequestHead = serde_json::from_slice(body)?;
-        if head.v != CONTROL_VERSION {
-            return Ok((head.id, refuse(other_version(head.v))));
-        }
-        Ok(match serde_json::from_slice::<Request>(body) {
-            Ok(Request { id, ask, .. }) if self.kind.refuses(&ask) => (id, refuse(too_many())),
-            Ok(Request { id, ask, .. }) => {
-                let is_call = matches!(ask, Ask::Call { .. });
-                let is_lone = is_call && self.lone.calls(self.number) && is_only;
-                let here = is_lone.then_some(PATIENCE);
-                (id, begin(&self.engine, ask, Some(&self.base), here))
+    /// Begins what a message asks for; `None` where that is answered already, an error where no
+    /// answer could reach the asker. `is_only` says that the client waits for nothing else.
+    fn begin(&self, body: &[u8], is_only: bool) -> Result<Option<(u64, Answering)>, WireError> {
+        let (id, answering) = match serde_json::from_slice::<Request>(body) {
+            Ok(Request { v, id, ask }) if v == CONTROL_VERSION => (id, self.ask(id, ask, is_only)),
+            other => {
+                let head: RequestHead = serde_json::from_slice(body)?;
+                let trouble = match other.err().filter(|_| head.v == CONTROL_VERSION) {
+                    Some(error) => not_understood(&error),
+                    None => other_version(head.v),
+                };
+                (head.id, Some(refuse(trouble)))
             }
-            Err(error) => {
-                let message = format!("the host does not understand the question: {error}");
-                let hint = "use the same build of kenvat for both";
-                (head.id, refuse(Trouble::usage(message, hint)))
-            }
-        })
+        };
+        Ok(answering.map(|answering| (id, answering)))
     }
+
+    fn ask(&self, id: u64, ask: Ask, is_only: bool) -> Option<Answering> {
+        if self.kind.refuses(&ask) {
+            return Some(refuse(too_many()));
+        }
+        match ask {
+            Ask::Call(call) if self.lone.calls(self.number) && is_only => {
+                begin_here(&self.engine, call, PATIENCE, |answering| {
+                    self.outbound.write_now(id, answering)
+                })
+            }
+            ask => Some(begin(&self.engine, ask, Some(&self.base))),
+        }
+    }
+}
+
+fn not_understood(error: &serde_json::Error) -> Trouble {
+    let message = format!("the host does not understand the question: {error}");
+    Trouble::usage(message, "use the same build of kenvat for both")
 }
 
 fn refuse(trouble: Trouble) -> Answering {
@@ -223,25 +221,4 @@ fn other_version(found: u32) -> Trouble {
         ),
         "use the kenvat the host was started with, or restart the host",
     )
-}
-
-async fn write_answers(mut writer: OwnedWriteHalf, mut answers: mpsc::Receiver<Response>) {
-    while let Some(response) = answers.recv().await {
-        let id = response.id;
-        let frame = protocol::encode(&response).or_else(|error| {
-            let message = format!("the answer does not fit {MESSAGE_BYTES_MAX} bytes: {error}");
-            let error = Some(Trouble::host(message, "ask for less at a time"));
-            protocol::encode(&Response {
-                id,
-                ok: None,
-                error,
-            })
-        });
-        let Ok(frame) = frame else { return };
-        match timeout(SEND_MAX, protocol::send(&mut writer, &frame)).await {
-            Ok(Ok(())) => {}
-            // It is gone, or does not want to know.
-            _ => return,
-        }
-    }
 }

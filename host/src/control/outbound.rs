@@ -1,0 +1,137 @@
+//! Answers on their way to one client.
+//!
+//! Promises: each answer is written whole, whoever writes it; one that is there already leaves from
+//! the thread that has it, without another being woken; a client that takes none is cut off. Does
+//! not know what was asked.
+
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use serde_json::value::RawValue;
+use tokio::io::AsyncWriteExt;
+use tokio::net::unix::OwnedWriteHalf;
+use tokio::sync::{Mutex, OwnedMutexGuard};
+use tokio::time::timeout;
+
+use crate::control::answer::Answering;
+use crate::control::protocol::{self, MESSAGE_BYTES_MAX, Response};
+use crate::people::Trouble;
+
+/// How long a client may take to read one answer.
+const SEND_MAX: Duration = Duration::from_secs(60);
+
+/// The writing half of a client's connection. Clones write to the same one.
+#[derive(Clone, Debug)]
+pub struct Outbound(Arc<Mutex<OwnedWriteHalf>>);
+
+impl Outbound {
+    pub fn new(half: OwnedWriteHalf) -> Outbound {
+        Outbound(Arc::new(Mutex::new(half)))
+    }
+
+    /// Writes an answer, after those being written.
+    pub async fn write(&self, id: u64, answer: Result<Box<RawValue>, Trouble>) {
+        let half = self.0.clone().lock_owned().await;
+        if let Some(frame) = frame(id, answer) {
+            finish(half, &frame).await;
+        }
+    }
+
+    /// Writes an answer that is there already, as far as that goes without waiting, and leaves the
+    /// rest to a task; gives back one that has to be waited for.
+    pub fn write_now(&self, id: u64, mut answering: Answering) -> Option<Answering> {
+        let mut nobody = Context::from_waker(Waker::noop());
+        let Poll::Ready(answer) = answering.as_mut().poll(&mut nobody) else {
+            return Some(answering);
+        };
+        let Ok(half) = self.0.clone().try_lock_owned() else {
+            return Some(Box::pin(std::future::ready(answer)));
+        };
+        let frame = frame(id, answer)?;
+        // What could not be written shows again when the rest is.
+        let written = half.try_write(&frame).unwrap_or(0);
+        if written < frame.len() {
+            tokio::spawn(async move { finish(half, &frame[written..]).await });
+        }
+        None
+    }
+}
+
+async fn finish(mut half: OwnedMutexGuard<OwnedWriteHalf>, bytes: &[u8]) {
+    let written = timeout(SEND_MAX, protocol::send(&mut *half, bytes)).await;
+    if !matches!(written, Ok(Ok(()))) {
+        // It is gone, or does not want to know: no later answer is begun.
+        let _ = half.shutdown().await;
+    }
+}
+
+fn frame(id: u64, answer: Result<Box<RawValue>, Trouble>) -> Option<Vec<u8>> {
+    let (ok, error) = match answer {
+        Ok(ok) => (Some(ok), None),
+        Err(error) => (None, Some(error)),
+    };
+    let frame = protocol::encode(&Response { id, ok, error }).or_else(|error| {
+        let message = format!("the answer does not fit {MESSAGE_BYTES_MAX} bytes: {error}");
+        let error = Some(Trouble::host(message, "ask for less at a time"));
+        let ok = None;
+        protocol::encode(&Response { id, ok, error })
+    });
+    frame.ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::AsyncReadExt;
+    use tokio::net::UnixStream;
+
+    fn text(bytes: usize) -> Answering {
+        let json = format!("\"{}\"", "x".repeat(bytes));
+        Box::pin(std::future::ready(Ok(
+            RawValue::from_string(json).expect("JSON")
+        )))
+    }
+
+    #[test]
+    fn answers_written_at_once_and_later_arrive_whole_whatever_the_socket_takes() {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .expect("a runtime");
+        runtime.block_on(async {
+            let (ours, mut theirs) = UnixStream::pair().expect("a pair");
+            let outbound = Outbound::new(ours.into_split().1);
+            let never: Answering = Box::pin(std::future::pending());
+            assert!(outbound.write_now(0, never).is_some());
+            let mut later = Vec::new();
+            for id in 1..=20 {
+                let answering = text(id as usize * 100_000);
+                if let Some(answering) = outbound.write_now(id, answering) {
+                    let outbound = outbound.clone();
+                    later.push(tokio::spawn(async move {
+                        outbound.write(id, answering.await).await;
+                    }));
+                }
+            }
+            assert!(!later.is_empty(), "the socket took two megabytes at once");
+            let mut seen = Vec::new();
+            for _ in 1..=20 {
+                let body = protocol::receive(&mut theirs).await.expect("whole");
+                let response: Response =
+                    serde_json::from_slice(&body.expect("one more")).expect("an answer");
+                let length = response.ok.expect("a value").get().len();
+                assert_eq!(length, response.id as usize * 100_000 + 2);
+                seen.push(response.id);
+            }
+            seen.sort_unstable();
+            assert_eq!(seen, (1..=20).collect::<Vec<_>>());
+            drop(outbound);
+            for task in later {
+                task.await.expect("wrote");
+            }
+            let end = theirs.read(&mut [0; 8]).await;
+            assert_eq!(end.expect("the end"), 0);
+        });
+    }
+}
