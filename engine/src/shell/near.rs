@@ -39,8 +39,20 @@ pub(super) struct Near {
     /// Turns that came alone since one did not.
     alone: u32,
     held: Option<Held>,
-    /// Processors syncs were waited for on, and how many seconds those take there by and large.
-    syncs: Vec<(usize, f64)>,
+    /// Processors syncs were waited for on.
+    syncs: Vec<Usual>,
+    /// Turns left until a caller's thread may be led to another processor.
+    rest: u32,
+}
+
+/// How syncs go on a processor.
+#[derive(Clone, Copy, Debug)]
+struct Usual {
+    place: usize,
+    /// Seconds they take by and large.
+    seconds: f64,
+    /// Syncs that were waited for there, as far as it matters.
+    count: u32,
 }
 
 /// A worker that is held to this thread's processor.
@@ -64,6 +76,7 @@ impl Near {
             alone: 0,
             held: None,
             syncs: Vec::new(),
+            rest: 0,
         }
     }
 
@@ -82,13 +95,21 @@ impl Near {
     }
 
     /// The same, for a turn that a caller's thread waits for: that thread goes where it likes, and
-    /// the worker after it.
+    /// the worker after it. Now and then it is led where syncs are quicker, and not held there.
     pub fn beside(&mut self, generation: u64, process: Pid) {
-        let Some(anywhere) = &self.anywhere else {
+        let Some(anywhere) = self.anywhere else {
             return;
         };
         self.alone = self.alone.saturating_add(1);
-        let place = sched_getcpu();
+        let mut place = sched_getcpu();
+        self.rest = self.rest.saturating_sub(1);
+        if self.alone > ALONE_MIN
+            && self.rest == 0
+            && let Some(better) = self.better(place)
+        {
+            self.rest = TRY_TURNS;
+            place = lead(better).unwrap_or(place);
+        }
         match &mut self.held {
             Some(held) if held.generation == generation && held.beside == Some(place) => {
                 held.turns = BESIDE_MAX;
@@ -143,11 +164,23 @@ impl Near {
     /// This thread waited so long for a sync.
     pub fn synced(&mut self, took: Duration) {
         let (here, took) = (sched_getcpu(), took.as_secs_f64());
-        match self.syncs.iter_mut().find(|(place, _)| *place == here) {
-            // One that hung says nothing about the processor.
-            Some((_, usual)) => *usual += (took.min(*usual * 4.0) - *usual) * NEWS,
-            None => self.syncs.push((here, took)),
+        match self.syncs.iter_mut().find(|usual| usual.place == here) {
+            Some(usual) => {
+                // One that hung says nothing about the processor.
+                let news = took.min(usual.seconds * 4.0) - usual.seconds;
+                usual.seconds += news * NEWS.max(1.0 / f64::from(usual.count + 1));
+                usual.count = usual.count.saturating_add(1);
+            }
+            None => self.syncs.push(Usual {
+                place: here,
+                seconds: took,
+                count: 1,
+            }),
         }
+    }
+
+    fn usual(&self, place: usize) -> Option<&Usual> {
+        self.syncs.iter().find(|usual| usual.place == place)
     }
 
     /// A processor of which nothing is known, among the first few.
@@ -155,20 +188,28 @@ impl Near {
         let anywhere = self.anywhere?;
         let allowed = (0..CpuSet::MAX_CPU).filter(|place| anywhere.is_set(*place));
         let mut some = allowed.take(TRIED_MAX);
-        some.find(|place| self.syncs.iter().all(|(known, _)| known != place))
+        some.find(|place| self.usual(*place).is_none())
     }
 
     /// The processor whose syncs are quicker by far than those here; here, if there is none.
     fn best(&self, here: usize) -> usize {
-        let usual = |place| self.syncs.iter().find(|(known, _)| *known == place);
-        let most = usual(here).map_or(f64::MAX, |(_, usual)| usual * QUICKER);
+        let most = self
+            .usual(here)
+            .map_or(f64::MAX, |usual| usual.seconds * QUICKER);
         let allowed = |place| self.anywhere.is_some_and(|anywhere| anywhere.is_set(place));
         let quicker = self
             .syncs
             .iter()
-            .filter(|(place, usual)| *usual < most && allowed(*place));
-        let best = quicker.min_by(|a, b| a.1.total_cmp(&b.1));
-        best.map_or(here, |(place, _)| *place)
+            .filter(|usual| usual.seconds < most && allowed(usual.place));
+        let best = quicker.min_by(|a, b| a.seconds.total_cmp(&b.seconds));
+        best.map_or(here, |usual| usual.place)
+    }
+
+    /// Where a caller's thread had better be; `None` if that is here, as far as is known.
+    fn better(&self, here: usize) -> Option<usize> {
+        self.usual(here).filter(|usual| usual.count >= TRY_TURNS)?;
+        let better = self.untried().unwrap_or_else(|| self.best(here));
+        (better != here).then_some(better)
     }
 
     /// Everybody may run anywhere again.
@@ -182,6 +223,20 @@ impl Near {
             }
         }
     }
+}
+
+/// Leads this thread to a processor, if it may be there, and leaves it free to go.
+fn lead(place: usize) -> Option<usize> {
+    let free = sched_getaffinity(None).ok()?;
+    if !free.is_set(place) {
+        return None;
+    }
+    let mut there = CpuSet::new();
+    there.set(place);
+    sched_setaffinity(None, &there).ok()?;
+    // What was allowed a moment ago is allowed.
+    sched_setaffinity(None, &free).ok()?;
+    Some(place)
 }
 
 #[cfg(test)]
@@ -198,9 +253,24 @@ mod tests {
         let mut anywhere = CpuSet::new();
         (0..4).for_each(|place| anywhere.set(place));
         near.anywhere = Some(anywhere);
-        near.syncs = vec![(0, 117e-6), (1, 77e-6), (3, 80e-6)];
+        let usual = |(place, seconds)| Usual {
+            place,
+            seconds,
+            count: TRY_TURNS,
+        };
+        near.syncs = [(0, 117e-6), (1, 77e-6), (3, 80e-6)].map(usual).to_vec();
         assert_eq!(near.untried(), Some(2));
-        near.syncs = vec![(0, 117e-6), (1, 77e-6), (2, 80e-6), (9, 10e-6)];
+        assert_eq!(near.better(0), Some(2));
+        near.syncs[0].count = 1;
+        assert_eq!(near.better(0), None, "not enough is known of here");
+        near.syncs = [(0, 117e-6), (1, 77e-6), (2, 80e-6), (9, 10e-6)]
+            .map(usual)
+            .to_vec();
+        assert_eq!((near.better(1), near.better(2)), (Some(3), Some(3)));
+        near.syncs.push(usual((3, 99e-6)));
+        assert_eq!((near.better(1), near.better(2)), (None, None));
+        assert_eq!((near.better(0), near.better(3)), (Some(1), Some(1)));
+        near.syncs.pop();
         assert_eq!(near.best(0), 1);
         assert_eq!(near.best(1), 1);
         assert_eq!(near.best(2), 2, "hardly slower: it stays");
@@ -209,7 +279,7 @@ mod tests {
         assert_eq!(near.best(3), 3);
         (0..100).for_each(|_| near.synced(Duration::from_micros(100)));
         near.synced(Duration::from_secs(5));
-        assert!(near.syncs.iter().all(|(_, usual)| *usual < 130e-6));
+        assert!(near.syncs.iter().all(|usual| usual.seconds < 130e-6));
     }
 
     #[test]
