@@ -11,14 +11,14 @@ use std::time::Duration;
 
 use kenvat_engine::shell::Engine;
 use tokio::io::BufReader;
-use tokio::net::UnixListener;
 use tokio::net::unix::OwnedReadHalf;
+use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 use crate::control::answer::{Answering, begin, begin_here};
-use crate::control::lone::{Lone, PATIENCE};
+use crate::control::lone::{Haste, Lone, PATIENCE};
 use crate::control::outbound::Outbound;
 use crate::control::protocol::{self, Ask, CONTROL_VERSION, Request, RequestHead, WireError};
 use crate::people::Trouble;
@@ -119,6 +119,7 @@ async fn converse(
 ) {
     let mut reader = BufReader::new(reader);
     let room = Arc::new(Semaphore::new(IN_FLIGHT_MAX));
+    let mut haste = Haste::default();
     loop {
         let Ok(permit) = room.clone().acquire_owned().await else {
             break;
@@ -141,12 +142,15 @@ async fn converse(
         };
         // The end, or bytes that no client of ours sends: nothing can follow either.
         let Some(Ok(Some(body))) = body else { break };
+        haste.asked();
         // Nothing else asked and not answered, here or behind it.
         let is_only = room.available_permits() + 1 == IN_FLIGHT_MAX && reader.buffer().is_empty();
         let Ok(begun) = client.begin(&body, is_only) else {
             break;
         };
         let Some((id, answering)) = begun else {
+            let socket: &UnixStream = reader.get_ref().as_ref();
+            haste.answered(socket);
             continue;
         };
         let outbound = client.outbound.clone();
