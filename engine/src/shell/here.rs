@@ -189,6 +189,23 @@ impl Run {
         }
     }
 
+    /// Whether a caller's thread must leave an effect to the engine's: the start of a process, and
+    /// what that process is told.
+    pub(super) fn is_for_the_thread(&self, effect: &Effect<Waiter>) -> bool {
+        if !self.here.is_driving {
+            return false;
+        }
+        match effect {
+            Effect::StartWorker { .. } | Effect::StartBirth { .. } => true,
+            Effect::SendToWorker { generation, .. } | Effect::KillWorker { generation, .. } => {
+                !self.here.left.is_empty()
+                    && !self.workers.contains_key(generation)
+                    && !self.starting.contains_key(generation)
+            }
+            _ => false,
+        }
+    }
+
     /// Wakes the engine's thread if there is something for it, or it would sleep too long.
     fn leave_the_rest(&mut self) {
         let is_sooner = match (self.patience_ms(), self.here.thread_waits_until) {

@@ -234,12 +234,13 @@ impl Run {
     pub(super) fn perform(&mut self) -> Result<(), Fatal> {
         let effects = std::mem::take(&mut self.effects);
         for effect in effects {
+            if self.is_for_the_thread(&effect) {
+                self.here.left.push(effect);
+                continue;
+            }
             match effect {
                 Effect::Stage(part) => self.stage(part)?,
                 Effect::Commit => self.seal()?,
-                Effect::StartWorker { .. } | Effect::StartBirth { .. } if self.here.is_driving => {
-                    self.here.left.push(effect);
-                }
                 Effect::StartWorker { vat, generation } => self.start_worker(vat, generation),
                 Effect::StartBirth {
                     vat,
