@@ -55,11 +55,13 @@ const WRAPPED: [&str; 36] = [
 ];
 
 /// What the worker is made of, relative to this crate.
-const SOURCES: [&str; 8] = [
+const SOURCES: [&str; 10] = [
     "src/bang",
     "src/worker",
     "src/bin",
     "src/protocol.rs",
+    "src/seed.rs",
+    "src/text.rs",
     "src/lib.rs",
     "js",
     "build.rs",

@@ -11,12 +11,30 @@
 // `new Date()` without a time throw. A test holds this file against a running vat.
 
 declare namespace Kenvat {
-  /** What a program's start function and `init` get; `--give NAME=json:…` adds names. */
+  /**
+   * What a program's start function and `init` get; `--give NAME=json:…` adds names, `--deny NAME`
+   * withholds one of these.
+   */
   interface Powers {
     /** Undoes this turn, to the bit, and tells its caller why. Nothing runs after it. */
     abort(reason?: string): never;
+    readonly clock: TurnClock;
+    readonly random: Random;
     readonly timer: Timer;
     readonly [given: string]: any;
+  }
+
+  interface TurnClock {
+    /** Milliseconds since 1970; stands still within a turn. */
+    now(): number;
+  }
+
+  /** Chance that came with the turn's message and that nobody could guess. */
+  interface Random {
+    /** At most 65,536. */
+    bytes(count: number): Uint8Array;
+    /** A whole number from 0 up to and without `limit`, each as likely. */
+    int(limit: number): number;
   }
 
   /** Durable timers; at most 10,000 at a time are set. */

@@ -274,6 +274,7 @@ pub fn program(name: &str) -> Deploy {
         entry: "kv.js".to_owned(),
         files: vec![("kv.js".to_owned(), KV.to_owned())],
         give: Vec::new(),
+        deny: Vec::new(),
     }
 }
 

@@ -5,6 +5,8 @@
 
 use std::fmt;
 
+use crate::protocol::DEFAULT_POWERS;
+
 /// A call of a method of a vat's root object.
 #[derive(Clone, Debug)]
 pub struct Call {
@@ -43,6 +45,8 @@ pub struct Deploy {
     pub files: Vec<(String, String)>,
     /// `powers.K` and the JSON text of its value.
     pub give: Vec<(String, String)>,
+    /// Default powers that are withheld from it, for good: a program gets its powers once.
+    pub deny: Vec<String>,
 }
 
 /// What one vat may use, where that is its own and not its host's: kept with the vat.
@@ -94,6 +98,17 @@ pub struct Deployed {
     pub name: String,
     /// Number of the vat in its store, never used again.
     pub id: u64,
+}
+
+/// Whether there is such a power to withhold; the error says which there are.
+pub fn check_deny(power: &str) -> Result<(), String> {
+    if DEFAULT_POWERS.contains(&power) {
+        return Ok(());
+    }
+    let known = DEFAULT_POWERS.join(", ");
+    Err(format!(
+        "there is no default power `{power}` to withhold; there are {known}"
+    ))
 }
 
 /// Whether a vat may be called that: `[a-z0-9][a-z0-9._-]{0,62}`; the error says what is wrong.

@@ -11,8 +11,10 @@
 
 use bincode::{Decode, Encode};
 
+use crate::seed::Seed;
+
 /// The version this build speaks.
-pub const PROTOCOL_VERSION: u32 = 3;
+pub const PROTOCOL_VERSION: u32 = 4;
 
 /// The descriptor of the worker's status page: one page shared with the host, where the worker
 /// notes the turn it runs (T3).
@@ -86,6 +88,10 @@ pub enum ToWorker {
     AbortSeen,
 }
 
+/// Powers a vat has unless they are withheld from it. None lets it reach anybody, or keep anything
+/// from its host: they give it its own turns' time, chance and end.
+pub const DEFAULT_POWERS: [&str; 4] = ["abort", "clock", "random", "timer"];
+
 /// Timers a vat may have set at a time.
 pub const TIMERS_MAX: usize = 10_000;
 
@@ -121,6 +127,8 @@ pub struct Delivery {
     /// The turn's time, milliseconds since 1970, fixed within the turn and the same if delivered
     /// again.
     pub time_ms: i64,
+    /// What the turn's chance is drawn from; the same if delivered again.
+    pub seed: Seed,
     pub message: Message,
 }
 
@@ -151,6 +159,8 @@ pub struct Program {
     pub files: Vec<(String, String)>,
     /// `powers.K` and the JSON text of its value.
     pub give: Vec<(String, String)>,
+    /// Default powers it does not get.
+    pub deny: Vec<String>,
 }
 
 /// Worker to host.
@@ -331,6 +341,7 @@ pub fn decode<T: Decode<()>>(body: &[u8]) -> Result<T, CodecError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::seed::SEED_BYTES;
 
     #[test]
     fn a_message_comes_back_as_it_went() {
@@ -338,6 +349,7 @@ mod tests {
             turns: vec![Delivery {
                 turn: 7,
                 time_ms: -1,
+                seed: Seed::from([0xa5; SEED_BYTES]),
                 message: Message::Call {
                     request: 3,
                     method: "m".into(),

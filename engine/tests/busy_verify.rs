@@ -17,6 +17,7 @@ fn a_busy_host_verifies_its_store_between_two_frames() {
         entry: "v.js".to_owned(),
         files: vec![("v.js".to_owned(), source.to_owned())],
         give: Vec::new(),
+        deny: Vec::new(),
     };
     let deployed = engine.deploy(deploy).wait().expect("runs");
     deployed.expect("deploys");

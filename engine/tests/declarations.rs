@@ -19,8 +19,10 @@ const LANGUAGE: &str = "AggregateError Array ArrayBuffer AsyncDisposableStack Bi
     escape eval globalThis isFinite isNaN parseFloat parseInt undefined unescape";
 
 /// Interfaces and what in a vat they describe.
-const DESCRIBED: [(&str, &str); 22] = [
+const DESCRIBED: [(&str, &str); 24] = [
     ("Powers", "powers"),
+    ("TurnClock", "powers.clock"),
+    ("Random", "powers.random"),
     ("Timer", "powers.timer"),
     ("Clock", "powers.timer.every(1)"),
     ("EventualSend", "E"),

@@ -21,9 +21,10 @@ const numbers = (x) => [Math.sin, Math.cos, Math.tan, Math.asin, Math.acos, Math
   Math.log1p, Math.log2, Math.log10, Math.sqrt, Math.cbrt, Math.fround, Math.trunc, Math.round,
 ].map((f) => f(x)).concat(Math.pow(x, 1.37), x ** -2.5, Math.atan2(x, 3), Math.hypot(x, 7),
   x % 0.7);
-export default {
+export default ({ clock, random }) => ({
   async work(step) {
     n += 1;
+    words.add(random.int(97)).add(clock.now() % 89); kept.push(random.bytes(step % 300));
     const some = numbers(step / 7 + 0.1).concat(numbers(1 / (step + 2)));
     map.set('k' + (step % 37), some);
     const key = { step }; kept.push(key); weak.set(key, some.map(String).join());
@@ -42,12 +43,12 @@ export default {
     return [new Date(step * 1e9).toString(),
       new Date(2024, 1, step).toLocaleString(), text.slice(-40),
       JSON.stringify([...floats]), weak.get(key).length, words.size, [...map.keys()].join(),
-      parseFloat(text), (12345.678 * step).toExponential(9), 10n ** BigInt(step % 40),
+      random.int(1e15), parseFloat(text), (12345.678 * step).toExponential(9), 10n ** BigInt(step % 40),
       'ß'.localeCompare('z'), n];
   },
-  loop() { kept.length = 0; map.clear(); for (;;); },
+  loop() { kept.length = 0; map.clear(); random.bytes(99); for (;;); },
   deep() { words.clear(); const f = () => { try { f(); } finally { n += 1; } }; f(); },
-};
+});
 "#;
 
 const STEPS: u32 = 90;
@@ -105,6 +106,7 @@ fn undo(vat: &mut TestVat, first: Message, bad: &str, by: AbortedBy) {
     let bad = Delivery {
         turn: first.turn + 1,
         time_ms: first.time_ms + 5,
+        seed: vat.seed(1 << 50),
         message: Message::Call {
             request: 1 << 40,
             method: bad.to_owned(),

@@ -51,6 +51,7 @@ fn deploy_as(engine: &Engine, name: &str, source: &str) {
         entry: "p.js".to_owned(),
         files: vec![("p.js".to_owned(), source.to_owned())],
         give: Vec::new(),
+        deny: Vec::new(),
     };
     engine
         .deploy(deploy)

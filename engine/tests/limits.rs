@@ -41,6 +41,7 @@ fn deploy(engine: &Engine, name: &str, source: &str) -> Result<(), DeployError> 
         entry: "p.js".to_owned(),
         files,
         give: Vec::new(),
+        deny: Vec::new(),
     };
     engine.deploy(deploy).wait().expect("answered").map(drop)
 }

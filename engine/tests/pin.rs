@@ -26,6 +26,7 @@ fn deploy(engine: &Engine, name: &str) {
         entry: "c.js".to_owned(),
         files,
         give: Vec::new(),
+        deny: Vec::new(),
     };
     engine
         .deploy(deploy)

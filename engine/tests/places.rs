@@ -24,6 +24,7 @@ fn deploy(engine: &Engine, name: &str) {
         entry: "p.js".to_owned(),
         files: vec![("p.js".to_owned(), PROGRAM.to_owned())],
         give: Vec::new(),
+        deny: Vec::new(),
     };
     engine
         .deploy(deploy)

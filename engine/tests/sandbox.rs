@@ -336,6 +336,7 @@ fn deploy(engine: &Engine, name: &str) {
         entry: "main.js".to_owned(),
         files: vec![("main.js".to_owned(), PROGRAM.to_owned())],
         give: Vec::new(),
+        deny: Vec::new(),
     };
     let deployed = engine.deploy(deploy).wait().expect("answered");
     deployed.expect("it deploys");

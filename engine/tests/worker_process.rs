@@ -122,6 +122,7 @@ fn a_host_that_breaks_the_protocol_is_left_with_a_status() {
     let delivery = |turn| Delivery {
         turn,
         time_ms: 0,
+        seed: [0; 32].into(),
         message: Message::Call {
             request: turn,
             method: "m".into(),

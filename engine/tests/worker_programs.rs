@@ -295,6 +295,7 @@ fn calls_while_the_program_starts_are_told_so_and_promises_answer_later() {
         entry: "main.js".into(),
         files,
         give: vec![],
+        deny: vec![],
     };
     let deployment = vat.request();
     vat.run(vec![kenvat_engine::protocol::Message::Deploy {
@@ -320,6 +321,7 @@ fn calls_while_the_program_starts_are_told_so_and_promises_answer_later() {
         entry: "main.js".into(),
         files: vec![("main.js".to_owned(), never.to_owned())],
         give: vec![],
+        deny: vec![],
     };
     let request = vat.request();
     vat.run(vec![kenvat_engine::protocol::Message::Deploy {

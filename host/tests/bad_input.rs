@@ -186,7 +186,7 @@ fn calls_past_the_bound_of_those_that_wait_are_told_so_at_socket_and_gateway() {
             let id = format!("{at}-{call}");
             let ask = json!({"call": {"vat": "evil", "method": "incr", "args": "[]", "id": id}});
             stream
-                .write_all(&frame(&json!({"v": 1, "id": call, "ask": ask})))
+                .write_all(&frame(&json!({"v": 2, "id": call, "ask": ask})))
                 .expect("is read");
         }
     }
@@ -235,7 +235,7 @@ fn when_every_connection_is_taken_an_operator_still_gets_in() {
         let ask = json!({"call": {"vat": "counter", "method": "wait", "args": "[]",
             "id": format!("w{at}")}});
         stream
-            .write_all(&frame(&json!({"v": 1, "id": 1, "ask": ask})))
+            .write_all(&frame(&json!({"v": 2, "id": 1, "ask": ask})))
             .expect("is read");
         held.push(stream);
     }

@@ -5,6 +5,7 @@
 
 use std::io;
 
+use kenvat_engine::seed::{SEED_BYTES, Seed};
 use kenvat_engine::turn::event::{Ledger, LedgerError, Reserved, reserved};
 use kenvat_store::backend::memory::{MemoryBackend, MemoryReader};
 use kenvat_store::{
@@ -25,6 +26,8 @@ const LOG_BYTES: usize = 1 << 20;
 pub struct Disk {
     pub store: Store<MemoryBackend>,
     pub engine: EngineHash,
+    /// Seeds given out in this life of the host: each is its number.
+    seeds: u64,
 }
 
 /// Why there is no open store: the text of whichever error it was.
@@ -47,7 +50,14 @@ impl Disk {
         let (mut store, recovery) = opened.map_err(|error| DiskError(error.to_string()))?;
         let put = store.put_engine(EXECUTABLE, &genesis());
         let engine = put.map_err(|error| DiskError(error.to_string()))?;
-        Ok((Disk { store, engine }, recovery))
+        Ok((
+            Disk {
+                store,
+                engine,
+                seeds: 0,
+            },
+            recovery,
+        ))
     }
 
     /// The image of a vat, for a worker to stand on.
@@ -92,6 +102,13 @@ impl Ledger for Disk {
 
     fn next_vat_id(&mut self) -> VatId {
         self.store.next_vat_id()
+    }
+
+    fn seed(&mut self) -> Result<Seed, LedgerError> {
+        self.seeds += 1;
+        let mut bytes = [0; SEED_BYTES];
+        bytes[..8].copy_from_slice(&self.seeds.to_le_bytes());
+        Ok(Seed::from(bytes))
     }
 
     fn reserve(&mut self, wish: &Wish<'_>) -> Result<Reserved, LedgerError> {

@@ -132,6 +132,7 @@ impl Worker {
         let Delivery {
             turn,
             time_ms,
+            seed: _,
             message,
         } = delivery;
         let (method, args) = match &message {

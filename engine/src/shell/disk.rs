@@ -1,20 +1,34 @@
-//! The store as the core and the thread see it.
+//! The store as the core and the thread see it, and the machine's chance.
 
 use kenvat_store::{FileBackend, Store, VatId, Wish};
+use zeroize::{Zeroize, Zeroizing};
 
+use crate::seed::{SEED_BYTES, Seed};
 use crate::turn::event::{Ledger, LedgerError, Reserved, reserved};
+
+/// Seeds asked of the operating system at a time: one system call each would cost more than the
+/// bytes do.
+const SEEDS_A_TIME: usize = 32;
 
 /// The store of a host.
 pub(crate) struct Disk {
     pub store: Store<FileBackend>,
     /// Something found no room since the last look.
     pub was_refused: bool,
+    /// The operating system's bytes, each given once and wiped here then.
+    chance: Zeroizing<[u8; SEEDS_A_TIME * SEED_BYTES]>,
+    /// How many of them are left, at the end.
+    left: usize,
 }
 
 impl Disk {
     pub fn new(store: Store<FileBackend>) -> Disk {
-        let was_refused = false;
-        Disk { store, was_refused }
+        Disk {
+            store,
+            was_refused: false,
+            chance: Zeroizing::new([0; SEEDS_A_TIME * SEED_BYTES]),
+            left: 0,
+        }
     }
 }
 
@@ -27,6 +41,22 @@ impl Ledger for Disk {
 
     fn next_vat_id(&mut self) -> VatId {
         self.store.next_vat_id()
+    }
+
+    fn seed(&mut self) -> Result<Seed, LedgerError> {
+        if self.left == 0 {
+            getrandom::fill(&mut self.chance[..])
+                .map_err(|error| LedgerError(format!("the system gives no chance: {error}")))?;
+            self.left = self.chance.len();
+        }
+        let at = self.chance.len() - self.left;
+        let bytes = &mut self.chance[at..at + SEED_BYTES];
+        self.left -= SEED_BYTES;
+        Seed::filled(|seed| {
+            seed.copy_from_slice(bytes);
+            bytes.zeroize();
+            Ok(())
+        })
     }
 
     fn reserve(&mut self, wish: &Wish<'_>) -> Result<Reserved, LedgerError> {

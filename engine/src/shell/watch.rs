@@ -137,6 +137,7 @@ mod tests {
         let turn = |turn| Delivery {
             turn,
             time_ms: 0,
+            seed: [0; 32].into(),
             message: Message::Call {
                 request: turn,
                 method: String::new(),

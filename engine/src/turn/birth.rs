@@ -16,7 +16,9 @@ use super::limits::{BIRTHS_MAX, SOURCE_BYTES_MAX};
 use super::rows::{self, CountersRow, SourcesRow, TimerRow, VatRow};
 use super::vat::Vat;
 use super::{Core, pages_in};
-use crate::api::{Call, Deploy, DeployError, Deployed, VatLimits, check_name, source_sha256};
+use crate::api::{
+    Call, Deploy, DeployError, Deployed, VatLimits, check_deny, check_name, source_sha256,
+};
 use crate::protocol::{
     Delivery, FromWorker, HandOver, Message, Outcome, Program, TimerChange, ToWorker,
 };
@@ -104,6 +106,7 @@ impl<W> Core<W> {
             entry: deploy.entry.clone(),
             files: deploy.files.clone(),
             give: deploy.give.clone(),
+            deny: deploy.deny.clone(),
         };
         let message = Message::Deploy {
             request: FIRST_TURN,
@@ -112,6 +115,7 @@ impl<W> Core<W> {
         let turn = Delivery {
             turn: FIRST_TURN,
             time_ms: self.now_ms,
+            seed: ledger.seed()?,
             message,
         };
         let waiter = Some(waiter);
@@ -146,6 +150,9 @@ impl<W> Core<W> {
 
     fn check_deploy(&self, deploy: &Deploy, purpose: Purpose) -> Result<(), DeployError> {
         check_name(&deploy.name).map_err(DeployError::BadRequest)?;
+        for power in &deploy.deny {
+            check_deny(power).map_err(DeployError::BadRequest)?;
+        }
         let born = self.births.values().any(|birth| birth.is_of(&deploy.name));
         let taken = born || self.names.contains_key(&deploy.name);
         if taken && purpose == Purpose::Vat {
@@ -288,6 +295,7 @@ impl<W> Core<W> {
             entry: deploy.entry.clone(),
             files: std::mem::take(&mut deploy.files),
             give: std::mem::take(&mut deploy.give),
+            deny: std::mem::take(&mut deploy.deny),
         };
         let counters = CountersRow {
             turns: FIRST_TURN,

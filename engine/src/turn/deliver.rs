@@ -10,7 +10,7 @@ use super::check::{Checked, Expected, check};
 use super::event::{Effect, Ledger, LedgerError, Reserved};
 use super::frame::{Frame, Limited, Slot, Turns};
 use super::limits::{FRAME_BYTES, GROUP_BYTES_MAX, GROUP_TURNS_MAX};
-use super::requests::What;
+use super::requests::{Given, What};
 use super::rows::{self, CountersRow, Settled};
 use super::vat::{RequestNo, Run};
 use crate::protocol::{
@@ -19,14 +19,19 @@ use crate::protocol::{
 
 impl<W> Core<W> {
     /// Sends a running worker what waits for it, and asks for a hand-over where one is of use.
-    pub(super) fn deliver(&mut self, id: VatId, out: &mut Vec<Effect<W>>) {
+    pub(super) fn deliver(
+        &mut self,
+        id: VatId,
+        ledger: &mut dyn Ledger,
+        out: &mut Vec<Effect<W>>,
+    ) -> Result<(), LedgerError> {
         let slot_free = matches!(self.slot, Slot::Free);
         let now_ms = self.now_ms;
         let Some(vat) = self.vats.get_mut(&id) else {
-            return;
+            return Ok(());
         };
         let Run::Awake { generation, .. } = vat.run else {
-            return;
+            return Ok(());
         };
         let single = vat.single_steps();
         let mut turns = Vec::new();
@@ -67,10 +72,22 @@ impl<W> Core<W> {
                         Message::Timer { timer }
                     }
                 };
-                let time_ms = *request.time_ms.get_or_insert(now_ms);
+                let Given { time_ms, seed } = match request.given.take() {
+                    Some(given) => given,
+                    None => Given {
+                        time_ms: now_ms,
+                        seed: ledger.seed()?,
+                    },
+                };
+                let given = seed.clone();
+                request.given = Some(Given {
+                    time_ms,
+                    seed: given,
+                });
                 turns.push(Delivery {
                     turn,
                     time_ms,
+                    seed,
                     message,
                 });
             }
@@ -86,7 +103,7 @@ impl<W> Core<W> {
             self.ahead.insert(id);
         }
         if turns.is_empty() && !ask {
-            return;
+            return Ok(());
         }
         vat.idle_since_ms = now_ms;
         vat.asked |= ask;
@@ -102,6 +119,7 @@ impl<W> Core<W> {
             }
         };
         out.push(send(id, generation, message));
+        Ok(())
     }
 
     pub(super) fn on_message(
@@ -292,6 +310,9 @@ impl<W> Core<W> {
         let first = vat.handed_turn + 1;
         let consumed = usize::try_from(last_turn - vat.handed_turn).expect("checked: in the group");
         let consumed: Vec<RequestNo> = vat.delivered.drain(..consumed).collect();
+        for no in &consumed {
+            self.requests.get_mut(no).expect("under way").given = None;
+        }
         self.turns_out -= consumed.len();
         let vat = self.vat_mut(id);
         vat.handed_turn = last_turn;

@@ -7,6 +7,7 @@ use kenvat_store::{Part, Side, StageError, VatId, Wish};
 
 use crate::api::{Call, CallError, Deploy, DeployError, Deployed, RequestKey, VatLimits};
 use crate::protocol::{FromWorker, HandOver, ToWorker};
+use crate::seed::Seed;
 
 /// Something that happened.
 #[derive(Debug)]
@@ -168,11 +169,14 @@ pub enum Effect<W> {
     },
 }
 
-/// Committed rows, read only. The core asks it for what it does not keep in memory.
+/// What the core asks while it works: committed rows it does not keep in memory, room, numbers, and
+/// the chance of turns.
 pub trait Ledger {
     fn get(&self, table: u8, key: &[u8]) -> Result<Option<Vec<u8>>, LedgerError>;
     /// A number no vat ever had.
     fn next_vat_id(&mut self) -> VatId;
+    /// The chance of one more turn: bytes nobody could guess and nobody else gets.
+    fn seed(&mut self) -> Result<Seed, LedgerError>;
     /// Asks room for everything of a hand-over before anything of it is staged (J8): what is taken
     /// here is not refused afterwards.
     fn reserve(&mut self, _wish: &Wish<'_>) -> Result<Reserved, LedgerError> {
@@ -209,7 +213,7 @@ pub fn reserved(answer: Result<(), StageError>) -> Result<Reserved, LedgerError>
     }
 }
 
-/// The store could not be read; the engine stops.
+/// The store could not be read, or there is no chance to be had; the engine stops.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct LedgerError(pub String);

@@ -1,7 +1,7 @@
 //! The pure core of a host: turn loop, commit pipeline, output gate, sleeping and waking.
 //!
 //! Events in, effects out; no I/O, no clock, no chance: [`Core::handle`] is given what happened and
-//! when, and appends what is to be done. Rules:
+//! when, and whom to ask for rows and seeds, and appends what is to be done. Rules:
 //! - at most one frame is being committed; the next fills meanwhile (architecture 5);
 //! - a worker hands over when the frame slot is free, else it runs on;
 //! - what a turn lets out waits in its frame until that is durable (T4);
@@ -289,7 +289,7 @@ impl<W> Core<W> {
             self.let_in(ledger, out)?;
         }
         for id in moved {
-            self.deliver(id, out);
+            self.deliver(id, ledger, out)?;
         }
         Ok(())
     }

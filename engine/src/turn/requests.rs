@@ -13,6 +13,7 @@ use super::limits::METHOD_BYTES_MAX;
 use super::rows::{self, AnswerRow, OpenRow, Settled};
 use super::vat::{RequestNo, Run};
 use crate::api::{CLIENT_BYTES_MAX, Call, CallError, KilledBy, REQUEST_ID_BYTES_MAX, RequestKey};
+use crate::seed::Seed;
 
 /// What a request is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,11 +35,19 @@ pub struct Request<W> {
     pub waiters: Vec<Waiter<W>>,
     /// How the turn ended that ran it: it is undone, and this is consumed with its error.
     pub aborted: Option<(KilledBy, String)>,
-    /// The turn's time, fixed at its first delivery.
-    pub time_ms: Option<i64>,
+    /// Fixed at its first delivery, until its turn is handed over.
+    pub given: Option<Given>,
     /// How it ended; told once `committed`.
     pub settled: Option<Settled>,
     pub committed: bool,
+}
+
+/// What a turn is given besides its message: the same however often it is delivered (T2). What is not
+/// committed when the host ends never was, so nobody need find it again after that.
+#[derive(Clone, Debug)]
+pub struct Given {
+    pub time_ms: i64,
+    pub seed: Seed,
 }
 
 /// Who waits, and in which form the answer is wanted.
@@ -60,7 +69,7 @@ impl<W> Request<W> {
             content: [0; 32],
             waiters: Vec::new(),
             aborted: None,
-            time_ms: None,
+            given: None,
             settled: None,
             committed: false,
         }
@@ -246,7 +255,7 @@ impl<W> Core<W> {
             content,
             waiters: vec![Waiter::Call(waiter)],
             aborted: None,
-            time_ms: None,
+            given: None,
             settled: None,
             committed: false,
         };
@@ -279,7 +288,7 @@ impl<W> Core<W> {
             content: row.content,
             waiters: Vec::new(),
             aborted: None,
-            time_ms: None,
+            given: None,
             settled: None,
             committed: false,
         };

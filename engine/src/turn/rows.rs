@@ -62,6 +62,7 @@ pub struct SourcesRow {
     pub entry: String,
     pub files: Vec<(String, String)>,
     pub give: Vec<(String, String)>,
+    pub deny: Vec<String>,
 }
 
 /// A message that killed its worker, before it is tried again.

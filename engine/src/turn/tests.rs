@@ -14,6 +14,9 @@ use crate::protocol::{
     TimerChange, ToWorker, TrackerKind,
 };
 
+use crate::seed::{SEED_BYTES, Seed};
+
+mod chance;
 mod places;
 mod room;
 mod timers;
@@ -30,6 +33,8 @@ struct Rows {
     behind: BTreeSet<VatId>,
     /// Rows of this table cannot be read.
     rotten: Option<u8>,
+    /// Seeds given out; each is its number.
+    seeds: u8,
 }
 
 impl Ledger for Rows {
@@ -55,6 +60,11 @@ impl Ledger for Rows {
     fn next_vat_id(&mut self) -> VatId {
         self.last_vat += 1;
         VatId(self.last_vat)
+    }
+
+    fn seed(&mut self) -> Result<Seed, LedgerError> {
+        self.seeds += 1;
+        Ok(Seed::from([self.seeds; SEED_BYTES]))
     }
 }
 
@@ -133,6 +143,7 @@ impl Bench {
             entry: "v.js".to_owned(),
             files: vec![("v.js".to_owned(), "…".to_owned())],
             give: vec![],
+            deny: vec![],
         };
         self.event(Event::Deploy {
             deploy,

@@ -1,4 +1,7 @@
 //! The worker's end of the socket: whole messages, buffered.
+//!
+//! Turns' chance comes through here, so what was decoded is wiped. Plain writes do: the buffers live
+//! as long as the process.
 
 use std::os::fd::OwnedFd;
 
@@ -15,6 +18,8 @@ const READ_BYTES: usize = 64 << 10;
 pub struct Link {
     socket: OwnedFd,
     input: Vec<u8>,
+    /// Bytes of `input` already decoded, and wiped: chance came with them.
+    taken: usize,
     /// Where each read goes: kept, as clearing it anew would cost more than a small turn.
     piece: Vec<u8>,
 }
@@ -24,6 +29,7 @@ impl Link {
         Link {
             socket,
             input: Vec::new(),
+            taken: 0,
             piece: vec![0; READ_BYTES],
         }
     }
@@ -51,14 +57,16 @@ impl Link {
     }
 
     fn buffered(&mut self) -> Result<Option<ToWorker>, End> {
-        let Some(length) = frame_length(&self.input, TO_WORKER_BYTES_MAX)? else {
+        let rest = &mut self.input[self.taken..];
+        let Some(length) = frame_length(rest, TO_WORKER_BYTES_MAX)? else {
             return Ok(None);
         };
-        let Some(frame) = self.input.get(4..length) else {
+        let Some(frame) = rest.get_mut(..length) else {
             return Ok(None);
         };
-        let message = decode(frame)?;
-        self.input.drain(..length);
+        let message = decode(&frame[4..])?;
+        frame.fill(0);
+        self.taken += length;
         Ok(Some(message))
     }
 
@@ -67,7 +75,13 @@ impl Link {
         match rustix::net::recv(&self.socket, &mut self.piece[..], flags) {
             Ok((0, _)) | Err(Errno::CONNRESET) => Err(End::Closed),
             Ok((read, _)) => {
+                let rest = self.input.len() - self.taken;
+                self.input.copy_within(self.taken.., 0);
+                self.input[rest..].fill(0);
+                self.input.truncate(rest);
+                self.taken = 0;
                 self.input.extend_from_slice(&self.piece[..read]);
+                self.piece[..read].fill(0);
                 Ok(true)
             }
             Err(Errno::INTR) => Ok(true),

@@ -21,6 +21,7 @@ use kenvat_engine::protocol::{
     PROTOCOL_VERSION, Program, SOCKET_FD, STATUS_BYTES, STATUS_FD, STATUS_PAGES_AT, Start, Thrown,
     TimerChange, ToWorker, TrackerKind, decode, encode, frame_length,
 };
+use kenvat_engine::seed::{SEED_BYTES, Seed};
 
 pub const PAGE_BYTES: usize = 4096;
 pub const PAGE_LIMIT: u32 = 16_384;
@@ -28,6 +29,8 @@ pub const PAGE_LIMIT: u32 = 16_384;
 pub const GAS: u64 = 20_000_000;
 /// The time the harness gives turns unless a test says otherwise.
 pub const TIME_MS: i64 = 1_700_000_000_000;
+/// Likewise their chance: bytes that stand nowhere by themselves.
+pub const CHANCE: [u8; SEED_BYTES] = *b"\x9d chance \xe7 of the harness \x8b\xf2!!!!";
 
 /// The worker executable in a file of its own, in the folder cargo gives tests.
 ///
@@ -346,6 +349,10 @@ pub struct TestVat {
     pub number: u64,
     next_request: u64,
     pub time_ms: i64,
+    /// What the seeds of its turns are made of, with the turn's number.
+    pub chance: [u8; SEED_BYTES],
+    /// Powers its program does not get.
+    pub deny: Vec<String>,
     pub replies: HashMap<u64, Outcome>,
     pub log: Vec<LogLine>,
     /// Timers set and neither cleared nor fired, with their times.
@@ -380,6 +387,8 @@ impl TestVat {
             number: 0,
             next_request: 1,
             time_ms: TIME_MS,
+            chance: CHANCE,
+            deny: Vec::new(),
             replies: HashMap::new(),
             log: Vec::new(),
             timers: BTreeMap::new(),
@@ -441,8 +450,18 @@ impl TestVat {
         Delivery {
             turn: self.turn,
             time_ms: self.time_ms,
+            seed: self.seed(self.turn),
             message,
         }
+    }
+
+    /// The seed of a turn.
+    pub fn seed(&self, turn: u64) -> Seed {
+        let mut bytes = self.chance;
+        for (byte, of_turn) in bytes.iter_mut().zip(turn.to_le_bytes()) {
+            *byte ^= of_turn;
+        }
+        Seed::from(bytes)
     }
 
     pub fn request(&mut self) -> u64 {
@@ -537,6 +556,7 @@ impl TestVat {
             entry: files[0].0.to_owned(),
             files: pairs(files),
             give: pairs(give),
+            deny: self.deny.clone(),
         };
         let request = self.request();
         self.run(vec![Message::Deploy { request, program }]);

@@ -145,6 +145,9 @@ pub struct SourceArgs {
     /// Give the vat `powers.K`: `json:…` for data.
     #[arg(long, value_name = "K=V")]
     pub give: Vec<String>,
+    /// Withhold a power every vat has otherwise: abort, clock, random, timer.
+    #[arg(long, value_name = "POWER")]
+    pub deny: Vec<String>,
 }
 
 #[derive(Debug, Args)]

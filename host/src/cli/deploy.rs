@@ -9,8 +9,9 @@ use std::path::Path;
 use tokio::time::Instant;
 
 use crate::cli::args::{DeployArgs, SourceArgs};
+use crate::cli::ask;
+use crate::cli::give::{self, Powers};
 use crate::cli::voice::{Voice, program};
-use crate::cli::{ask, give};
 use crate::control::place::{self, WAIT_MAX};
 use crate::control::protocol::Ask;
 use crate::control::report::DeployedSheet;
@@ -21,10 +22,10 @@ use crate::sources::{self, Sources, names};
 /// Makes a vat in the store, which is made too if it is not there.
 pub async fn deploy(dir: &Path, args: DeployArgs, voice: &Voice) -> Result<(), Trouble> {
     let name = names::checked(&args.name)?;
-    let (sources, give) = read(&args.source)?;
+    let (sources, powers) = read(&args.source)?;
     let limits = quantity::settings(&args.limit)?;
     let place = place::reach(dir, Instant::now() + WAIT_MAX).await?;
-    let question = ask_for(&name, &sources, give, limits);
+    let question = ask_for(&name, &sources, powers, limits);
     let sheet: DeployedSheet = ask::once_in(place, question)
         .await
         .map_err(|trouble| sources.point_out(trouble))?;
@@ -40,22 +41,19 @@ pub async fn deploy(dir: &Path, args: DeployArgs, voice: &Voice) -> Result<(), T
 }
 
 /// What the arguments name, read and checked before any store is touched.
-pub fn read(args: &SourceArgs) -> Result<(Sources, Vec<(String, String)>), Trouble> {
-    Ok((sources::collect(&args.file)?, give::parse(&args.give)?))
+pub fn read(args: &SourceArgs) -> Result<(Sources, Powers), Trouble> {
+    let powers = give::powers(&args.give, &args.deny)?;
+    Ok((sources::collect(&args.file)?, powers))
 }
 
 /// The question that makes the vat.
-pub fn ask_for(
-    name: &str,
-    sources: &Sources,
-    give: Vec<(String, String)>,
-    limits: Vec<(String, u64)>,
-) -> Ask {
+pub fn ask_for(name: &str, sources: &Sources, powers: Powers, limits: Vec<(String, u64)>) -> Ask {
     Ask::Deploy {
         name: name.to_owned(),
         entry: sources.entry.clone(),
         files: sources.files.clone(),
-        give,
+        give: powers.give,
+        deny: powers.deny,
         limits,
     }
 }

@@ -1,8 +1,9 @@
-//! `--give K=V`: what a new vat finds as `powers.K`.
+//! `--give K=V` and `--deny K`: what a new vat finds as `powers.K`, and what it does not.
 //!
-//! Promises: K is a name JavaScript can write after a dot; data is checked to be JSON. Does not
-//! know which vats exist.
+//! Promises: K is a name JavaScript can write after a dot; data is checked to be JSON; what is
+//! denied is a power there would have been. Does not know which vats exist.
 
+use kenvat_engine::api::check_deny;
 use serde::de::IgnoredAny;
 
 use crate::people::Trouble;
@@ -10,8 +11,29 @@ use crate::people::Trouble;
 /// Characters of a power's name.
 const NAME_CHARS_MAX: usize = 64;
 
+/// What a new vat gets besides the default powers, and which of those it does not.
+#[derive(Clone, Debug, Default)]
+pub struct Powers {
+    /// Names and JSON texts.
+    pub give: Vec<(String, String)>,
+    pub deny: Vec<String>,
+}
+
+/// What the two options say.
+pub fn powers(gifts: &[String], denied: &[String]) -> Result<Powers, Trouble> {
+    for power in denied {
+        check_deny(power).map_err(|why| {
+            Trouble::usage(format!("--deny {power}: {why}"), "as in --deny random")
+        })?;
+    }
+    Ok(Powers {
+        give: parse(gifts)?,
+        deny: denied.to_vec(),
+    })
+}
+
 /// The gifts as the engine takes them: names and JSON texts.
-pub fn parse(gifts: &[String]) -> Result<Vec<(String, String)>, Trouble> {
+fn parse(gifts: &[String]) -> Result<Vec<(String, String)>, Trouble> {
     let mut parsed: Vec<(String, String)> = Vec::with_capacity(gifts.len());
     for gift in gifts {
         let (name, json) = parse_one(gift)?;
@@ -101,5 +123,18 @@ mod tests {
                 .message
                 .contains("twice")
         );
+    }
+
+    #[test]
+    fn only_what_there_is_can_be_denied_and_the_rest_is_listed() {
+        let denied = |names: &[&str]| {
+            let names: Vec<_> = names.iter().map(|name| (*name).to_owned()).collect();
+            powers(&[], &names)
+        };
+        let fine = denied(&["random", "abort"]).expect("fine");
+        assert_eq!(fine.deny, ["random", "abort"]);
+        let said = denied(&["clok"]).expect_err("refused").message;
+        assert!(said.contains("--deny clok"), "{said}");
+        assert!(said.contains("abort, clock, random, timer"), "{said}");
     }
 }

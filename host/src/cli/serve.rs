@@ -16,6 +16,7 @@ use tokio::time::Instant;
 
 use crate::cli::args::{ListenArgs, RunArgs};
 use crate::cli::deploy;
+use crate::cli::give::Powers;
 use crate::cli::voice::{Voice, program};
 use crate::control::answer::begin;
 use crate::control::place::{self, WAIT_MAX};
@@ -64,7 +65,7 @@ pub async fn run(dir: &Path, args: RunArgs, voice: &Voice) -> Result<(), Trouble
         Some(name) => names::checked(name)?,
         None => names::from_file(&args.source.file)?,
     };
-    let (sources, give) = deploy::read(&args.source)?;
+    let (sources, powers) = deploy::read(&args.source)?;
     let limits = args.listen.limits()?;
     let engine = place::open_to_serve(dir, &limits, Instant::now() + WAIT_MAX)
         .await
@@ -77,7 +78,7 @@ pub async fn run(dir: &Path, args: RunArgs, voice: &Voice) -> Result<(), Trouble
     voice.detail(engine.recovered());
     let served = async {
         let open = Opened::new(dir, &args.listen, voice).await?;
-        let found = provide(&engine, &name, &sources, give, &args, voice).await?;
+        let found = provide(&engine, &name, &sources, powers, &args, voice).await?;
         open.introduce(dir, &name, found, voice);
         open.serve(&engine, voice).await
     };
@@ -97,7 +98,7 @@ async fn provide(
     engine: &Engine,
     name: &str,
     sources: &Sources,
-    give: Vec<(String, String)>,
+    powers: Powers,
     args: &RunArgs,
     voice: &Voice,
 ) -> Result<Found, Trouble> {
@@ -114,14 +115,14 @@ async fn provide(
         Some(_) => {
             let question = format!("Terminate {name}, with its heap and its log, and begin anew?");
             voice.confirm(&question, args.yes)?;
-            try_out(engine, name, sources, &give).await?;
+            try_out(engine, name, sources, &powers).await?;
             engine.terminate(name).await?.map_err(Trouble::from)?;
         }
         None => {}
     }
     begin(
         engine,
-        deploy::ask_for(name, sources, give, Vec::new()),
+        deploy::ask_for(name, sources, powers, Vec::new()),
         None,
     )
     .await
@@ -135,13 +136,14 @@ async fn try_out(
     engine: &Engine,
     name: &str,
     sources: &Sources,
-    give: &[(String, String)],
+    powers: &Powers,
 ) -> Result<(), Trouble> {
     let deploy = Deploy {
         name: name.to_owned(),
         entry: sources.entry.clone(),
         files: sources.files.clone(),
-        give: give.to_vec(),
+        give: powers.give.clone(),
+        deny: powers.deny.clone(),
     };
     engine.try_out(deploy).await?.map(drop).map_err(|error| {
         let trouble = sources.point_out(Trouble::from(error));
@@ -158,10 +160,15 @@ fn compare(info: &VatInfo, sources: &Sources, args: &RunArgs, voice: &Voice) {
              those.\n  To begin anew from {file}, losing what {name} knows: add --fresh"
         ));
     }
-    if !args.source.give.is_empty() {
-        voice.note(&format!(
-            "note: {name} exists already; --give is for new vats and was ignored"
-        ));
+    for (option, is_used) in [
+        ("--give", !args.source.give.is_empty()),
+        ("--deny", !args.source.deny.is_empty()),
+    ] {
+        if is_used {
+            voice.note(&format!(
+                "note: {name} exists already; {option} is for new vats and was ignored"
+            ));
+        }
     }
 }
 

@@ -37,6 +37,7 @@ pub fn begin(engine: &Engine, ask: Ask, base: Option<&str>) -> Answering {
             entry,
             files,
             give,
+            deny,
             limits,
         } => {
             let limits = match own_limits(VatLimits::default(), &limits) {
@@ -48,6 +49,7 @@ pub fn begin(engine: &Engine, ask: Ask, base: Option<&str>) -> Answering {
                 entry,
                 files,
                 give,
+                deny,
             };
             let answer = engine.deploy_within(deploy, limits);
             let base = base.map(str::to_owned);

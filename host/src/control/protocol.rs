@@ -14,7 +14,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use crate::people::Trouble;
 
 /// The version both ends must speak.
-pub const CONTROL_VERSION: u32 = 1;
+pub const CONTROL_VERSION: u32 = 2;
 
 /// Bytes of one message: the 16 MiB a call or a vat's sources may have, and their JSON escapes.
 pub const MESSAGE_BYTES_MAX: usize = 32 << 20;
@@ -29,6 +29,9 @@ pub enum Ask {
         entry: String,
         files: Vec<(String, String)>,
         give: Vec<(String, String)>,
+        /// Default powers that are withheld.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        deny: Vec<String>,
         /// Limits of its own.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         limits: Vec<(String, u64)>,

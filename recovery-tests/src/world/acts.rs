@@ -147,6 +147,7 @@ impl World {
             entry,
             files,
             give: Vec::new(),
+            deny: Vec::new(),
         };
         let waiter = self.wait(Waits::Deploy(name));
         let limits = VatLimits::default();

@@ -32,6 +32,11 @@ pub const STACK_BYTES: usize = 2 << 20;
 /// What QuickJS is told it may use.
 pub const STACK_LIMIT_BYTES: usize = crate::protocol::STACK_BYTES_MAX;
 
+/// The stack secrets are computed on, below the guard of JavaScript's; a guard of its own is below.
+pub const ASIDE_ADDRESS: usize = STACK_ADDRESS - PAGE_BYTES - ASIDE_BYTES;
+/// Many times what the stream cipher uses; all of it is wiped each time.
+pub const ASIDE_BYTES: usize = 4 * PAGE_BYTES;
+
 /// Pages mapped writable beyond what the allocator asked for, so that it rarely has to ask.
 pub const GROWTH_PAGES: u32 = 256;
 

@@ -1,28 +1,35 @@
-//! JavaScript's own stack, at a fixed address beside the heap (H7).
+//! JavaScript's own stack, at a fixed address beside the heap (H7), and one for what must not be
+//! seen on it.
 //!
 //! Promises: every turn begins at the same depth of the same zeroed pages, so a stack address that
 //! QuickJS left in the heap is the same in every process, and how deep a program may recurse is the
-//! engine's property, not the machine's.
+//! engine's property, not the machine's. What is computed aside leaves nothing on either stack:
+//! neither a secret, nor registers' content that depends on the processor.
 
 use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap_anonymous};
 
-use super::layout::{PAGE_BYTES, STACK_ADDRESS, STACK_BYTES};
+use super::layout::{ASIDE_ADDRESS, ASIDE_BYTES, PAGE_BYTES, STACK_ADDRESS, STACK_BYTES};
 use super::mapping::MapError;
 
-/// Maps stack and guard page.
+/// Maps both stacks, each with its guard page.
 pub fn map() -> Result<(), MapError> {
+    map_one(ASIDE_ADDRESS, ASIDE_BYTES)?;
+    map_one(STACK_ADDRESS, STACK_BYTES)
+}
+
+fn map_one(address: usize, bytes: usize) -> Result<(), MapError> {
     let os = |errno: rustix::io::Errno| MapError::Os {
         what: "map JavaScript's stack",
         source: errno.into(),
     };
     let flags = MapFlags::PRIVATE | MapFlags::NORESERVE | MapFlags::FIXED_NOREPLACE;
-    let guard = std::ptr::with_exposed_provenance_mut(STACK_ADDRESS - PAGE_BYTES);
+    let guard = std::ptr::with_exposed_provenance_mut(address - PAGE_BYTES);
     // SAFETY: MAP_FIXED_NOREPLACE maps over nothing.
     unsafe { mmap_anonymous(guard, PAGE_BYTES, ProtFlags::empty(), flags) }.map_err(os)?;
-    let stack = std::ptr::with_exposed_provenance_mut(STACK_ADDRESS);
+    let stack = std::ptr::with_exposed_provenance_mut(address);
     let prot = ProtFlags::READ | ProtFlags::WRITE;
     // SAFETY: as above.
-    unsafe { mmap_anonymous(stack, STACK_BYTES, prot, flags) }.map_err(os)?;
+    unsafe { mmap_anonymous(stack, bytes, prot, flags) }.map_err(os)?;
     Ok(())
 }
 
@@ -42,4 +49,14 @@ pub fn enter<R>(work: impl FnOnce() -> R) -> R {
     // SAFETY: `map` mapped these bytes; address and size are multiples of any stack alignment; the
     // worker aborts on panic, so `work` can only return; nobody else is on this stack.
     unsafe { psm::on_stack(stack, STACK_BYTES, work) }
+}
+
+/// Runs `work` on the stack for secrets and wipes that. For code that calls nothing unknown and
+/// needs little; must not be called from inside itself.
+pub fn aside(work: impl FnOnce()) {
+    let stack = std::ptr::with_exposed_provenance_mut::<u8>(ASIDE_ADDRESS);
+    // SAFETY: as in `enter`.
+    unsafe { psm::on_stack(stack, ASIDE_BYTES, work) };
+    // SAFETY: `map` mapped these bytes, and nobody runs on them now.
+    unsafe { stack.write_bytes(0, ASIDE_BYTES) };
 }

@@ -41,7 +41,7 @@ fn begin(realm: &Realm, request: u64, program: &Program) -> Result<(), Thrown> {
             format!("{entry} is not among the program's files"),
         ));
     };
-    let powers = powers::powers(realm, &program.give)?;
+    let powers = powers::powers(realm, program)?;
     let fail = |error: Value| located(describe(realm, &error));
     if let Some(function) = compile_common(realm, entry, &text).map_err(fail)? {
         let exports = run_common(realm, &function).map_err(fail)?;

@@ -15,8 +15,8 @@ use super::value::{
     CLASS_DATE, CLASS_LAST, CLASS_OBJECT, Cx, JsResult, NAMES_ALL, PROPERTY_HIDDEN, Property, Value,
 };
 use super::{
-    collector, door, eventual, fault, harden, library, memory, modules, output, repairs, sends,
-    timers,
+    chance, collector, door, eventual, fault, harden, library, memory, modules, output, repairs,
+    sends, timers,
 };
 use crate::worker::abort;
 use crate::worker::heap::layout::STACK_LIMIT_BYTES;
@@ -40,7 +40,7 @@ macro_rules! scope_within {
 /// The library in evaluation order: each file is a function of the host object and gives an object
 /// of globals for every compartment. `tame.js` is first, so that nothing else sees what it takes
 /// out; `freeze.js` is last, and hardens whatever the others gave.
-const LIBRARY: [(&str, &str); 16] = [
+const LIBRARY: [(&str, &str); 17] = [
     ("tame.js", include_str!("../../../js/tame.js")),
     ("bang.js", include_str!("../../../js/bang.js")),
     ("override.js", include_str!("../../../js/override.js")),
@@ -52,6 +52,7 @@ const LIBRARY: [(&str, &str); 16] = [
         include_str!("../../../js/eventual-send.js"),
     ),
     ("timer.js", include_str!("../../../js/timer.js")),
+    ("powers.js", include_str!("../../../js/powers.js")),
     ("q.js", include_str!("../../../js/q.js")),
     ("flow.js", include_str!("../../../js/flow.js")),
     ("text.js", include_str!("../../../js/text.js")),
@@ -189,6 +190,7 @@ fn fill(realm: &Realm) -> JsResult<()> {
     super::misbehave::install(cx, &host.get_str("start")?)?;
     eventual::install(cx, &host)?;
     timers::install(cx, &host)?;
+    chance::install(cx, &host)?;
     sends::install(cx, &host)?;
     for (file, source) in LIBRARY {
         let exports = load(cx, &host, file, source)?;
@@ -198,6 +200,9 @@ fn fill(realm: &Realm) -> JsResult<()> {
     freeze_hidden(realm)?;
     registry.set(Slot::TimerDue, host.get_str("timerDue")?)?;
     registry.set(Slot::Timer, host.get_str("timer")?)?;
+    registry.set(Slot::Clock, host.get_str("clock")?)?;
+    registry.set(Slot::Random, host.get_str("random")?)?;
+    registry.set(Slot::TimelessQ, host.get_str("Q")?)?;
     registry.set(Slot::Format, host.get_str("format")?)?;
     registry.set(Slot::Hidden, host.get_str("hidden")?)?;
     registry.set(Slot::LoadProgram, host.get_str("loadProgram")?)?;

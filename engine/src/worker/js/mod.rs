@@ -16,6 +16,7 @@
 #![allow(unsafe_code, reason = "QuickJS is a C library")]
 
 mod call;
+mod chance;
 mod collector;
 mod deploy;
 mod door;

@@ -322,6 +322,7 @@ mod tests {
                 file("c.js", ""),
             ],
             give: vec![],
+            deny: vec![],
         }
     }
 

@@ -8,26 +8,56 @@ use super::fault::{describe, thrown};
 use super::json;
 use super::realm::Realm;
 use super::registry::Slot;
-use super::value::{Cx, UNDEFINED, Value};
-use crate::protocol::Thrown;
+use super::value::{Cx, JsResult, PROPERTY_HIDDEN, UNDEFINED, Value};
+use crate::protocol::{DEFAULT_POWERS, Program, Thrown};
 use crate::worker::abort as turn_abort;
 
 /// The frozen object of what the vat was given, and of the powers it has by default.
-pub fn powers(realm: &Realm, give: &[(String, String)]) -> Result<Value, Thrown> {
+pub fn powers(realm: &Realm, program: &Program) -> Result<Value, Thrown> {
     let fail = |error: Value| describe(realm, &error);
     let powers = realm.cx.object().map_err(fail)?;
-    let undo = realm.cx.function(c"abort", 1, Some(abort)).map_err(fail)?;
-    undo.freeze().map_err(fail)?;
-    powers.define_str("abort", undo).map_err(fail)?;
-    let timer = realm.registry.get(Slot::Timer).map_err(fail)?;
-    powers.define_str("timer", timer).map_err(fail)?;
-    for (name, text) in give {
+    for name in DEFAULT_POWERS {
+        let is_denied = program.deny.iter().any(|denied| denied == name);
+        let power = match is_denied {
+            true => withheld(realm, name),
+            false => default(realm, name).map(Some),
+        };
+        if let Some(power) = power.map_err(fail)? {
+            powers.define_str(name, power).map_err(fail)?;
+        }
+    }
+    for (name, text) in &program.give {
         let value = json::decode(realm, text)
             .map_err(|refused| thrown("TypeError", refused.message(&format!("powers.{name}"))))?;
         powers.define_str(name, value).map_err(fail)?;
     }
     powers.freeze().map_err(fail)?;
     Ok(powers)
+}
+
+/// A power every vat has unless it is withheld.
+fn default(realm: &Realm, name: &str) -> JsResult<Value> {
+    match name {
+        "clock" => realm.registry.get(Slot::Clock),
+        "random" => realm.registry.get(Slot::Random),
+        "timer" => realm.registry.get(Slot::Timer),
+        "abort" => {
+            let undo = realm.cx.function(c"abort", 1, Some(abort))?;
+            undo.freeze()?;
+            Ok(undo)
+        }
+        other => Err(realm.cx.type_error(&format!("no power `{other}` is known"))),
+    }
+}
+
+/// Whoever has no timer has none by another name either: `Q.delay` and `Q.timeout` go with it.
+fn withheld(realm: &Realm, name: &str) -> JsResult<Option<Value>> {
+    if name == "timer" {
+        let globals = realm.registry.get(Slot::Globals)?;
+        let timeless = realm.registry.get(Slot::TimelessQ)?;
+        globals.define(&realm.cx.atom("Q"), timeless, PROPERTY_HIDDEN)?;
+    }
+    Ok(None)
 }
 
 /// `abort(reason)`: undoes this turn on purpose. Nothing of the program runs after it.

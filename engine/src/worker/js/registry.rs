@@ -69,10 +69,16 @@ pub enum Slot {
     Importer = 25,
     /// From a file that sends with `!` to the map of its columns.
     Columns = 26,
+    /// What programs get as `powers.clock`.
+    Clock = 27,
+    /// What programs get as `powers.random`.
+    Random = 28,
+    /// The `Q` that gives no time.
+    TimelessQ = 29,
 }
 
 /// How many slots there are.
-pub const SLOTS: u32 = 27;
+pub const SLOTS: u32 = 30;
 
 /// The array.
 #[derive(Clone, Copy)]

@@ -17,6 +17,7 @@ use super::{call, collector, deploy, genesis, memory, modules, output, timers};
 use crate::protocol::{Delivery, Message};
 use crate::worker::abort;
 use crate::worker::c_symbols;
+use crate::worker::chance;
 use crate::worker::heap::region::Region;
 use crate::worker::heap::stack;
 
@@ -56,10 +57,12 @@ impl Vat {
         c_symbols::set_time(delivery.time_ms);
         abort::begin_turn(gas);
         output::begin_turn(delivery.turn);
+        chance::begin_turn(&delivery.seed);
         on_stack(&self.realm, &mut || {
             collector::around_turn(&self.realm, || self.turn(&delivery.message));
         });
         modules::forget();
+        chance::end_turn();
     }
 
     /// Collects garbage if that is due, as it must be before a turn; tells whether it did.
