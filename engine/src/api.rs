@@ -309,7 +309,7 @@ pub enum KilledBy {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum DeployError {
-    #[error("a vat called `{0}` exists already")]
+    #[error("a vat called `{0}` exists already, or is being made")]
     NameTaken(String),
     #[error("{0}")]
     BadRequest(String),

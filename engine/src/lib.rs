@@ -4,8 +4,9 @@
 //! 2. A worker can lie only as its own vat: everything it hands over is checked before it is used.
 //! 3. The core of the host's half (`turn`) does no I/O: events in, effects out.
 //!
-//! Code map: `protocol` is what the two processes say (`seed` a turn's chance); `api` what a host program may ask;
-//! `worker/` (feature `worker`) is the vat's process: `worker/heap` the image and its tracking,
+//! Code map: `protocol` is what the two processes say, `seed` a turn's chance; `api` what a host
+//! program may ask; `worker/` (feature `worker`) is the vat's process: `worker/heap` the image and
+//! its tracking,
 //! `worker/js` the only code that speaks to QuickJS; `bang` rewrites `x ! m()` before QuickJS
 //! parses; `turn/` (feature `host`) the pure core; `shell/` the threads, sockets and processes
 //! around it; `js/` beside `src` the library that stands in the genesis image.

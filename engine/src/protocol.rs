@@ -136,7 +136,7 @@ pub struct Delivery {
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub enum Message {
     /// Load the vat's program; always turn 1. Answered when the start function (and `init`)
-    /// settled.
+    /// settled; until then hand-overs that are asked for are answered with `Starting`.
     Deploy { request: u64, program: Program },
     /// Call a method of the root object.
     Call {
@@ -176,6 +176,14 @@ pub enum FromWorker {
     Delta { generation: u64, bytes: Vec<u8> },
     /// What happened since the last hand-over.
     HandOver(HandOver),
+    /// Instead of the first hand-over: the program's start has not settled, so there is no vat yet
+    /// whose turns could be handed over. It can go on when this timer is due, and never if there is
+    /// none.
+    Starting {
+        generation: u64,
+        last_turn: u64,
+        next: Option<DueTimer>,
+    },
     /// This turn went past a limit: the heap is as it was last handed over, and everything
     /// delivered since waits to be delivered again (T2).
     Aborted {
@@ -268,6 +276,14 @@ pub struct Thrown {
     pub stack: String,
     /// The names that were there, when a method was not found (nearest first, at most 8).
     pub nearest: Vec<String>,
+}
+
+/// The timer of a vat that is due first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct DueTimer {
+    pub timer: u64,
+    /// Milliseconds since 1970.
+    pub due_ms: i64,
 }
 
 /// A timer that was set or cleared. Its effect is absolute.

@@ -24,7 +24,8 @@ const numbers = (x) => [Math.sin, Math.cos, Math.tan, Math.asin, Math.acos, Math
 export default ({ clock, random }) => ({
   async work(step) {
     n += 1;
-    words.add(random.int(97)).add(clock.now() % 89); kept.push(random.bytes(step % 300));
+    words.add(random.int(97)).add(clock.now() % 89);
+    kept.push(random.bytes(step % 300));
     const some = numbers(step / 7 + 0.1).concat(numbers(1 / (step + 2)));
     map.set('k' + (step % 37), some);
     const key = { step }; kept.push(key); weak.set(key, some.map(String).join());
@@ -43,7 +44,8 @@ export default ({ clock, random }) => ({
     return [new Date(step * 1e9).toString(),
       new Date(2024, 1, step).toLocaleString(), text.slice(-40),
       JSON.stringify([...floats]), weak.get(key).length, words.size, [...map.keys()].join(),
-      random.int(1e15), parseFloat(text), (12345.678 * step).toExponential(9), 10n ** BigInt(step % 40),
+      random.int(1e15), parseFloat(text),
+      (12345.678 * step).toExponential(9), 10n ** BigInt(step % 40),
       'ß'.localeCompare('z'), n];
   },
   loop() { kept.length = 0; map.clear(); random.bytes(99); for (;;); },

@@ -2,8 +2,8 @@
 
 mod common;
 
-use common::{TestVat, thrown, undefined};
-use kenvat_engine::protocol::{Outcome, Thrown};
+use common::{TIME_MS, TestVat, thrown, undefined};
+use kenvat_engine::protocol::{AbortedBy, FromWorker, Message, Outcome, Thrown, ToWorker};
 
 fn deploy(files: &[(&str, &str)], give: &[(&str, &str)]) -> (TestVat, Outcome) {
     let mut vat = TestVat::new();
@@ -284,51 +284,85 @@ fn a_missing_method_names_the_nearest_that_exist() {
 }
 
 #[test]
-fn calls_while_the_program_starts_are_told_so_and_promises_answer_later() {
+fn a_start_that_waits_is_handed_over_when_it_settles() {
     let source = "let go; const gate = new Promise((resolve) => { go = resolve; });\n\
-                  export const init = () => gate;\n\
-                  export const open = () => { go(); return 1; };\n\
-                  export const wait = () => gate.then(() => 'through');";
+                  export default async (powers) => {\n\
+                  console.log('begins'); await powers.timer.wake(5); await powers.timer.wake(7);\n\
+                  return { open() { go(); return 1; }, wait: () => gate.then(() => 'through') };\n\
+                  };";
     let mut vat = TestVat::new();
-    let files = vec![("main.js".to_owned(), source.to_owned())];
-    let program = kenvat_engine::protocol::Program {
-        entry: "main.js".into(),
-        files,
-        give: vec![],
-        deny: vec![],
-    };
-    let deployment = vat.request();
-    vat.run(vec![kenvat_engine::protocol::Message::Deploy {
-        request: deployment,
-        program,
-    }]);
-    assert!(
-        !vat.replies.contains_key(&deployment),
-        "init has not settled"
-    );
+    let deployment = vat.deploy_message(&[("main.js", source)]);
+    // No host delivers a call before the start has settled; a worker that is sent one says so.
+    let (early, call) = vat.call_message("open", "[]");
+    assert_eq!(vat.starting(vec![deployment, call]), Some((1, TIME_MS + 5)));
+    vat.time_ms += 6;
+    let second = vat.starting(vec![Message::Timer { timer: 1 }]);
+    assert_eq!(second, Some((2, TIME_MS + 13)));
+    // Asked again it says the same again.
+    vat.process.as_mut().unwrap().send(&ToWorker::HandOver);
+    assert_eq!(vat.take_starting(), second);
+    vat.time_ms += 7;
+    vat.run(vec![Message::Timer { timer: 2 }]);
+    assert_eq!(vat.replies.remove(&1), Some(undefined()));
+    let early = vat.replies.remove(&early).expect("answered");
+    assert_eq!(thrown(early).name, "NotStarted");
+    assert!(vat.timers.is_empty(), "both have fired");
+    assert_eq!(vat.log.len(), 1);
     vat.kill();
     let waiting = vat.send("wait", "[]");
     vat.kill();
     assert_eq!(vat.value("open", "[]"), "1");
-    assert_eq!(vat.replies.remove(&deployment), Some(undefined()));
     assert_eq!(
         vat.replies.remove(&waiting),
         Some(Outcome::Value("\"through\"".into()))
     );
-    let never = "export default new Promise(() => {});";
+}
+
+#[test]
+fn a_start_that_nothing_is_left_to_settle_names_no_timer() {
+    for source in [
+        "export default new Promise(() => {});",
+        "await new Promise(() => {});\nexport default {};",
+        "export const init = async ({ timer }) => {\n\
+         const it = timer.wake(5); timer.cancel(it); await it.catch(() => new Promise(() => {}));\n\
+         };\nexport const m = () => {};",
+    ] {
+        let mut vat = TestVat::new();
+        let deployment = vat.deploy_message(&[("main.js", source)]);
+        assert_eq!(vat.starting(vec![deployment]), None, "{source}");
+    }
+}
+
+#[test]
+fn a_start_that_logs_without_end_is_undone() {
+    let source = "export default async ({ timer }) => {\n\
+                  const line = 'x'.repeat(60_000);\n\
+                  for (;;) { await timer.wake(1);\n\
+                  for (let i = 0; i < 100; i += 1) console.log(line); } };";
     let mut vat = TestVat::new();
-    let program = kenvat_engine::protocol::Program {
-        entry: "main.js".into(),
-        files: vec![("main.js".to_owned(), never.to_owned())],
-        give: vec![],
-        deny: vec![],
-    };
-    let request = vat.request();
-    vat.run(vec![kenvat_engine::protocol::Message::Deploy {
-        request,
-        program,
-    }]);
-    assert_eq!(vat.thrown("m", "[]").name, "NotStarted");
+    let deployment = vat.deploy_message(&[("main.js", source)]);
+    let mut next = vat.starting(vec![deployment]);
+    for turn in 2.. {
+        let (timer, due_ms) = next.expect("it waits");
+        vat.time_ms = due_ms;
+        let timer = vat.delivery(Message::Timer { timer });
+        let process = vat.process.as_mut().unwrap();
+        process.send(&ToWorker::Deliver {
+            turns: vec![timer],
+            hand_over: true,
+        });
+        match process.receive() {
+            Some(FromWorker::Starting { next: due, .. }) => {
+                next = due.map(|due| (due.timer, due.due_ms));
+            }
+            Some(FromWorker::Aborted { by, why, .. }) => {
+                assert_eq!(by, AbortedBy::Sent, "{why}");
+                assert!((3..6).contains(&turn), "{turn} turns");
+                return;
+            }
+            _ => panic!("neither waits nor ends"),
+        }
+    }
 }
 
 #[test]

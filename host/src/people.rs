@@ -232,7 +232,7 @@ impl From<DeployError> for Trouble {
     fn from(error: DeployError) -> Trouble {
         match error {
             DeployError::NameTaken(name) => {
-                let message = format!("a vat called \"{name}\" exists already");
+                let message = format!("a vat called \"{name}\" exists already, or is being made");
                 let hint = format!("take another --name, or end it: kenvat terminate {name}");
                 Trouble {
                     name: "NameTaken".into(),

@@ -193,6 +193,11 @@ fn every_error_has_its_status_its_place_and_a_way_on() {
             &["exists already", "--name"],
         ),
         (
+            &["deploy", "counter.js", "--name", "new", "--deny", "clok"],
+            2,
+            &["--deny clok", "abort, clock, random, timer"],
+        ),
+        (
             &["deploy", "counter.js", "--name", "Big"],
             2,
             &["\"Big\"", "a-z"],

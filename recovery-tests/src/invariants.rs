@@ -6,13 +6,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use kenvat_engine::api::CallError;
-use kenvat_engine::turn::rows::{self, CountersRow, VatRow};
+use kenvat_engine::turn::rows::{self, CountersRow, SourcesRow, VatRow};
 use kenvat_store::VatId;
 
 use crate::client::{Answer, Clients};
 use crate::model::State;
 use crate::program::{Knowledge, Method, Said, Token};
 use crate::reference::Reference;
+use crate::worker::start;
 
 /// A promise that was broken.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -137,7 +138,7 @@ pub fn invariant_fifo_per_pair(state: &State, clients: &Clients) -> Held {
     for vat in state.heaps.keys() {
         let known = knowledge(state, *vat)?;
         let mut last: BTreeMap<u32, Token> = BTreeMap::new();
-        let mut last_turn = 1;
+        let mut last_turn = turns_of_start(state, *vat)?;
         for (turn, token) in &known.executed {
             if *turn <= last_turn {
                 return broken(PROMISE, format!("vat {vat}: turn {turn} after {last_turn}"));
@@ -175,6 +176,19 @@ pub fn invariant_fifo_per_pair(state: &State, clients: &Clients) -> Held {
         }
     }
     Ok(())
+}
+
+/// The turns a vat's start took: whole, or there would be no vat.
+fn turns_of_start(state: &State, vat: VatId) -> Result<u64, Violation> {
+    let sources: Option<SourcesRow> = state.row(rows::SOURCES, &rows::vat_key(vat));
+    let program = sources.and_then(|row| row.files.into_iter().next());
+    match program.as_ref().map(|(_, text)| start::parse(text)) {
+        Some((start::WELL, waits)) => Ok(1 + waits),
+        other => broken(
+            "a vat that did not start is none",
+            format!("vat {vat}: {other:?}"),
+        ),
+    }
 }
 
 /// In the end each timer that was set fired, except those whose turn was undone, and those of vats

@@ -154,7 +154,7 @@ fn genesis() -> Vec<u8> {
 
 /// Rows the invariants read.
 pub mod rows_value {
-    use kenvat_engine::turn::rows::{self, CountersRow, VatRow};
+    use kenvat_engine::turn::rows::{self, CountersRow, SourcesRow, VatRow};
 
     pub trait Value: Sized {
         fn read(table: u8, bytes: &[u8]) -> Option<Self>;
@@ -162,6 +162,12 @@ pub mod rows_value {
 
     impl Value for CountersRow {
         fn read(table: u8, bytes: &[u8]) -> Option<CountersRow> {
+            rows::read(table, bytes).ok()
+        }
+    }
+
+    impl Value for SourcesRow {
+        fn read(table: u8, bytes: &[u8]) -> Option<SourcesRow> {
             rows::read(table, bytes).ok()
         }
     }

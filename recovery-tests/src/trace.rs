@@ -87,6 +87,9 @@ pub fn short(message: &FromWorker) -> String {
         FromWorker::Delta { generation, bytes } => {
             format!("{} bytes of delta of {generation}", bytes.len())
         }
+        FromWorker::Starting {
+            last_turn, next, ..
+        } => format!("starts at turn {last_turn} and waits for {next:?}"),
         FromWorker::HandOver(it) => {
             format!(
                 "hand-over {} of {} to turn {}",

@@ -8,19 +8,23 @@ use std::collections::VecDeque;
 use std::io;
 
 use kenvat_engine::protocol::{
-    Delivery, FromWorker, HandOver, LogLine, Message, Outcome, PROTOCOL_VERSION, Reply, Thrown,
-    TimerChange, ToWorker, TrackerKind,
+    Delivery, DueTimer, FromWorker, HandOver, LogLine, Message, Outcome, PROTOCOL_VERSION, Reply,
+    Thrown, TimerChange, ToWorker, TrackerKind,
 };
 use kenvat_engine::turn::event::Death;
 use kenvat_store::VatId;
 
 use crate::chance::Chance;
 use crate::heap::Heap;
-use crate::program::{Method, Said, Token, USED_PAGES};
-use crate::words::{self, Output};
+use crate::program::{Method, Said, Token, USED_PAGES, header};
+use crate::words::{self, Memory, Output};
 
 /// The signal a poisoned message ends its worker with.
 const SIGSEGV: i32 = 11;
+/// The turn of a deployment, and its request.
+const FIRST_TURN: u64 = 1;
+/// Milliseconds a start that waits waits for each of its timers.
+const START_WAIT_MS: i64 = 700;
 
 /// What a deployed program does in its start function, by the text of its source.
 pub mod start {
@@ -28,6 +32,30 @@ pub mod start {
     pub const THROWS: &str = "throws";
     pub const NEVER_SETTLES: &str = "never settles";
     pub const DIES: &str = "dies";
+    /// Waits for timers, and then does one of the above.
+    pub const WAITS: &str = "waits, well";
+    pub const WAITS_AND_THROWS: &str = "waits, throws";
+    pub const WAITS_FOR_EVER: &str = "waits, never settles";
+    pub const WAITS_AND_DIES: &str = "waits, dies";
+
+    /// Timers that a start which waits waits for, one after the other.
+    pub const WAITS_FOR: u64 = 2;
+
+    /// What it does in the end, and how many timers it waits for before.
+    pub fn parse(program: &str) -> (&str, u64) {
+        match program.strip_prefix("waits, ") {
+            Some(then) => (then, WAITS_FOR),
+            None => (program, 0),
+        }
+    }
+}
+
+/// A start that has not settled.
+struct Starting {
+    then: String,
+    /// Timers it will wait for.
+    left: u64,
+    next: Option<DueTimer>,
 }
 
 /// One process.
@@ -47,6 +75,7 @@ pub struct Worker {
     output: Output,
     lines: Vec<LogLine>,
     timers: Vec<TimerChange>,
+    starting: Option<Starting>,
 }
 
 impl Worker {
@@ -68,6 +97,7 @@ impl Worker {
             output: Output::default(),
             lines: Vec::new(),
             timers: Vec::new(),
+            starting: None,
         }
     }
 
@@ -104,6 +134,11 @@ impl Worker {
     pub fn lie(&mut self, chance: &mut Chance) -> bool {
         let waiting = self.outbox.iter_mut().find_map(|message| match message {
             FromWorker::HandOver(hand_over) => Some(hand_over),
+            // Of turns nobody delivered.
+            FromWorker::Starting { last_turn, .. } => {
+                *last_turn += 1;
+                None
+            }
             _ => None,
         });
         let Some(hand_over) = waiting else {
@@ -136,6 +171,12 @@ impl Worker {
             message,
         } = delivery;
         let (method, args) = match &message {
+            Message::Timer { timer } if self.starting.is_some() => {
+                let next = self.starting.as_ref().and_then(|it| it.next);
+                let next = next.expect("the host fires what the start waits for");
+                assert!(next.timer == *timer && time_ms >= next.due_ms, "{next:?}");
+                return self.go_on_starting(turn, time_ms);
+            }
             Message::Timer { timer } => {
                 let (token, due_ms) = Token::of_timer(*timer);
                 assert!(
@@ -151,7 +192,13 @@ impl Worker {
             Message::Call { method, args, .. } => (method, args),
             Message::Deploy { program, .. } => {
                 let source = program.files.first().map(|(_, text)| text.as_str());
-                return Ok(self.start(turn, source.unwrap_or_default()));
+                let (then, left) = start::parse(source.unwrap_or_default());
+                self.starting = Some(Starting {
+                    then: then.to_owned(),
+                    left: left + 1,
+                    next: None,
+                });
+                return self.go_on_starting(turn, time_ms);
             }
         };
         // Nobody asks this, unless the host took the other content of a key for a call of its own.
@@ -180,19 +227,42 @@ impl Worker {
         Ok(None)
     }
 
-    fn start(&mut self, turn: u64, source: &str) -> Option<Death> {
-        let said = match source {
-            start::DIES => return Some(Death::Signal(SIGSEGV)),
-            start::THROWS => Some(Said::Thrown("no such start".to_owned())),
-            start::NEVER_SETTLES => None,
-            _ => Some(Said::Value("{\"$undefined\":true}".to_owned())),
-        };
-        self.output.replies.extend(said.map(|said| (turn, said)));
+    /// The start goes as far as it can. While it waits it leaves a mark that it takes away in the
+    /// end, so that a vat which shows it was made too early.
+    fn go_on_starting(&mut self, turn: u64, time_ms: i64) -> io::Result<Option<Death>> {
+        let starting = self.starting.as_mut().expect("asked of starts alone");
         self.ran = Some(turn);
-        None
+        starting.left -= 1;
+        if starting.left > 0 {
+            starting.next = Some(DueTimer {
+                timer: turn,
+                due_ms: time_ms + START_WAIT_MS,
+            });
+            self.heap.set(0, header::COUNTER, turn)?;
+            return Ok(None);
+        }
+        starting.next = None;
+        self.heap.set(0, header::COUNTER, 0)?;
+        let said = match starting.then.as_str() {
+            start::DIES => return Ok(Some(Death::Signal(SIGSEGV))),
+            start::NEVER_SETTLES => return Ok(None),
+            start::THROWS => Said::Thrown("no such start".to_owned()),
+            _ => Said::Value("{\"$undefined\":true}".to_owned()),
+        };
+        self.output.replies.push((FIRST_TURN, said));
+        self.starting = None;
+        Ok(None)
     }
 
     fn hand_over(&mut self) -> io::Result<()> {
+        if let (Some(last_turn), Some(Starting { next, .. })) = (self.ran, &self.starting) {
+            self.outbox.push_back(FromWorker::Starting {
+                generation: self.generation,
+                last_turn,
+                next: *next,
+            });
+            return Ok(());
+        }
         let Some(last_turn) = self.ran.take() else {
             return Ok(());
         };

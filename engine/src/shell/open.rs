@@ -199,6 +199,9 @@ pub(super) fn make_genesis(worker: &[u8], tracker: Option<TrackerKind>) -> Resul
                     });
             }
             Some(FromWorker::Ready { .. }) => {}
+            Some(FromWorker::Starting { .. }) => {
+                return Err("it starts a program nobody gave it".to_owned());
+            }
             Some(FromWorker::Delta { .. }) => {
                 return Err("its genesis heap is too large".to_owned());
             }

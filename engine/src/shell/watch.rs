@@ -66,7 +66,8 @@ impl Watch {
                 self.handed = hand_over.last_turn;
                 self.asked = None;
             }
-            FromWorker::Aborted { .. } => {
+            // Nothing is handed over, but what was sent was run.
+            FromWorker::Aborted { .. } | FromWorker::Starting { .. } => {
                 self.handed = self.sent;
                 self.asked = None;
             }

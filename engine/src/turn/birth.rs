@@ -1,9 +1,10 @@
-//! Deployment: a vat is run for one turn on a copy of the genesis image, and exists only if that
+//! Deployment: a vat's start is run on a copy of the genesis image, and the vat exists only if that
 //! went well.
 //!
-//! Promises: the frame that makes the vat holds its whole first turn; a program that does not
-//! parse, throws, or never settles leaves nothing behind. The worker of the first turn is ended
-//! afterwards: it stands on a copy, and the next one on the vat's own image.
+//! Promises: the frame that makes the vat holds its whole start; a program that does not parse,
+//! throws, never settles or takes too long leaves nothing behind, and neither does the end of the
+//! host meanwhile. The start's worker is ended afterwards: it stands on a copy, and the next one on
+//! the vat's own image. Turns after the first are those of timers the start waits for (`starts`).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,6 +14,7 @@ use super::check::{Checked, Expected, check};
 use super::event::{Death, Effect, Ledger, LedgerError, Reserved};
 use super::frame::{Born, Turns};
 use super::limits::{BIRTHS_MAX, SOURCE_BYTES_MAX};
+use super::room::TIMER_ROW_BYTES;
 use super::rows::{self, CountersRow, SourcesRow, TimerRow, VatRow};
 use super::vat::Vat;
 use super::{Core, pages_in};
@@ -20,10 +22,11 @@ use crate::api::{
     Call, Deploy, DeployError, Deployed, VatLimits, check_deny, check_name, source_sha256,
 };
 use crate::protocol::{
-    Delivery, FromWorker, HandOver, Message, Outcome, Program, TimerChange, ToWorker,
+    DEFAULT_POWERS, Delivery, DueTimer, FromWorker, HandOver, Message, Outcome, Program,
+    TimerChange, ToWorker,
 };
 
-/// A vat whose first turn runs.
+/// A vat whose start runs or waits.
 #[derive(Debug)]
 pub struct Birth<W> {
     pub generation: u64,
@@ -33,13 +36,19 @@ pub struct Birth<W> {
     pub page_limit: u32,
     /// Gone once the birth has failed or is in a frame.
     pub waiter: Option<W>,
-    /// Calls for the vat that came meanwhile.
+    /// Calls for the vat that came meanwhile, and their bytes.
     pub callers: Vec<(Call, W)>,
+    pub callers_bytes: usize,
+    pub began_ms: i64,
+    /// The last turn delivered.
+    pub turn: u64,
+    /// The timer that the start waits for; `None` while a turn runs.
+    pub waits: Option<DueTimer>,
     /// In a frame: the worker may go.
     pub done: bool,
 }
 
-/// Why a first turn is run.
+/// Why a start is run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
     Vat,
@@ -52,10 +61,20 @@ impl<W> Birth<W> {
     pub fn is_of(&self, name: &str) -> bool {
         self.purpose == Purpose::Vat && self.deploy.name == name
     }
+
+    /// Whether it waits for a timer, or has; so one that was let wait once is let wait again.
+    pub fn has_waited(&self) -> bool {
+        self.waits.is_some() || self.turn > FIRST_TURN
+    }
+
+    /// Whether a turn of it runs.
+    pub fn is_running(&self) -> bool {
+        !self.done && self.waits.is_none()
+    }
 }
 
 /// The first turn is turn 1, and its request as well.
-const FIRST_TURN: u64 = 1;
+pub(super) const FIRST_TURN: u64 = 1;
 
 /// Bytes of a new vat's rows besides its sources and what it is given.
 const VAT_ROWS_BYTES: usize = 4 << 10;
@@ -70,7 +89,9 @@ impl<W> Birth<W> {
             creates: Some((engine, self.page_limit)),
             delta: (!checked.delta.is_empty()).then_some(&checked.delta),
             log_bytes: checked.log.len(),
-            row_bytes: VAT_ROWS_BYTES + texts.sum::<usize>(),
+            row_bytes: VAT_ROWS_BYTES
+                + texts.sum::<usize>()
+                + checked.timers.len() * (TIMER_ROW_BYTES + PART_OVERHEAD_BYTES),
         }
     }
 }
@@ -127,6 +148,10 @@ impl<W> Core<W> {
             page_limit,
             waiter,
             callers: Vec::new(),
+            callers_bytes: 0,
+            began_ms: self.now_ms,
+            turn: FIRST_TURN,
+            waits: None,
             done: false,
         };
         self.births.insert(id, birth);
@@ -150,6 +175,10 @@ impl<W> Core<W> {
 
     fn check_deploy(&self, deploy: &Deploy, purpose: Purpose) -> Result<(), DeployError> {
         check_name(&deploy.name).map_err(DeployError::BadRequest)?;
+        if deploy.deny.len() > DEFAULT_POWERS.len() {
+            let why = "more powers are withheld than there are".to_owned();
+            return Err(DeployError::BadRequest(why));
+        }
         for power in &deploy.deny {
             check_deny(power).map_err(DeployError::BadRequest)?;
         }
@@ -185,6 +214,15 @@ impl<W> Core<W> {
         let birth = self.births.get(&id).expect("asked for by the caller");
         // Ready says nothing more here; what follows the hand-over does not count.
         match message {
+            FromWorker::Starting {
+                generation: named,
+                last_turn,
+                next,
+            } => {
+                if birth.generation == generation && birth.waiter.is_some() && !birth.done {
+                    self.on_starting(id, (named, last_turn), next, out);
+                }
+            }
             FromWorker::HandOver(hand_over) => {
                 return self.on_first_hand_over(id, generation, hand_over, None, ledger, out);
             }
@@ -240,7 +278,10 @@ impl<W> Core<W> {
                 };
                 self.miscarry(id, error, out);
             }
-            Ok((_, None)) => self.miscarry(id, never_settles(), out),
+            Ok((_, None)) => {
+                let why = "the worker broke the rules: its start is not answered".to_owned();
+                self.miscarry(id, DeployError::Host(why), out);
+            }
             Err(why) => self.miscarry(id, DeployError::Host(why), out),
         }
         out.push(Effect::KillWorker {
@@ -260,7 +301,7 @@ impl<W> Core<W> {
         }
     }
 
-    /// The first turn went well: the vat is in the frame being filled.
+    /// The start went well: the vat is in the frame being filled.
     fn bear(
         &mut self,
         id: VatId,
@@ -298,7 +339,7 @@ impl<W> Core<W> {
             deny: std::mem::take(&mut deploy.deny),
         };
         let counters = CountersRow {
-            turns: FIRST_TURN,
+            turns: birth.turn,
             used_pages: checked.used_pages,
         };
         let engine = self.settings.engine;
@@ -410,7 +451,7 @@ impl<W> Core<W> {
         Ok(())
     }
 
-    /// The first turn failed: nothing of the vat remains.
+    /// The start failed: nothing of the vat remains.
     pub(super) fn miscarry(&mut self, id: VatId, error: DeployError, out: &mut Vec<Effect<W>>) {
         let Some(birth) = self.births.remove(&id) else {
             return;
@@ -485,7 +526,7 @@ fn checked<W>(
     let expected = Expected {
         number: 0,
         handed_turn: 0,
-        last_turn: FIRST_TURN,
+        last_turn: birth.turn,
         open: &open,
         timers: &BTreeMap::new(),
         timer_turns: &BTreeSet::new(),
@@ -493,16 +534,13 @@ fn checked<W>(
     };
     let mut checked = check(hand_over, &expected)
         .map_err(|violation| format!("the worker broke the rules: {violation}"))?;
+    if birth.waits.is_some() || checked.last_turn != birth.turn {
+        return Err("the worker broke the rules: it hands over what nobody asked for".to_owned());
+    }
+    if checked.replies.iter().any(|it| it.request != FIRST_TURN) {
+        return Err("the worker broke the rules: it answers what nobody asked".to_owned());
+    }
     checked.side = side;
     let outcome = checked.replies.pop().map(|reply| reply.outcome);
     Ok((checked, outcome))
-}
-
-fn never_settles() -> DeployError {
-    DeployError::Program {
-        name: "Error".to_owned(),
-        message: "the start function (or init) returned a promise that nothing is left to settle"
-            .to_owned(),
-        stack: String::new(),
-    }
 }

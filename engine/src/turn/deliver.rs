@@ -149,6 +149,10 @@ impl<W> Core<W> {
                 self.on_ready(id, generation, out);
                 Ok(())
             }
+            FromWorker::Starting { .. } => {
+                let why = "it starts a program that has started long since".to_owned();
+                self.on_lie(id, generation, why, out)
+            }
             FromWorker::Delta { .. } => {
                 let why = "a piece of a delta nobody waits for".to_owned();
                 self.on_lie(id, generation, why, out)

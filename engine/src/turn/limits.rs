@@ -56,6 +56,10 @@ pub const POISON_DEATHS: u32 = 3;
 pub const KILLS_MAX: u32 = 10;
 /// Vats being born at once.
 pub const BIRTHS_MAX: usize = 64;
+/// Milliseconds from a deployment until its start has settled, waits for its own timers included.
+pub const START_MS_MAX: i64 = 600_000;
+/// Vats at once whose start waits for a timer: each has a process, and no turn that would end.
+pub const STARTS_WAITING_MAX: usize = 16;
 /// Starts of workers that fail for want of descriptors, memory or process numbers, in a row, before
 /// those who wait are told.
 pub const START_TRIES_MAX: u32 = 8;
@@ -176,6 +180,18 @@ pub fn table() -> Vec<Limit> {
             "what a turn may compute: calls and backward jumps",
         ),
         row("turn", TURN_MS_MAX, "ms", "how long a turn may run"),
+        row(
+            "start",
+            START_MS_MAX as u64,
+            "ms",
+            "how long a vat's start may take, waits for its own timers included",
+        ),
+        row(
+            "starts-waiting",
+            STARTS_WAITING_MAX as u64,
+            "vats",
+            "vats at once whose start waits for a timer",
+        ),
         row(
             "sleep-after",
             SLEEP_AFTER_MS,

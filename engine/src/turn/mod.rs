@@ -9,8 +9,9 @@
 //!
 //! Files: `event` what comes in and goes out; `vat` one vat's state; `check` T1; `frame` the gate;
 //! `requests` calls, keys and their answers; `answers` what is kept for clients; `deliver` turns to
-//! workers and back; `timers` theirs; `birth` deployment; `life` start, death, sleep, termination;
-//! `places` who may have a process; `rows` the catalog; `limits` the numbers.
+//! workers and back; `timers` theirs; `birth` deployment, `starts` those that wait; `life` start,
+//! death, sleep, termination; `places` who may have a process; `rows` the catalog; `limits` the
+//! numbers.
 
 mod answers;
 mod birth;
@@ -25,6 +26,7 @@ mod places;
 mod requests;
 mod room;
 pub mod rows;
+mod starts;
 mod timers;
 mod vat;
 
@@ -209,6 +211,10 @@ impl<W> Core<W> {
                 self.on_wish(&vat, waiter, |vat| &mut vat.sleepers, out)
             }
             Event::Wake { vat, waiter } => self.on_wish(&vat, waiter, |vat| &mut vat.wakers, out),
+            Event::Terminate { vat, waiter } if self.is_starting(&vat) => {
+                self.give_up_birth(&vat, waiter, out);
+                Ok(())
+            }
             Event::Terminate { vat, waiter } => {
                 self.on_wish(&vat, waiter, |vat| &mut vat.terminators, out)
             }
@@ -256,7 +262,7 @@ impl<W> Core<W> {
             }
             Event::Tick => {
                 self.on_tick();
-                Ok(())
+                self.go_on_starting(ledger, out)
             }
         }
     }
@@ -307,7 +313,7 @@ impl<W> Core<W> {
 
     /// Whether a worker runs turns that it has not handed over, the first one of a vat included.
     pub fn has_turns_out(&self) -> bool {
-        self.turns_out > 0 || self.births.values().any(|birth| !birth.done)
+        self.turns_out > 0 || self.births.values().any(Birth::is_running)
     }
 
     /// Whether no turn, no frame and no birth is under way.
@@ -323,12 +329,12 @@ impl<W> Core<W> {
         self.turns_out
     }
 
-    /// Whether anything is under way: a commit, a delivery, a birth.
+    /// Whether anything is under way: a commit, a delivery, a birth that does not wait for a timer.
     pub fn is_quiet(&self) -> bool {
         matches!(self.slot, Slot::Free)
             && self.filling.is_empty
             && self.held_back.is_empty()
-            && self.births.is_empty()
+            && self.births.values().all(|birth| birth.waits.is_some())
             && self
                 .vats
                 .values()
@@ -368,8 +374,14 @@ impl<W> Core<W> {
         self.names.get(name).copied()
     }
 
-    /// The error for a name that no vat has, with the names that may have been meant.
+    /// The error for a name that no vat has, with the names that may have been meant; for one that
+    /// is being made it says so.
     pub fn unknown_vat(&self, name: &str) -> CallError {
+        if self.births.values().any(|birth| birth.is_of(name)) {
+            let why = "is not there yet: its start has not settled".to_owned();
+            let name = name.to_owned();
+            return CallError::Unavailable { name, why };
+        }
         CallError::UnknownVat {
             name: name.to_owned(),
             nearest: nearest(name, self.neighbours(name)),

@@ -90,7 +90,7 @@ impl<W> Core<W> {
     pub(super) fn fill_places(&mut self, out: &mut Vec<Effect<W>>) -> Vec<VatId> {
         let mut started = Vec::new();
         while self.now_ms >= self.places.not_before_ms
-            && self.places.taken.len() + self.births.len() < self.most_awake()
+            && self.places.taken.len() + self.births_running() < self.most_awake()
             && let Some(id) = self.places.waiting.pop_front()
         {
             if self.start(id, out) {
@@ -182,7 +182,7 @@ impl<W> Core<W> {
     /// others make way. After too many tries its callers are told.
     pub(super) fn on_no_place(&mut self, id: VatId, why: &str, out: &mut Vec<Effect<W>>) {
         self.places.give_back(id);
-        let held = self.places.taken.len() + self.births.len();
+        let held = self.places.taken.len() + self.births_running();
         let until = self.now_ms.saturating_add(REFUSAL_MS);
         self.places.refused = Some((held, until));
         let tries = self.places.failures;

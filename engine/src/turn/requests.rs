@@ -42,8 +42,8 @@ pub struct Request<W> {
     pub committed: bool,
 }
 
-/// What a turn is given besides its message: the same however often it is delivered (T2). What is not
-/// committed when the host ends never was, so nobody need find it again after that.
+/// What a turn is given besides its message: the same however often it is delivered (T2). What is
+/// not committed when the host ends never was, so nobody need find it again after that.
 #[derive(Clone, Debug)]
 pub struct Given {
     pub time_ms: i64,
@@ -125,13 +125,16 @@ impl<W> Core<W> {
         }
         let mut births = self.births.values_mut();
         if let Some(birth) = births.find(|birth| birth.is_of(&call.vat)) {
-            let most = self.settings.limits.waiting;
-            if birth.callers.len() >= most {
-                let why = format!("{most} calls wait for vat `{}`", call.vat);
+            let limits = &self.settings.limits;
+            let bytes = birth.callers_bytes + call.method.len() + call.args.len();
+            if birth.callers.len() >= limits.waiting || bytes > limits.waiting_bytes {
+                let count = birth.callers.len();
+                let why = format!("{count} calls wait for the start of vat `{}`", call.vat);
                 let answer = Err(CallError::Overloaded(why));
                 out.push(Effect::AnswerCall { waiter, answer });
                 return Ok(());
             }
+            birth.callers_bytes = bytes;
             birth.callers.push((call, waiter));
             return Ok(());
         }

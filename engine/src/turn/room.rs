@@ -20,7 +20,7 @@ const KEYED_ROWS_BYTES: usize = 6 << 10;
 /// Bytes of rows of one request that is consumed and not answered.
 const OPEN_ROW_BYTES: usize = 256;
 /// Bytes of the row of a timer that is set or cleared.
-const TIMER_ROW_BYTES: usize = 64;
+pub(super) const TIMER_ROW_BYTES: usize = 64;
 /// Bytes of a vat's own rows in a frame: counters, a death forgiven.
 const VAT_ROWS_BYTES: usize = 1 << 10;
 

@@ -19,6 +19,7 @@ use crate::seed::{SEED_BYTES, Seed};
 mod chance;
 mod places;
 mod room;
+mod starts;
 mod timers;
 
 type Waiter = u32;

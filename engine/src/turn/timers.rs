@@ -109,7 +109,8 @@ impl<W> Core<W> {
 
     /// When the next timer falls due.
     pub fn next_timer_ms(&self) -> Option<i64> {
-        self.due.first().map(|(due_ms, ..)| *due_ms)
+        let of_vats = self.due.first().map(|(due_ms, ..)| *due_ms);
+        of_vats.into_iter().chain(self.next_start_ms()).min()
     }
 
     /// The turn of a timer's message is in the frame being filled.

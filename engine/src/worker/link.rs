@@ -1,7 +1,7 @@
 //! The worker's end of the socket: whole messages, buffered.
 //!
-//! Turns' chance comes through here, so what was decoded is wiped. Plain writes do: the buffers live
-//! as long as the process.
+//! Turns' chance comes through here, so what was decoded is wiped. Plain writes do: the buffers
+//! live as long as the process.
 
 use std::os::fd::OwnedFd;
 

@@ -4,7 +4,8 @@
 //! turns all of the vat is in the heap, nothing in Rust; a turn's outcome depends on heap and
 //! message alone. `heap` is the image, its allocator and its tracking; `js` the only code that
 //! speaks to QuickJS; `c_symbols` what QuickJS's C code finds in place of the machine's libc;
-//! `abort` why a turn is to be undone; `chance` what a turn draws; `sandbox` the walls around all of it; `serve` the loop over
+//! `abort` why a turn is to be undone; `chance` what
+//! it draws; `sandbox` the walls around all of it; `serve` the loop over
 //! the socket (`link`).
 
 #[cfg(feature = "worker")]

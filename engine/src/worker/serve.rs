@@ -19,7 +19,7 @@ use super::link::Link;
 use super::sandbox::{self, SandboxError};
 use crate::protocol::{
     AbortedBy, CodecError, Delivery, EXIT_HEAP_LIMIT, EXIT_PROTOCOL, FromWorker, HandOver,
-    IMAGE_FD, PROTOCOL_VERSION, SENT_BYTES_HELD, SOCKET_FD, STATUS_FD, Start, ToWorker,
+    IMAGE_FD, Message, PROTOCOL_VERSION, SENT_BYTES_HELD, SOCKET_FD, STATUS_FD, Start, ToWorker,
 };
 
 /// Why the worker ends.
@@ -215,6 +215,8 @@ struct Worker {
     dirty: bool,
     /// A hand-over was asked for before the turn it is to hand over was run.
     wanted: bool,
+    /// The request of a deployment whose start has not settled: nothing is handed over before.
+    starting: Option<u64>,
     /// A turn was undone and the host has not heard of it: what arrives was sent before.
     deaf: bool,
 }
@@ -233,6 +235,7 @@ impl Worker {
             // A genesis heap is handed over without a turn; a resumed one has nothing to hand over.
             dirty: start.genesis,
             wanted: false,
+            starting: None,
             deaf: false,
         }
     }
@@ -313,6 +316,16 @@ impl Worker {
         }
         self.last_turn = Some(delivery.turn);
         self.dirty = true;
+        if let Message::Deploy { request, .. } = delivery.message {
+            self.starting = Some(request);
+        }
+        self.starting.take_if(|request| vat::is_answered(*request));
+        if self.starting.is_some() && vat::waiting_bytes() > SENT_BYTES_HELD {
+            let why = format!(
+                "it has logged more than the {SENT_BYTES_HELD} bytes a start may before it settles"
+            );
+            return self.abort(delivery.turn, AbortedBy::Sent, why, link);
+        }
         if self.wanted || vat::waiting_bytes() > SENT_BYTES_HELD {
             self.hand_over(link)?;
         }
@@ -331,6 +344,7 @@ impl Worker {
         self.last_turn = None;
         self.dirty = false;
         self.wanted = false;
+        self.starting = None;
         self.deaf = true;
         link.send(&FromWorker::Aborted {
             generation: self.generation,
@@ -343,6 +357,14 @@ impl Worker {
     fn hand_over(&mut self, link: &mut Link) -> Result<(), End> {
         if !self.dirty {
             return Ok(());
+        }
+        if self.starting.is_some() {
+            self.wanted = false;
+            return link.send(&FromWorker::Starting {
+                generation: self.generation,
+                last_turn: self.last_turn.unwrap_or(0),
+                next: vat::next_timer(),
+            });
         }
         let number = self.number + 1;
         let (generation, mut pieces, mut sent) = (self.generation, 0, Ok(()));

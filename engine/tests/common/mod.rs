@@ -17,9 +17,9 @@ use std::sync::OnceLock;
 use command_fds::{CommandFdExt, FdMapping};
 use kenvat_engine::WORKER;
 use kenvat_engine::protocol::{
-    Delivery, FROM_WORKER_BYTES_MAX, FromWorker, HandOver, IMAGE_FD, LogLine, Message, Outcome,
-    PROTOCOL_VERSION, Program, SOCKET_FD, STATUS_BYTES, STATUS_FD, STATUS_PAGES_AT, Start, Thrown,
-    TimerChange, ToWorker, TrackerKind, decode, encode, frame_length,
+    Delivery, DueTimer, FROM_WORKER_BYTES_MAX, FromWorker, HandOver, IMAGE_FD, LogLine, Message,
+    Outcome, PROTOCOL_VERSION, Program, SOCKET_FD, STATUS_BYTES, STATUS_FD, STATUS_PAGES_AT, Start,
+    Thrown, TimerChange, ToWorker, TrackerKind, decode, encode, frame_length,
 };
 use kenvat_engine::seed::{SEED_BYTES, Seed};
 
@@ -484,11 +484,13 @@ impl TestVat {
 
     /// Takes one hand-over, applies it and says so; false when the worker has ended.
     pub fn take_hand_over(&mut self) -> bool {
-        let process = self.process.as_mut().expect("awake");
         let (mut pieces, mut before) = (0, Vec::new());
         let mut hand_over = loop {
-            match process.receive() {
+            match self.process.as_mut().expect("awake").receive() {
                 Some(FromWorker::HandOver(hand_over)) => break hand_over,
+                Some(FromWorker::Starting {
+                    next: Some(next), ..
+                }) => self.go_on_starting(next),
                 Some(FromWorker::Delta { generation, bytes }) => {
                     assert_eq!(generation, self.generation);
                     pieces += 1;
@@ -534,6 +536,17 @@ impl TestVat {
         true
     }
 
+    /// Lets time pass until the timer is due that a start waits for.
+    fn go_on_starting(&mut self, DueTimer { timer, due_ms }: DueTimer) {
+        self.time_ms = self.time_ms.max(due_ms);
+        let turns = vec![self.delivery(Message::Timer { timer })];
+        let process = self.process.as_mut().expect("awake");
+        process.send(&ToWorker::Deliver {
+            turns,
+            hand_over: true,
+        });
+    }
+
     /// Lets time pass until the first timer is due, and fires it; false when there is none.
     pub fn fire_next(&mut self) -> bool {
         let next = self.timers.iter().min_by_key(|(_, due_ms)| **due_ms);
@@ -546,19 +559,59 @@ impl TestVat {
         true
     }
 
-    pub fn deploy(&mut self, files: &[(&str, &str)], give: &[(&str, &str)]) -> Outcome {
+    fn program(&self, files: &[(&str, &str)], give: &[(&str, &str)]) -> Program {
         let pairs = |of: &[(&str, &str)]| {
             of.iter()
                 .map(|(a, b)| ((*a).to_owned(), (*b).to_owned()))
                 .collect::<Vec<_>>()
         };
-        let program = Program {
+        Program {
             entry: files[0].0.to_owned(),
             files: pairs(files),
             give: pairs(give),
             deny: self.deny.clone(),
-        };
+        }
+    }
+
+    /// A deployment as a message.
+    pub fn deploy_message(&mut self, files: &[(&str, &str)]) -> Message {
+        let program = self.program(files, &[]);
+        Message::Deploy {
+            request: self.request(),
+            program,
+        }
+    }
+
+    /// Delivers turns of a start that does not settle with them; the timer it waits for.
+    pub fn starting(&mut self, messages: Vec<Message>) -> Option<(u64, i64)> {
+        let turns = messages
+            .into_iter()
+            .map(|message| self.delivery(message))
+            .collect();
+        self.wake().send(&ToWorker::Deliver {
+            turns,
+            hand_over: true,
+        });
+        self.take_starting()
+    }
+
+    pub fn take_starting(&mut self) -> Option<(u64, i64)> {
+        match self.process.as_mut().expect("awake").receive() {
+            Some(FromWorker::Starting {
+                generation,
+                last_turn,
+                next,
+            }) => {
+                assert_eq!((generation, last_turn), (self.generation, self.turn));
+                next.map(|next| (next.timer, next.due_ms))
+            }
+            other => panic!("does not say that it starts: {}", other.is_some()),
+        }
+    }
+
+    pub fn deploy(&mut self, files: &[(&str, &str)], give: &[(&str, &str)]) -> Outcome {
         let request = self.request();
+        let program = self.program(files, give);
         self.run(vec![Message::Deploy { request, program }]);
         self.replies
             .remove(&request)

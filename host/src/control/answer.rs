@@ -53,7 +53,10 @@ pub fn begin(engine: &Engine, ask: Ask, base: Option<&str>) -> Answering {
             };
             let answer = engine.deploy_within(deploy, limits);
             let base = base.map(str::to_owned);
-            Box::pin(async move { shape(&DeployedSheet::new(answer.await??, base.as_deref())) })
+            Box::pin(async move {
+                let deployed = answer.await.map_err(cut_off)??;
+                shape(&DeployedSheet::new(deployed, base.as_deref()))
+            })
         }
         Ask::List => {
             let answer = engine.list();
@@ -129,6 +132,12 @@ fn call(ask: AskCall) -> Call {
         args,
         key,
     }
+}
+
+/// A vat exists from the moment its start has settled, or not at all.
+fn cut_off(stopped: Stopped) -> Trouble {
+    let hint = "the vat is there if its start had settled, and else nothing is: see kenvat ls";
+    Trouble::from(stopped).with_hint(hint.to_owned())
 }
 
 fn show(engine: &Engine, vat: &str) -> Answering {

@@ -11,7 +11,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 /// The control protocol spoken here.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 /// No answer of these tests takes longer, unless something hangs.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Bytes of an answer that are believed.

@@ -139,6 +139,10 @@ impl World {
             (1, start::THROWS),
             (1, start::NEVER_SETTLES),
             (1, start::DIES),
+            (4, start::WAITS),
+            (1, start::WAITS_AND_THROWS),
+            (1, start::WAITS_FOR_EVER),
+            (1, start::WAITS_AND_DIES),
         ]);
         let files = vec![("v.js".to_owned(), program.to_owned())];
         let entry = "v.js".to_owned();

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use super::value::Value;
 use crate::protocol::{
-    LogLine, Outcome, Reply, SENT_BYTES_MAX, SENT_OVERHEAD_BYTES, Thrown, TimerChange,
+    DueTimer, LogLine, Outcome, Reply, SENT_BYTES_MAX, SENT_OVERHEAD_BYTES, Thrown, TimerChange,
 };
 use crate::text::{beginning, escaped_bytes};
 use crate::worker::abort;
@@ -125,6 +125,31 @@ pub fn timer(timer: u64, due_ms: Option<i64>) {
             state.timers.insert(timer, due_ms);
         }
     });
+}
+
+/// A timer fired. One that was set since the last hand-over, by a start that waits for it, never
+/// was.
+pub fn fired(timer: u64) {
+    with(|state| {
+        if state.timers.get(&timer).copied().flatten().is_some() {
+            state.timers.remove(&timer);
+        }
+    });
+}
+
+/// The timer due first of those set since the last hand-over.
+pub fn next_timer() -> Option<DueTimer> {
+    with(|state| {
+        let set = state.timers.iter();
+        let due = set.filter_map(|(timer, due_ms)| Some((due_ms.as_ref().copied()?, *timer)));
+        let (due_ms, timer) = due.min()?;
+        Some(DueTimer { timer, due_ms })
+    })
+}
+
+/// Whether the request has an answer that waits to be handed over.
+pub fn is_answered(request: u64) -> bool {
+    with(|state| state.replies.iter().any(|reply| reply.request == request))
 }
 
 /// Writes a line to the vat's log.

@@ -24,6 +24,7 @@ pub fn install(cx: Cx, host: &Value) -> JsResult<()> {
 
 /// Tells the library that a timer is due.
 pub fn fire(realm: &Realm, timer: u64) {
+    output::fired(timer);
     let cx = realm.cx;
     let tell = || {
         let function = realm.registry.get(Slot::TimerDue)?;

@@ -7,7 +7,9 @@ use rquickjs::qjs;
 
 pub use super::genesis::GenesisError;
 pub use super::header::HeaderError;
-pub use super::output::{Output, discard as discard_output, take as take_output, waiting_bytes};
+pub use super::output::{
+    Output, discard as discard_output, is_answered, next_timer, take as take_output, waiting_bytes,
+};
 
 use super::fault::{describe, summary};
 use super::header::Header;
