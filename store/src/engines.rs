@@ -47,6 +47,31 @@ pub struct EngineInfo {
     pub genesis_sha256: [u8; 32],
 }
 
+/// An executable that is to be read.
+#[derive(Debug)]
+pub struct EngineReading<B: Backend> {
+    backend: B,
+    hash: EngineHash,
+    bytes: u64,
+}
+
+impl<B: Backend> EngineReading<B> {
+    /// Reads it and checks it against its name.
+    pub fn read(self) -> Result<Vec<u8>, StoreError> {
+        let path = executable_path(self.hash);
+        let bytes = read_file(&self.backend, &path, ENGINE_BYTES_MAX)?;
+        if bytes.len() as u64 != self.bytes {
+            let what = format!("{} bytes, not {}", bytes.len(), self.bytes);
+            return Err(Damage::new(path, 0, what).into());
+        }
+        let found: [u8; 32] = Sha256::digest(&bytes).into();
+        if found != self.hash.0 {
+            return Err(Damage::new(path, 0, "the SHA-256 is not the file's name").into());
+        }
+        Ok(bytes)
+    }
+}
+
 /// Why an engine was not taken.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -160,23 +185,21 @@ impl<B: Backend> Store<B> {
 
     /// The executable, checked against its name.
     pub fn engine(&self, hash: EngineHash) -> Result<Vec<u8>, StoreError> {
+        self.read_engine(hash)?.read()
+    }
+
+    /// The same, to be read on any thread.
+    pub fn read_engine(&self, hash: EngineHash) -> Result<EngineReading<B>, StoreError> {
         self.shared.latch.check()?;
-        let record = &self
-            .engines
-            .get(&hash)
-            .ok_or(StoreError::UnknownEngine(hash))?
-            .record;
-        let path = executable_path(hash);
-        let bytes = read_file(&self.shared.backend, &path, ENGINE_BYTES_MAX)?;
-        if bytes.len() as u64 != record.executable_bytes {
-            let what = format!("{} bytes, not {}", bytes.len(), record.executable_bytes);
-            return Err(Damage::new(path, 0, what).into());
-        }
-        let found: [u8; 32] = Sha256::digest(&bytes).into();
-        if found != hash.0 {
-            return Err(Damage::new(path, 0, "the SHA-256 is not the file's name").into());
-        }
-        Ok(bytes)
+        let known = self.engines.get(&hash);
+        Ok(EngineReading {
+            backend: self.shared.backend.clone(),
+            hash,
+            bytes: known
+                .ok_or(StoreError::UnknownEngine(hash))?
+                .record
+                .executable_bytes,
+        })
     }
 
     /// Engines the store keeps.

@@ -51,7 +51,7 @@ mod verify;
 pub use backend::file::{FileBackend, syncs};
 pub use backend::{Backend, File};
 pub use delta::{Delta, DeltaError, PAGE_WORDS, Run, Runs, WORD_BYTES, push_run, push_zeros};
-pub use engines::{EngineError, EngineInfo};
+pub use engines::{EngineError, EngineInfo, EngineReading};
 pub use error::{Age, Damage, ImageError, NoRoom, OpenError, StageError, StoreError};
 pub use fold::{Fold, Folded};
 pub use genesis::{Genesis, GenesisTooLarge};

@@ -382,7 +382,7 @@ impl Run {
         limits: VatLimits,
     ) -> Result<(), NotStarted> {
         if !self.engines.contains_key(&engine) {
-            let bytes = self.executable(engine)?;
+            let bytes = self.disk.store.engine(engine)?;
             let sealed = Executable::seal(&bytes)
                 .map_err(|error| NotStarted::of("prepare its executable", &error))?;
             self.engines.insert(engine, sealed);
@@ -415,19 +415,26 @@ impl Run {
 }
 
 impl Run {
-    /// An engine's executable. One that is damaged and is this program's own is written again.
-    fn executable(&self, engine: EngineHash) -> Result<Vec<u8>, StoreError> {
-        let damage = match self.disk.store.engine(engine) {
-            Err(StoreError::Damaged(damage)) if engine == self.core.engine() => damage,
-            found => return found,
-        };
-        let repaired = self.disk.store.repair_executable(&self.options.worker);
-        say_repaired(&damage, repaired.err().map(|error| error.to_string()));
-        // Where it could not be written, it is right all the same.
-        Ok(self.options.worker.to_vec())
+    /// Has the store's copy of this program's own engine read, which nothing waits for: workers are
+    /// started from the program's.
+    pub(super) fn check_own_engine(&mut self) {
+        let reading = self.disk.store.read_engine(self.core.engine());
+        let started = reading.map(|reading| self.background.check_engine(reading));
+        if let Ok(Err(error)) = started {
+            say(format_args!("no thread to check the engine's file: {error}"));
+        }
     }
 
-    /// The same for its genesis image.
+    /// One that is damaged is written again. What else is wrong with it is told by whoever needs
+    /// it, and by `verify`.
+    pub(super) fn own_engine_checked(&mut self, found: Result<(), StoreError>) {
+        if let Err(StoreError::Damaged(damage)) = found {
+            let repaired = self.disk.store.repair_executable(&self.options.worker);
+            say_repaired(&damage, repaired.err().map(|error| error.to_string()));
+        }
+    }
+
+    /// The genesis image new vats of an engine begin with; the same holds for this program's own.
     fn genesis(&mut self, engine: EngineHash) -> Result<Arc<Genesis>, OpenError> {
         let damage = match self.disk.store.genesis(engine) {
             Err(OpenError::Damaged(damage)) if engine == self.core.engine() => damage,

@@ -9,7 +9,7 @@ use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use kenvat_store::{
-    Backend, Checked, Durable, FileBackend, Folded, Reading, Sealed, StoreError, VatId,
+    Backend, Checked, Durable, EngineReading, FileBackend, Folded, Reading, Sealed, StoreError, VatId,
 };
 
 use super::engine::Answerer;
@@ -35,6 +35,8 @@ pub(super) enum Finished {
     /// The image of a vat whose worker waits for it.
     Checked(u64, Checked),
     Hashed(Hashing, Result<[u8; 32], StoreError>),
+    /// What the store's copy of this program's own engine is found to be.
+    EngineChecked(Result<(), StoreError>),
 }
 
 /// The threads beside the engine's own.
@@ -44,6 +46,8 @@ pub(super) struct Background {
     pub finisher: mpsc::Sender<Finished>,
     waker: Waker,
     pub folding: bool,
+    /// The store's copy of this program's own engine is being read.
+    pub is_checking_engine: bool,
 }
 
 /// Somebody waits for the hash of a heap.
@@ -71,6 +75,15 @@ impl Background {
         self.beside("kenvat-hash", move || {
             Finished::Hashed(hashing, reading.sha256())
         })
+    }
+
+    /// Reads an executable on a thread of its own.
+    pub fn check_engine(&mut self, reading: EngineReading<FileBackend>) -> io::Result<()> {
+        self.beside("kenvat-check", move || {
+            Finished::EngineChecked(reading.read().map(drop))
+        })?;
+        self.is_checking_engine = true;
+        Ok(())
     }
 
     fn beside(
@@ -114,6 +127,7 @@ impl Background {
             finisher,
             waker,
             folding: false,
+            is_checking_engine: false,
         })
     }
 }
@@ -275,6 +289,15 @@ impl Run {
         self.disk.store.is_short() || self.core.lacks_room()
     }
 
+    /// Waits until the store's copy of this program's own engine is read, where it is.
+    pub(super) fn await_engine_check(&mut self) -> Result<(), Fatal> {
+        while self.background.is_checking_engine {
+            let finished = self.background.finished.recv();
+            self.on_finished(finished.expect("this end keeps a sender"))?;
+        }
+        Ok(())
+    }
+
     pub(super) fn take_finished(&mut self) -> Result<(), Fatal> {
         while let Ok(finished) = self.background.finished.try_recv() {
             self.on_finished(finished)?;
@@ -303,6 +326,11 @@ impl Run {
             }
             Finished::Hashed(hashing, hash) => {
                 self.hashed(hashing, hash);
+                Ok(())
+            }
+            Finished::EngineChecked(found) => {
+                self.background.is_checking_engine = false;
+                self.own_engine_checked(found);
                 Ok(())
             }
         }

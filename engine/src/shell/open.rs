@@ -41,10 +41,18 @@ pub fn start(options: EngineOptions) -> Result<Engine, StartError> {
         awake_max: Some(awake_max),
         ..options
     };
+    // Hashed and copied while the store is read.
+    let worker = options.worker.clone();
+    let own = std::thread::spawn(move || {
+        let hash = EngineHash(Sha256::digest(&worker).into());
+        Executable::seal(&worker).map(|executable| (hash, executable))
+    });
     let (mut store, recovery) = open_store(&options.dir, &dir)?;
     let recovered = tell(&recovery, &dir);
-    let engine = EngineHash(Sha256::digest(&options.worker).into());
-    if !store.engine_known(engine) {
+    let own = own.join().expect("it does not panic");
+    let (engine, executable) = own.map_err(|error| StartError::Worker(error.to_string()))?;
+    let is_known = store.engine_known(engine);
+    if !is_known {
         install(&mut store, &options)?;
     }
     let loaded = load(&store).map_err(StartError::Store)?;
@@ -62,8 +70,12 @@ pub fn start(options: EngineOptions) -> Result<Engine, StartError> {
     };
     let waker = Waker::new().map_err(io("make an eventfd"))?;
     let (commands, inbox) = mpsc::channel();
-    let run = Run::new(core, Disk::new(store), options, inbox, waker.clone())
+    let mut run = Run::new(core, Disk::new(store), options, inbox, waker.clone())
         .map_err(io("make an epoll descriptor"))?;
+    run.engines.insert(engine, executable);
+    if is_known {
+        run.check_own_engine();
+    }
     let shared: Shared = Arc::new(Mutex::new(Some(run)));
     let engine_thread = shared.clone();
     std::thread::Builder::new()

@@ -348,6 +348,8 @@ impl Run {
 
     /// A clean end: engines no vat names are removed (E2), what is applied is folded.
     fn let_go(mut self) -> Result<(), CallError> {
+        let checked = self.await_engine_check();
+        checked.map_err(|fatal| CallError::Host(fatal.to_string()))?;
         let host = |error: StoreError| CallError::Host(error.to_string());
         // The one new vats get stays: without it the next start would have to make it again.
         let current = self.core.engine();
