@@ -421,7 +421,9 @@ impl Run {
         let reading = self.disk.store.read_engine(self.core.engine());
         let started = reading.map(|reading| self.background.check_engine(reading));
         if let Ok(Err(error)) = started {
-            say(format_args!("no thread to check the engine's file: {error}"));
+            say(format_args!(
+                "no thread to check the engine's file: {error}"
+            ));
         }
     }
 

@@ -9,7 +9,8 @@ use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use kenvat_store::{
-    Backend, Checked, Durable, EngineReading, FileBackend, Folded, Reading, Sealed, StoreError, VatId,
+    Backend, Checked, Durable, EngineReading, FileBackend, Folded, Reading, Sealed, StoreError,
+    VatId,
 };
 
 use super::engine::Answerer;
