@@ -53,6 +53,10 @@ pub trait File: Send + Sync + fmt::Debug + 'static {
     /// Writes all of `bytes`, making the file longer if need be.
     fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()>;
     fn sync_data(&self) -> io::Result<()>;
+    /// Brings what was written to a stretch nearer to the disk and waits for it, so that a later
+    /// `sync_data` has less to do. Nothing is durable by it, and a disk that cannot do it does
+    /// nothing; but an error is one of a sync: a later `sync_data` may not tell of it again.
+    fn write_back(&self, stretch: Range<u64>) -> io::Result<()>;
     fn len(&self) -> io::Result<u64>;
     /// New bytes are zeros and take no room.
     fn set_len(&self, len: u64) -> io::Result<()>;

@@ -19,6 +19,7 @@ use crate::ballast::Ballast;
 use crate::codec::{self, TallyRecord};
 use crate::error::{Damage, StoreError};
 use crate::latch::Latch;
+use crate::pace::Pace;
 use guard::{Guard, Held};
 use redb::{Database, ReadOnlyTable, ReadableDatabase, ReadableTable, Table, TableDefinition};
 use std::ops::Bound;
@@ -81,9 +82,10 @@ impl Catalog {
         file: F,
         latch: Arc<Latch>,
         ballast: Arc<Ballast<F>>,
+        pace: Arc<Pace>,
     ) -> Result<Catalog, StoreError> {
         let guard = Guard::new(latch.clone());
-        let database = guard.run(|| Ok(create(file, latch, ballast)?))?;
+        let database = guard.run(|| Ok(create(file, latch, ballast, pace)?))?;
         Ok(Catalog {
             database: guard.hold(database),
             guard,
@@ -141,8 +143,9 @@ impl Catalog {
         let latch = Arc::new(Latch::default());
         let guard = Guard::new(latch.clone());
         let check = || {
+            let ballast = Arc::new(Ballast::none());
             let mut copy =
-                guard.hold(guard.run(|| Ok(create(file, latch, Arc::new(Ballast::none()))?))?);
+                guard.hold(guard.run(|| Ok(create(file, latch, ballast, Arc::default())?))?);
             guard.run(|| Ok(copy.check_integrity()?))
         };
         let what = match check() {
@@ -159,10 +162,11 @@ fn create<F: File>(
     file: F,
     latch: Arc<Latch>,
     ballast: Arc<Ballast<F>>,
+    pace: Arc<Pace>,
 ) -> Result<Database, redb::DatabaseError> {
     redb::Builder::new()
         .set_cache_size(CACHE_BYTES)
-        .create_with_backend(storage::Storage::new(file, latch, ballast))
+        .create_with_backend(storage::Storage::new(file, latch, ballast, pace))
 }
 
 impl Reader {
@@ -420,7 +424,8 @@ mod tests {
             .open(CATALOG_FILE)
             .or_else(|_| backend.create(CATALOG_FILE))
             .unwrap();
-        Catalog::open(file, Arc::default(), Arc::new(Ballast::none())).unwrap()
+        let ballast = Arc::new(Ballast::none());
+        Catalog::open(file, Arc::default(), ballast, Arc::default()).unwrap()
     }
 
     #[test]

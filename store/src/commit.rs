@@ -72,6 +72,7 @@ impl<B: Backend> Store<B> {
         let frame_bytes = (sectors * SECTOR_BYTES) as u64;
         let (after, in_free) = (reserved.sectors_after, journal.sectors_free());
         self.room.sealed(after, in_free, bytes + frame_bytes);
+        shared.pace.press(bytes + frame_bytes >= limit / 2);
         let Reserved { sequence, end, .. } = reserved;
         drop(journal);
         self.in_flight.push_back(InFlight {

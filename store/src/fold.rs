@@ -7,7 +7,7 @@
 //! one, whose content is. Segments are used again, and files of ended vats removed, only after
 //! that.
 
-use crate::backend::{Backend, File, is_full};
+use crate::backend::{Backend, is_full};
 use crate::catalog::{Batch, meta, table};
 use crate::codec::{self, FoldRecord, SegmentRecord};
 use crate::error::StoreError;
@@ -18,11 +18,14 @@ use crate::journal::writer::{Draw, Position, Shared};
 use crate::latch::Latch;
 use crate::layer::{Layer, Vat};
 use crate::logs::{self, Half, LOGS_DIR};
+use crate::pace::SYNC_BYTES;
 use crate::page_rows::{self, GROUP_PAGES};
 use crate::side;
 use crate::store::Store;
+use crate::write_back;
 use std::collections::HashMap;
 use std::io;
+use std::ops::Range;
 use std::sync::Arc;
 
 /// Free segments kept; more are removed by a fold.
@@ -33,7 +36,7 @@ const FREE_SEGMENTS_MAX: usize = 3;
 pub struct Fold<B: Backend> {
     shared: Arc<Shared<B>>,
     layer: Arc<Layer>,
-    files: Vec<(String, Arc<B::File>)>,
+    files: Vec<(String, Arc<B::File>, Changed)>,
     record: FoldRecord,
     position: Position,
     /// No segment is free: one is made.
@@ -41,6 +44,14 @@ pub struct Fold<B: Backend> {
     /// Surplus segments, out of use already.
     retired: Vec<Segment<B::File>>,
     is_run: bool,
+}
+
+/// What is not durable of a file yet.
+#[derive(Debug)]
+enum Changed {
+    /// The pages of this vat that the layer names.
+    Pages(VatId),
+    Stretch(Range<u64>),
 }
 
 /// A fold that is durable.
@@ -81,16 +92,17 @@ impl<B: Backend> Store<B> {
             }
         }
         let images = layer.images.iter().filter_map(|&vat| {
-            self.images
-                .opened(vat)
-                .map(|file| (images::path(vat), file))
+            let file = self.images.opened(vat)?;
+            Some((images::path(vat), file, Changed::Pages(vat)))
         });
-        let logs = layer.logs.iter().flat_map(|&vat| {
-            self.logs
-                .opened(vat)
-                .map(move |file| (logs::path(vat, Half::Even), file))
-        });
-        let files = images.chain(logs).collect();
+        let mut files: Vec<_> = images.collect();
+        for &vat in &layer.logs {
+            let unsynced = self.logs.take_unsynced(vat);
+            files.extend(unsynced.map(|(path, file, appended)| {
+                let appended = Changed::Stretch(appended);
+                (path, file, appended)
+            }));
+        }
         let layer = Arc::new(layer);
         self.folding = Some(layer.clone());
         let (makes_segment, retired) = self.plan_segments();
@@ -225,12 +237,10 @@ impl<B: Backend> Fold<B> {
     pub fn run(mut self) -> Result<Folded<B>, StoreError> {
         let shared = self.shared.clone();
         shared.latch.check()?;
-        for (path, file) in &self.files {
-            file.sync_data()
-                .map_err(|error| shared.latch.io("sync", path, error))?;
-        }
+        self.sync_files()?;
         if self.layer.entries_made {
             for dir in [HEAP_DIR, LOGS_DIR] {
+                shared.pace.before(SYNC_BYTES);
                 let synced = shared.backend.sync_dir(dir);
                 synced.map_err(|error| shared.latch.io("sync", dir, error))?;
             }
@@ -239,7 +249,7 @@ impl<B: Backend> Fold<B> {
             None => None,
             Some(number) => {
                 let bytes = segment::bytes_for(2, shared.segment_bytes);
-                match shared.create_segment(number, bytes, Draw::Nothing) {
+                match shared.create_segment(number, bytes, Draw::Nothing, Some(&shared.pace)) {
                     // One less in hand; the frame that needs it will ask again.
                     Err(StoreError::NoRoom(_)) => None,
                     made => Some(made?),
@@ -268,6 +278,26 @@ impl<B: Backend> Fold<B> {
             position: self.position,
             made,
         })
+    }
+
+    /// Syncs images and logs, in pieces between frames: no frame waits for more than one (C3).
+    fn sync_files(&self) -> Result<(), StoreError> {
+        let (latch, pace) = (&self.shared.latch, &self.shared.pace);
+        for (path, file, changed) in &self.files {
+            let synced = match changed {
+                Changed::Pages(vat) => {
+                    let pages = self.layer.pages.get(vat);
+                    let pages = pages.map(|pages| pages.keys().copied().collect());
+                    let pages = pages.unwrap_or_default();
+                    write_back::sync_pages(&**file, pages, pace)
+                }
+                Changed::Stretch(appended) => {
+                    write_back::sync_stretch(&**file, appended.clone(), pace)
+                }
+            };
+            synced.map_err(|error| latch.io("sync", path, error))?;
+        }
+        Ok(())
     }
 
     fn write_rows(&self, batch: &mut Batch<'_>) -> Result<(), StoreError> {

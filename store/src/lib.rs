@@ -37,6 +37,7 @@ mod latch;
 mod layer;
 mod logs;
 pub mod options;
+mod pace;
 mod page_rows;
 mod pages;
 mod reading;
@@ -47,6 +48,7 @@ mod side_writer;
 mod stage;
 mod store;
 mod verify;
+mod write_back;
 
 pub use backend::file::{FileBackend, syncs};
 pub use backend::{Backend, File};

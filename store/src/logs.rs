@@ -16,6 +16,7 @@ use crate::ids::VatId;
 use crate::latch::Latch;
 use std::collections::HashMap;
 use std::io;
+use std::ops::Range;
 use std::sync::Arc;
 
 /// The folder.
@@ -52,6 +53,8 @@ struct Open<F> {
     room: u64,
     /// Made to take room in, before the first byte came.
     is_fresh: bool,
+    /// What was appended since a fold took the file to sync it.
+    unsynced: Range<u64>,
 }
 
 /// Which of a log's two files.
@@ -146,6 +149,7 @@ impl<B: Backend> Logs<B> {
                 file: Arc::new(file),
                 room: within_file,
                 is_fresh,
+                unsynced: within_file..within_file,
             };
             self.open.insert((vat, half), opened);
         }
@@ -189,6 +193,10 @@ impl<B: Backend> Logs<B> {
             self.ballast
                 .draw(|| file.write_at(within_file, now))
                 .map_err(|error| told(&self.latch, error))?;
+            if let Some(open) = self.open.get_mut(&(vat, half)) {
+                let end = within_file + now.len() as u64;
+                open.unsynced = open.unsynced.start.min(within_file)..end;
+            }
             made |= new;
             self.count(log, now);
             rest = later;
@@ -234,6 +242,7 @@ impl<B: Backend> Logs<B> {
             file: Arc::new(file),
             room: within_file,
             is_fresh: false,
+            unsynced: within_file..within_file,
         };
         let file = opened.file.clone();
         self.open.insert((vat, half), opened);
@@ -360,10 +369,17 @@ impl<B: Backend> Logs<B> {
         }
     }
 
-    /// The open files of a vat's log, to be synced by a fold.
-    pub(crate) fn opened(&self, vat: VatId) -> impl Iterator<Item = Arc<B::File>> {
-        let files = [Half::Even, Half::Odd].map(|half| self.open.get(&(vat, half)));
-        let files = files.map(|open| open.map(|open| open.file.clone()));
+    /// The open files of a vat's log, to be synced by a fold, each with what was appended to it.
+    pub(crate) fn take_unsynced(
+        &mut self,
+        vat: VatId,
+    ) -> impl Iterator<Item = (String, Arc<B::File>, Range<u64>)> {
+        let files = [Half::Even, Half::Odd].map(|half| {
+            let open = self.open.get_mut(&(vat, half))?;
+            let end = open.unsynced.end;
+            let appended = std::mem::replace(&mut open.unsynced, end..end);
+            Some((path(vat, half), open.file.clone(), appended))
+        });
         files.into_iter().flatten()
     }
 

@@ -216,7 +216,7 @@ impl<B: Backend> Store<B> {
             Draw::Nothing
         };
         let bytes = segment::bytes_for(sectors, shared.segment_bytes);
-        let segment = shared.create_segment(number, bytes, draw)?;
+        let segment = shared.create_segment(number, bytes, draw, None)?;
         if let Err(error) = self.has_catalog_room(CATALOG_STEP_BYTES) {
             // Not registered: where even this fails, the next open removes it.
             let _ = shared.backend.remove(&segment::path(number));

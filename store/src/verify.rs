@@ -129,6 +129,7 @@ fn verify_unopened<B: Backend>(backend: &B, report: &mut VerifyReport) -> Result
             backend,
             &Arc::default(),
             &Arc::new(Ballast::none()),
+            &Arc::default(),
         ))?
         .flatten();
     let Some(catalog) = catalog else {

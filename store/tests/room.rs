@@ -184,11 +184,12 @@ fn open(disk: &MemoryBackend, known: Known) -> Result<Driver, String> {
     })
 }
 
-/// Whether want of room at such an operation may stop the store: only a sync's, whose outcome is
-/// never known.
+/// Whether want of room at such an operation may stop the store: only a sync's, or what comes
+/// before it, whose outcome is never known.
 fn may_stop(disk: &MemoryBackend) -> bool {
     let met = disk.met().map(|met| met.kind);
-    met.is_none_or(|kind| matches!(kind, Operation::Sync | Operation::SyncDir))
+    let may = [Operation::WriteBack, Operation::Sync, Operation::SyncDir];
+    met.is_none_or(|kind| may.contains(&kind))
 }
 
 #[test]

@@ -5,7 +5,8 @@
 //! - a write is readable at once and durable only after a sync of that file that succeeded;
 //! - an entry made or removed is durable only after `sync_dir`;
 //! - a failed sync leaves readable bytes as they are, *loses* what it should have made durable, and
-//!   the next sync succeeds (what Linux does: the lost pages are marked clean);
+//!   the next sync succeeds (what Linux does: the lost pages are marked clean); so does a failed
+//!   `write_back`, which makes nothing durable where it succeeds;
 //! - full (by its capacity, or at its nth operation) it refuses whatever needs room; a write may
 //!   then have been done in part;
 //! - frozen at its nth operation it does nothing any more, like a machine without power; `crash`
@@ -32,8 +33,8 @@ pub struct MemoryBackend {
     disk: Arc<Mutex<Disk>>,
 }
 
-/// What goes wrong, and when. Operations are writes, changes of length, syncs, entries made or
-/// removed; they are counted from 1.
+/// What goes wrong, and when. Operations are writes, changes of length, syncs, what is brought
+/// nearer to the disk before one, entries made or removed; they are counted from 1.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Faults {
     /// From this operation on nothing happens any more.
@@ -63,6 +64,7 @@ pub enum Operation {
     SetLen,
     Punch,
     Allocate,
+    WriteBack,
     Sync,
     SyncDir,
 }
@@ -103,6 +105,16 @@ impl Change {
             Change::Write { offset, bytes } => content.write(*offset, bytes),
             Change::SetLen(len) => content.set_len(*len),
             Change::Punch { offset, len } => content.punch(*offset, *len),
+        }
+    }
+
+    /// Whether it is a write that has bytes in the stretch.
+    fn touches(&self, stretch: &Range<u64>) -> bool {
+        match self {
+            Change::Write { offset, bytes } => {
+                *offset < stretch.end && stretch.start < offset + bytes.len() as u64
+            }
+            Change::SetLen(_) | Change::Punch { .. } => false,
         }
     }
 }
@@ -521,6 +533,21 @@ impl File for MemoryFile {
                 disk.syncs += 1;
                 Ok(())
             }
+        }
+    }
+
+    fn write_back(&self, stretch: Range<u64>) -> io::Result<()> {
+        let mut disk = self.lock_disk();
+        let outcome = disk.operation(Operation::WriteBack, |disk| disk.path_of(self.inode))?;
+        let inode = disk.inode(self.inode)?;
+        if let Outcome::Happens = outcome {
+            return Ok(());
+        }
+        // What the disk should have taken is lost, and the next sync knows nothing of it.
+        inode.pending.retain(|change| !change.touches(&stretch));
+        match outcome {
+            Outcome::Full | Outcome::Short => Err(FULL.into()),
+            _ => Err(io::Error::other("the disk failed")),
         }
     }
 

@@ -205,6 +205,10 @@ impl<F: File> File for Arc<OverlayFile<F>> {
         Ok(())
     }
 
+    fn write_back(&self, _stretch: Range<u64>) -> io::Result<()> {
+        Ok(())
+    }
+
     fn len(&self) -> io::Result<u64> {
         Ok(self.lock_changed().len)
     }

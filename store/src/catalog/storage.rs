@@ -22,9 +22,10 @@ use crate::ballast::Ballast;
 use crate::catalog::CATALOG_FILE;
 use crate::error::Damage;
 use crate::latch::Latch;
+use crate::pace::{PIECE_BYTES, Pace, SYNC_BYTES};
 use std::io;
 use std::ops::Range;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 const SECTOR_BYTES: usize = 512;
 const CONTENT_BYTES: usize = SECTOR_BYTES - 4;
@@ -49,15 +50,62 @@ pub(crate) struct Storage<F> {
     latch: Arc<Latch>,
     /// redb takes a write that found no room for the end of everything, so none should.
     ballast: Arc<Ballast<F>>,
+    pace: Arc<Pace>,
+    unsynced: Mutex<Unsynced>,
+}
+
+/// What redb wrote that was not brought to the disk yet: so many bytes, all in the stretch.
+#[derive(Debug, Default)]
+struct Unsynced {
+    bytes: u64,
+    stretch: Range<u64>,
+}
+
+impl Unsynced {
+    fn add(&mut self, written: Range<u64>) {
+        if self.bytes == 0 {
+            self.stretch = written.clone();
+        }
+        self.bytes += written.end - written.start;
+        let (start, end) = (self.stretch.start, self.stretch.end);
+        self.stretch = start.min(written.start)..end.max(written.end);
+    }
 }
 
 impl<F: File> Storage<F> {
-    pub(crate) fn new(file: F, latch: Arc<Latch>, ballast: Arc<Ballast<F>>) -> Storage<F> {
+    pub(crate) fn new(
+        file: F,
+        latch: Arc<Latch>,
+        ballast: Arc<Ballast<F>>,
+        pace: Arc<Pace>,
+    ) -> Storage<F> {
         Storage {
             file: RwLock::new(file),
             latch,
             ballast,
+            pace,
+            unsynced: Mutex::default(),
         }
+    }
+
+    /// Brings what was written to the disk by the piece (`pace`), while nobody is kept from
+    /// reading: a transaction may write as much as a journal holds.
+    fn written(&self, stretch: Range<u64>) -> io::Result<()> {
+        let mut unsynced = self.lock_unsynced();
+        unsynced.add(stretch);
+        if unsynced.bytes < PIECE_BYTES {
+            return Ok(());
+        }
+        let Unsynced { bytes, stretch } = std::mem::take(&mut *unsynced);
+        drop(unsynced);
+        self.pace.before(bytes);
+        let file = self.file.read().unwrap_or_else(PoisonError::into_inner);
+        file.write_back(stretch)
+    }
+
+    fn lock_unsynced(&self) -> MutexGuard<'_, Unsynced> {
+        // It says how much to write when; whole or not, nothing rests on it.
+        self.unsynced.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn running(&self) -> io::Result<()> {
@@ -102,6 +150,8 @@ impl<F: File> redb::StorageBackend for Storage<F> {
 
     fn sync_data(&self) -> io::Result<()> {
         self.running()?;
+        let left = std::mem::take(&mut *self.lock_unsynced());
+        self.pace.before(left.bytes + SYNC_BYTES);
         let file = self.file.read().unwrap_or_else(PoisonError::into_inner);
         file.sync_data()
     }
@@ -133,7 +183,9 @@ impl<F: File> redb::StorageBackend for Storage<F> {
             sector.split_at_mut(CONTENT_BYTES).1.copy_from_slice(&crc);
         }
         let at = sectors.start * SECTOR_BYTES as u64;
-        self.ballast.draw(|| file.write_at(at, &bytes))
+        self.ballast.draw(|| file.write_at(at, &bytes))?;
+        drop(file);
+        self.written(at..at + bytes.len() as u64)
     }
 }
 
@@ -240,7 +292,7 @@ mod tests {
             flip in any::<u64>(),
         ) {
             let disk = MemoryBackend::new();
-            let storage = Storage::new(disk.create("c").unwrap(), Arc::default(), none());
+            let storage = Storage::new(disk.create("c").unwrap(), Arc::default(), none(), Arc::default());
             storage.set_len(12 * 4096).unwrap();
             let mut model = vec![0; 12 * 4096];
             for (at, len, value) in steps {
@@ -269,7 +321,12 @@ mod tests {
     fn places_beyond_the_end_are_damage_and_a_latched_store_writes_nothing() {
         let disk = MemoryBackend::new();
         let latch = Arc::new(Latch::default());
-        let storage = Storage::new(disk.create("c").unwrap(), latch.clone(), none());
+        let storage = Storage::new(
+            disk.create("c").unwrap(),
+            latch.clone(),
+            none(),
+            Arc::default(),
+        );
         storage.set_len(4096).unwrap();
         for (at, len) in [(4096 * 2, 1), (u64::MAX, 1), (u64::MAX / 2, 4096)] {
             assert!(storage.read(at, &mut vec![0; len]).is_err(), "{at}");

@@ -16,6 +16,7 @@
 use super::sector::SECTOR_BYTES;
 use crate::backend::{Backend, File};
 use crate::error::{Damage, OpenError};
+use crate::pace::{PIECE_BYTES, Pace};
 use std::io;
 use std::sync::Arc;
 
@@ -26,8 +27,6 @@ pub(crate) const SEGMENT_VERSION: u32 = 1;
 /// Where the first frame begins.
 pub(crate) const FIRST_FRAME: u64 = SECTOR_BYTES as u64;
 const MAGIC: &[u8; 8] = b"KVJOURNL";
-/// Zeros are written in pieces of this size.
-const PIECE_BYTES: usize = 1 << 20;
 const FOREIGN: &str = "a segment of another store";
 
 /// An open segment.
@@ -70,24 +69,32 @@ pub(crate) fn create<B: Backend>(
     number: u32,
     bytes: u64,
 ) -> io::Result<Segment<B::File>> {
-    settle(backend, fill(backend, store_id, number, bytes)?)
+    settle(backend, fill(backend, store_id, number, bytes, None)?)
 }
 
-/// Its content, not durable yet: what may find no room.
+/// Its content, not durable yet: what may find no room. With a pace it goes to the disk by the
+/// piece, or its sync would hold up a commit for as long as a whole segment takes.
 pub(crate) fn fill<B: Backend>(
     backend: &B,
     store_id: &[u8; 16],
     number: u32,
     bytes: u64,
+    pace: Option<&Pace>,
 ) -> io::Result<Segment<B::File>> {
     let file = backend.create(&path(number))?;
-    let zeros = vec![0; PIECE_BYTES];
+    let zeros = vec![0; PIECE_BYTES as usize];
     let mut at = SECTOR_BYTES as u64;
     file.write_at(0, &header(store_id, number, bytes))?;
     while at < bytes {
-        let piece = (bytes - at).min(PIECE_BYTES as u64) as usize;
+        let piece = (bytes - at).min(PIECE_BYTES) as usize;
         file.write_at(at, &zeros[..piece])?;
-        at += piece as u64;
+        let end = at + piece as u64;
+        if let Some(pace) = pace {
+            pace.before(piece as u64);
+            // Where content is synced, want of room is an error like others.
+            file.write_back(at..end).map_err(io::Error::other)?;
+        }
+        at = end;
     }
     Ok(Segment {
         number,

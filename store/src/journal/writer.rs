@@ -13,6 +13,7 @@ use crate::ballast::Ballast;
 use crate::catalog::Catalog;
 use crate::error::StoreError;
 use crate::latch::Latch;
+use crate::pace::Pace;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -22,6 +23,7 @@ pub(crate) struct Shared<B: Backend> {
     pub backend: B,
     pub latch: Arc<Latch>,
     pub ballast: Arc<Ballast<B::File>>,
+    pub pace: Arc<Pace>,
     pub catalog: Catalog,
     pub store_id: [u8; 16],
     pub key: StampKey,
@@ -38,16 +40,18 @@ impl<B: Backend> Shared<B> {
         self.journal.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Makes a segment durable; the caller registers it. Without room nothing of it stays.
+    /// Makes a segment durable; the caller registers it. Without room nothing of it stays. With a
+    /// pace it is made beside commits, without one a commit waits for it.
     pub(crate) fn create_segment(
         &self,
         number: u32,
         bytes: u64,
         draw: Draw,
+        pace: Option<&Pace>,
     ) -> Result<Segment<B::File>, StoreError> {
         self.latch.check()?;
         let path = segment::path(number);
-        let fill = || segment::fill(&self.backend, &self.store_id, number, bytes);
+        let fill = || segment::fill(&self.backend, &self.store_id, number, bytes, pace);
         let filled = match draw {
             Draw::Ballast => self.ballast.draw(fill),
             Draw::Nothing => fill(),
@@ -284,10 +288,12 @@ impl<B: Backend> Sealed<B> {
         let shared = self.shared.clone();
         shared.latch.check()?;
         let mut journal = shared.lock_journal();
+        let writing = shared.pace.write_frame();
         if let Some((end_sequence, next)) = self.end.take() {
             roll(&shared, &mut journal, end_sequence, next)?;
         }
         journal.append(&shared, self.sequence, Kind::Parts, &self.body)?;
+        drop(writing);
         journal.is_writing = false;
         self.is_written = true;
         let mut body = std::mem::take(&mut self.body);

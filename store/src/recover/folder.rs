@@ -15,6 +15,7 @@ use crate::journal::segment::{self, FIRST_FRAME, JOURNAL_DIR};
 use crate::latch::Latch;
 use crate::logs::{LOG_BLOCK_BYTES, LOGS_DIR};
 use crate::options::Options;
+use crate::pace::Pace;
 use crate::side::SIDE_DIR;
 use std::io;
 use std::sync::Arc;
@@ -33,6 +34,7 @@ pub(crate) fn open_catalog<B: Backend>(
     backend: &B,
     latch: &Arc<Latch>,
     ballast: &Arc<Ballast<B::File>>,
+    pace: &Arc<Pace>,
 ) -> Result<Option<Catalog>, OpenError> {
     let has_version = check_version(backend)?;
     let file = match backend.open(CATALOG_FILE) {
@@ -53,7 +55,12 @@ pub(crate) fn open_catalog<B: Backend>(
     {
         return Err(Damage::new(CATALOG_FILE, 0, "the file is empty").into());
     }
-    Ok(Some(Catalog::open(file, latch.clone(), ballast.clone())?))
+    Ok(Some(Catalog::open(
+        file,
+        latch.clone(),
+        ballast.clone(),
+        pace.clone(),
+    )?))
 }
 
 /// Whether there is a version file, and ours.
@@ -118,7 +125,8 @@ fn unfinished<B: Backend>(backend: &B, catalog: Option<B::File>) -> Result<(), O
     }
     // A catalog that says the store was finished: the version file was lost.
     let Some(file) = catalog else { return Ok(()) };
-    let is_finished = Catalog::open(file, Arc::default(), Arc::new(Ballast::none()))
+    let ballast = Arc::new(Ballast::none());
+    let is_finished = Catalog::open(file, Arc::default(), ballast, Arc::default())
         .and_then(|catalog| catalog.reader()?.get(table::META, meta::OPEN))
         .is_ok_and(|row| row.is_some());
     if is_finished {
@@ -133,6 +141,7 @@ pub(crate) fn create<B: Backend>(
     backend: &B,
     latch: &Arc<Latch>,
     ballast: &Arc<Ballast<B::File>>,
+    pace: &Arc<Pace>,
     options: &Options,
 ) -> Result<Catalog, OpenError> {
     let told = |file: &'static str| move |error| OpenError::from(io_error("create", file, error));
@@ -159,7 +168,7 @@ pub(crate) fn create<B: Backend>(
     // store that lost one.
     backend.sync_dir("").map_err(told("folder"))?;
     segment::create(backend, &store_id, 1, bytes).map_err(told(JOURNAL_DIR))?;
-    let catalog = Catalog::open(file, latch.clone(), ballast.clone())?;
+    let catalog = Catalog::open(file, latch.clone(), ballast.clone(), pace.clone())?;
     catalog.write(|batch| {
         batch.put_record(table::META, meta::STORE, &store)?;
         let fold = FoldRecord {

@@ -21,6 +21,7 @@ use crate::latch::Latch;
 use crate::layer::Layer;
 use crate::logs::{self, LOGS_DIR, Logs};
 use crate::options::Options;
+use crate::pace::Pace;
 use crate::pages::PageCache;
 use crate::room::Room;
 use crate::side::{self, SIDE_DIR};
@@ -50,11 +51,12 @@ pub(crate) fn open<B: Backend>(
     let ballast = Ballast::open(&backend, options.ballast_bytes)
         .map_err(|error| io_error("open", BALLAST_FILE, error))?;
     let ballast = Arc::new(ballast);
-    let catalog = match open_catalog(&backend, &latch, &ballast)? {
+    let pace = Arc::new(Pace::default());
+    let catalog = match open_catalog(&backend, &latch, &ballast, &pace)? {
         Some(catalog) => catalog,
         None => {
             recovery.created = true;
-            create(&backend, &latch, &ballast, &options)?
+            create(&backend, &latch, &ballast, &pace, &options)?
         }
     };
     let rows = Rows::read(&catalog)?;
@@ -81,6 +83,7 @@ pub(crate) fn open<B: Backend>(
         backend,
         latch,
         ballast,
+        pace,
         catalog,
         store_id: rows.store.store_id,
         key,
