@@ -73,6 +73,8 @@ pub struct FrameTime {
     pub journal_bytes: u64,
     /// A fold ran beside it.
     pub folding: bool,
+    /// Folds begun before it became durable.
+    pub folds: u64,
     /// Syncs of the process since the frame before.
     pub syncs: u64,
 }
@@ -81,11 +83,14 @@ pub struct FrameTime {
 /// before it, so its syncs count as one.
 pub fn frames(marks: &[Mark]) -> Vec<FrameTime> {
     let (mut frames, mut sealed) = (Vec::new(), None);
-    let (mut folding, mut folded) = (false, false);
+    let (mut folding, mut folded, mut folds) = (false, false, 0);
     let mut syncs_before = None;
     for mark in marks {
         match mark.step {
-            Step::FoldBegun => (folding, folded) = (true, true),
+            Step::FoldBegun => {
+                (folding, folded) = (true, true);
+                folds += 1;
+            }
             Step::FoldEnded => folding = false,
             Step::Sealed { journal_bytes } => sealed = Some((mark.at, journal_bytes)),
             Step::Durable { took, syncs } => {
@@ -96,6 +101,7 @@ pub fn frames(marks: &[Mark]) -> Vec<FrameTime> {
                         waited: mark.at - at,
                         journal_bytes,
                         folding: folding || folded,
+                        folds,
                         syncs: before.map_or(1, |before| syncs - before),
                     });
                 }
@@ -105,6 +111,29 @@ pub fn frames(marks: &[Mark]) -> Vec<FrameTime> {
         }
     }
     frames
+}
+
+/// How long each fold took, and the most bytes of journal that no fold covered (J7).
+pub fn folds(marks: &[Mark]) -> (Vec<Duration>, u64) {
+    let (mut times, mut most) = (Vec::new(), 0);
+    let (mut written, mut begun_at, mut folded) = (0, None, 0);
+    for mark in marks {
+        match mark.step {
+            Step::Sealed { journal_bytes } => {
+                written += journal_bytes;
+                most = most.max(written - folded);
+            }
+            Step::FoldBegun => begun_at = Some((mark.at, written)),
+            Step::FoldEnded => {
+                if let Some((at, bytes)) = begun_at.take() {
+                    times.push(mark.at - at);
+                    folded = bytes;
+                }
+            }
+            _ => {}
+        }
+    }
+    (times, most)
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@
 mod checkpoint;
 mod create;
 mod disk;
+mod folding;
 mod restart;
 mod scale;
 mod sleepers;
@@ -58,7 +59,9 @@ impl Bench {
     pub fn about(self) -> &'static str {
         match self {
             Bench::Checkpoint => "one turn at a time: its delay step by step, its bytes, its syncs",
-            Bench::Throughput => "durable turns a second with many calls in flight; folding",
+            Bench::Throughput => {
+                "durable turns a second with many calls in flight; commits beside folds"
+            }
             Bench::Restart => "kill -9 of everything to the first answer, history and heap varied",
             Bench::Wake => "a sleeping vat to its answer",
             Bench::Create => "a new vat: its time and its disk",
