@@ -1,4 +1,4 @@
-//! When what is written beside commits goes to the disk: in small pieces, each right behind a frame.
+//! When what is written beside commits goes to the disk: in pieces, each right behind a frame.
 //!
 //! Why: a frame's sync waits for whatever the disk was given before it, and takes along what the
 //! disk has not made durable yet. Where everything else is written by the piece, and a piece goes
