@@ -23,7 +23,7 @@ const BESIDE: usize = 1_000;
 /// Load is made in stretches of this, at least and at most so long.
 const STRETCH: Duration = Duration::from_secs(2);
 const TIME_MIN: Duration = Duration::from_secs(8);
-const TIME_MAX: Duration = Duration::from_secs(40);
+const TIME_MAX: Duration = Duration::from_secs(120);
 const TURNS_QUICK: u64 = 2_000;
 
 pub(super) fn run(settings: &Settings, vats: usize) -> Result<Vec<Line>, BenchError> {
