@@ -292,7 +292,8 @@ mod tests {
             flip in any::<u64>(),
         ) {
             let disk = MemoryBackend::new();
-            let storage = Storage::new(disk.create("c").unwrap(), Arc::default(), none(), Arc::default());
+            let file = disk.create("c").unwrap();
+            let storage = Storage::new(file, Arc::default(), none(), Arc::default());
             storage.set_len(12 * 4096).unwrap();
             let mut model = vec![0; 12 * 4096];
             for (at, len, value) in steps {
