@@ -29,7 +29,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 /// Free segments kept; more are removed by a fold.
-const FREE_SEGMENTS_MAX: usize = 3;
+const FREE_SEGMENTS_MAX: usize = 8;
 
 /// A fold ready to run, on any thread. Dropping it unrun latches the store.
 #[derive(Debug)]
@@ -145,8 +145,9 @@ impl<B: Backend> Store<B> {
             kept.append(&mut retired);
         }
         journal.free = kept;
-        // What this fold frees counts as well.
-        let makes = journal.free.is_empty() && journal.left.is_empty();
+        // What this fold frees counts as well. Together they should do until the next one.
+        let wanted = (self.options.fold_bytes / usual.max(1)).clamp(1, FREE_SEGMENTS_MAX as u64);
+        let makes = ((journal.free.len() + journal.left.len()) as u64) < wanted;
         let number = makes.then(|| {
             let number = journal.next_segment;
             journal.next_segment += 1;

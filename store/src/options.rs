@@ -19,7 +19,8 @@ pub const ENGINE_TABLES: u8 = 128;
 /// What may be set when a store is opened. Nothing here changes what a file means.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Bytes of a journal segment; at least four sectors.
+    /// Bytes of a journal segment; at least four sectors. A start reads the rest of the one the
+    /// journal ends in, and a commit that finds none free makes one: both are why it is not larger.
     pub segment_bytes: u64,
     /// Bytes of journal from which a fold is due.
     pub fold_bytes: u64,
@@ -42,7 +43,7 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Options {
         Options {
-            segment_bytes: 16 << 20,
+            segment_bytes: 4 << 20,
             fold_bytes: 8 << 20,
             journal_bytes_max: 64 << 20,
             frame_bytes_max: FRAME_BYTES_MAX,
