@@ -12,6 +12,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use sha2::{Digest, Sha256};
+
 /// C functions whose callers are sent to `__wrap_NAME`: the clock, the time zone, the maker of
 /// error messages, and what QuickJS's object files refer to of libm. All but scalbn, for which
 /// glibc has a `__wrap_scalbn` of its own: that function is exact and has one variant.
@@ -144,6 +146,10 @@ fn embed_worker() -> Result<(), Box<dyn Error>> {
     // A copy, as the next inner build replaces the file while something may still read it.
     let copy = out.join("kenvat-worker");
     fs::copy(&built, &copy).map_err(|error| format!("copy {}: {error}", built.display()))?;
+    // Its identity (E2), worked out once here and not at each start of a host.
+    let hash = Sha256::digest(fs::read(&copy)?);
+    let hash: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
+    println!("cargo:rustc-env=KENVAT_WORKER_SHA256={hash}");
     println!("cargo:rustc-env=KENVAT_WORKER={}", copy.display());
     // For the test that builds a worker that differs in its addresses (tests/pin.rs).
     let flags = rust_flags(&places(workspace, &folder)).join("\x1f");

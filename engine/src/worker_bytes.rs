@@ -4,3 +4,19 @@
 
 /// The whole ELF file.
 pub static WORKER: &[u8] = include_bytes!(env!("KENVAT_WORKER"));
+
+/// Its SHA-256 in hex, worked out when it was built.
+pub static WORKER_SHA256: &str = env!("KENVAT_WORKER_SHA256");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sha2::{Digest, Sha256};
+
+    #[test]
+    fn the_hash_is_the_executable_s() {
+        let hash = Sha256::digest(WORKER);
+        let hash: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(hash, WORKER_SHA256);
+    }
+}

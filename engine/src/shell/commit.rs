@@ -25,6 +25,9 @@ use crate::turn::event::Event;
 /// A disk slower than this gets its syncs on a thread of their own even when the host is idle.
 pub(super) const INLINE_SYNC_MAX: Duration = Duration::from_millis(2);
 
+/// How long after its start a host reads what nothing waits for: a start has other things to do.
+const ENGINE_CHECK_AFTER: Duration = Duration::from_secs(2);
+
 /// How often it is looked for room on a full disk, besides at each call that needs some.
 const ROOM_LOOK: Duration = Duration::from_secs(1);
 
@@ -47,8 +50,9 @@ pub(super) struct Background {
     pub finisher: mpsc::Sender<Finished>,
     waker: Waker,
     pub folding: bool,
-    /// The store's copy of this program's own engine is being read.
-    pub is_checking_engine: bool,
+    /// The store's copy of this program's own engine is to be read, at the latest when this goes.
+    engine_check: Option<mpsc::Sender<()>>,
+    is_engine_checked: bool,
 }
 
 /// Somebody waits for the hash of a heap.
@@ -78,12 +82,15 @@ impl Background {
         })
     }
 
-    /// Reads an executable on a thread of its own.
+    /// Reads an executable on a thread of its own, once the start is over.
     pub fn check_engine(&mut self, reading: EngineReading<FileBackend>) -> io::Result<()> {
+        let (now, hurry) = mpsc::channel();
         self.beside("kenvat-check", move || {
+            // Ends sooner when the host does.
+            let _ = hurry.recv_timeout(ENGINE_CHECK_AFTER);
             Finished::EngineChecked(reading.read().map(drop))
         })?;
-        self.is_checking_engine = true;
+        self.engine_check = Some(now);
         Ok(())
     }
 
@@ -128,7 +135,8 @@ impl Background {
             finisher,
             waker,
             folding: false,
-            is_checking_engine: false,
+            engine_check: None,
+            is_engine_checked: false,
         })
     }
 }
@@ -292,7 +300,10 @@ impl Run {
 
     /// Waits until the store's copy of this program's own engine is read, where it is.
     pub(super) fn await_engine_check(&mut self) -> Result<(), Fatal> {
-        while self.background.is_checking_engine {
+        if self.background.engine_check.take().is_none() {
+            return Ok(());
+        }
+        while !self.background.is_engine_checked {
             let finished = self.background.finished.recv();
             self.on_finished(finished.expect("this end keeps a sender"))?;
         }
@@ -330,7 +341,7 @@ impl Run {
                 Ok(())
             }
             Finished::EngineChecked(found) => {
-                self.background.is_checking_engine = false;
+                self.background.is_engine_checked = true;
                 self.own_engine_checked(found);
                 Ok(())
             }
