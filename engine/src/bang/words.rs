@@ -139,6 +139,34 @@ fn unescaped(text: &[u8]) -> Vec<u8> {
     plain
 }
 
+/// Whether a text that was cut as a name is one: in a string, where it ends up, anything would do.
+pub fn is_name(mut text: &[u8]) -> bool {
+    let mut first = true;
+    while !text.is_empty() {
+        let (character, length) = match escape(text) {
+            Some((number, length)) => (char::from_u32(number), length),
+            None => {
+                let chunk = text.get(..text.len().min(4)).unwrap_or_default();
+                let valid = chunk.utf8_chunks().next().map_or("", |chunk| chunk.valid());
+                let character = valid.chars().next();
+                (character, character.map_or(1, char::len_utf8))
+            }
+        };
+        let is_part = |c| match first {
+            true => unicode_ident::is_xid_start(c) || matches!(c, '$' | '_'),
+            false => {
+                unicode_ident::is_xid_continue(c) || matches!(c, '$' | '\u{200c}' | '\u{200d}')
+            }
+        };
+        if !character.is_some_and(is_part) {
+            return false;
+        }
+        first = false;
+        text = text.get(length..).unwrap_or_default();
+    }
+    !first
+}
+
 /// The `\u0041` or `\u{41}` a text begins with: its character's number, and its length.
 pub fn escape(text: &[u8]) -> Option<(u32, usize)> {
     let digits = text.strip_prefix(b"\\u")?;

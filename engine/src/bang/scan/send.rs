@@ -3,7 +3,7 @@
 use super::super::SENDS_MAX;
 use super::super::error::Form;
 use super::super::lex::{Tok, Token, is_name_byte};
-use super::super::words::Hidden;
+use super::super::words::{self, Hidden};
 use super::state::{After, Expect, Kind, Last};
 use super::{Flow, Mode, Scanner, Step};
 
@@ -38,7 +38,7 @@ impl Scanner<'_> {
     /// What is sent.
     pub(super) fn after_bang(&mut self, token: &Token) -> Step {
         match token.tok {
-            Tok::Name(_) => {
+            Tok::Name(_) if words::is_name(self.lexer.text(token)) => {
                 self.ctx.sent = Some(*token);
                 self.expect(Expect::AfterName)
             }
