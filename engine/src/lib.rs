@@ -17,7 +17,7 @@
 pub mod bang;
 pub mod protocol;
 pub mod seed;
-mod text;
+pub mod text;
 
 #[cfg(feature = "host")]
 pub mod api;

@@ -35,6 +35,7 @@ mod columns;
 mod edits;
 mod error;
 mod lex;
+mod lines;
 pub mod module;
 mod scan;
 mod words;
@@ -44,6 +45,7 @@ use std::borrow::Cow;
 pub use columns::Columns;
 pub use error::{BangError, Form, Trouble};
 use lex::Place;
+pub use lines::{line, line_of};
 use scan::{Mode, Scanner, Stop};
 
 /// The functions that rewritten text calls: send, call, get.

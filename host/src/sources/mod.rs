@@ -14,6 +14,8 @@ use std::fs;
 use std::io::Read;
 use std::path::{Component, Path, PathBuf};
 
+use kenvat_engine::bang;
+
 use crate::people::Trouble;
 
 /// Bytes of all source files of a vat.
@@ -69,6 +71,12 @@ fn locate(file: &Path) -> Result<PathBuf, Trouble> {
         let hint = "compile it first (tsc, esbuild) and give the .js file";
         return Err(Trouble::usage(message, hint));
     }
+    if file.is_dir() {
+        return Err(Trouble::usage(
+            format!("{} is a folder", file.display()),
+            "give the file whose default export makes the vat",
+        ));
+    }
     let folder = match file.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
@@ -80,10 +88,6 @@ fn locate(file: &Path) -> Result<PathBuf, Trouble> {
         .map(|(dir, name)| dir.join(name));
     match entry {
         Some(entry) if entry.is_file() => Ok(entry),
-        Some(entry) if entry.is_dir() => Err(Trouble::usage(
-            format!("{} is a folder", file.display()),
-            "give the file whose default export makes the vat",
-        )),
         _ => Err(missing(file)),
     }
 }
@@ -121,12 +125,15 @@ fn read(path: &Path, room: &mut u64) -> Result<String, Trouble> {
     })?;
     String::from_utf8(bytes).map_err(|error| {
         let offset = error.utf8_error().valid_up_to();
+        let (line, start) = bang::line_of(error.as_bytes(), offset);
+        let before = error.as_bytes().get(start..offset).unwrap_or_default();
+        let column = String::from_utf8_lossy(before).chars().count() + 1;
         Trouble::usage(
             format!(
-                "{} is not UTF-8: byte {offset} begins no character",
+                "{} is not UTF-8: byte {offset} begins no character (line {line}, column {column})",
                 path.display()
             ),
-            "save it as UTF-8",
+            "save it as UTF-8; a lone surrogate is written '\\ud800'",
         )
     })
 }

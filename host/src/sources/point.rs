@@ -4,11 +4,14 @@
 //! `FILE:LINE:COLUMN` of the sources; leaves every other error as it is, and one that shows its
 //! line already. Does not know what went wrong.
 
+use kenvat_engine::bang;
+use kenvat_engine::text::near;
+
 use crate::people::Trouble;
 use crate::sources::Sources;
 
-/// Characters of a line that are shown: bundled sources have lines of megabytes.
-const SHOWN_CHARS: usize = 160;
+/// How often a file's name is looked at in an error, which a program may have made.
+const HITS_MAX: usize = 16;
 
 impl Sources {
     /// Adds the author's line to an error that names one.
@@ -17,10 +20,14 @@ impl Sources {
         let Some(place) = self.place_in(&said) else {
             return trouble;
         };
-        if trouble.stack.contains(place.line) {
+        let (text, indent) = near(&place.line, place.column);
+        let is_shown = match text.is_empty() {
+            true => trouble.stack.contains(" | "),
+            false => trouble.stack.contains(text),
+        };
+        if is_shown {
             return trouble;
         }
-        let (text, indent) = near(place.line, place.column);
         let mark = format!("{}^", " ".repeat(indent));
         let shown = format!("{}:{}\n{text}\n{mark}", place.name, place.column);
         let rest = std::mem::take(&mut trouble.stack);
@@ -32,17 +39,18 @@ impl Sources {
     }
 
     /// The first place in one of these files that stands in a text.
-    fn place_in(&self, said: &str) -> Option<Place<'_>> {
+    fn place_in(&self, said: &str) -> Option<Place> {
         let places = self.files.iter().filter_map(|(file, text)| {
-            let mut hits = said.match_indices(file.as_str());
+            let mut hits = said.match_indices(file.as_str()).take(HITS_MAX);
             hits.find_map(|(at, _)| {
                 let numbers = said.get(at + file.len()..)?.strip_prefix(':')?;
                 let (number, rest) = leading_number(numbers)?;
-                let line = text.lines().nth(number.checked_sub(1)?)?;
+                let line = bang::line(text.as_bytes(), u32::try_from(number).ok()?)?;
+                let line = String::from_utf8_lossy(line).into_owned();
                 let column = rest.strip_prefix(':').and_then(leading_number);
                 let column = column
                     .map(|(column, _)| column)
-                    .or_else(|| column_of_quoted(said, line))
+                    .or_else(|| column_of_quoted(said, &line))
                     .unwrap_or(1);
                 let name = format!("{file}:{number}");
                 Some((at, Place { name, line, column }))
@@ -53,10 +61,10 @@ impl Sources {
 }
 
 /// A place in the author's files.
-struct Place<'a> {
+struct Place {
     /// `FILE:LINE`.
     name: String,
-    line: &'a str,
+    line: String,
     /// Counts from 1.
     column: usize,
 }
@@ -64,7 +72,13 @@ struct Place<'a> {
 /// Where in a line the first text stands that an error quotes: errors of imports name no column.
 fn column_of_quoted(said: &str, line: &str) -> Option<usize> {
     let quoted = said.split('\'').nth(1).filter(|text| !text.is_empty())?;
-    let at = line.find(quoted)?;
+    let is_part = |c: Option<char>| c.is_some_and(|c| c.is_alphanumeric() || c == '_' || c == '$');
+    let (at, _) = line.match_indices(quoted).find(|(at, _)| {
+        let (before, after) = (line.get(..*at), line.get(at + quoted.len()..));
+        let before = before.and_then(|before| before.chars().next_back());
+        let after = after.and_then(|after| after.chars().next());
+        !is_part(before) && !is_part(after)
+    })?;
     Some(line.get(..at)?.chars().count() + 1)
 }
 
@@ -72,19 +86,6 @@ fn leading_number(text: &str) -> Option<(usize, &str)> {
     let digits = text.find(|c: char| !c.is_ascii_digit());
     let (number, rest) = text.split_at(digits.unwrap_or(text.len()));
     Some((number.parse().ok()?, rest))
-}
-
-/// The part of a line around a column, and where in it the column is.
-fn near(line: &str, column: usize) -> (&str, usize) {
-    let column = column.saturating_sub(1);
-    let first = column.saturating_sub(SHOWN_CHARS / 2);
-    let offset = |chars: usize| {
-        let mut places = line.char_indices().skip(chars);
-        places.next().map_or(line.len(), |(at, _)| at)
-    };
-    let (start, end) = (offset(first), offset(first.saturating_add(SHOWN_CHARS)));
-    let shown = line.get(start..end).unwrap_or_default();
-    (shown, (column - first).min(shown.chars().count()))
 }
 
 #[cfg(test)]
@@ -131,12 +132,22 @@ mod tests {
             "b.js:1:20\nimport { x } from './no.js';\n                   ^"
         );
         assert_eq!(stack("bad (a.js:3)", ""), "a.js:3:1\nthree\n^");
+        assert_eq!(
+            stack("'x' is not exported by c.js (b.js:1)", ""),
+            "b.js:1:10\nimport { x } from './no.js';\n         ^"
+        );
+        assert_eq!(
+            stack("'or' is not there (b.js:1)", ""),
+            "b.js:1:1\nimport { x } from './no.js';\n^"
+        );
     }
 
     #[test]
     fn what_shows_its_line_or_names_none_is_left_alone() {
         let whole = "    at a.js:2:6\n  2 |   two(\n    |      ^";
         assert_eq!(stack("no", whole), whole);
+        let empty = "    at a.js:2:999\n  2 | \n    | ^";
+        assert_eq!(stack("a.js:2:999: no", empty), empty);
         for odd in [
             "c.js:2:6",
             "a.js:99:1",
@@ -151,15 +162,5 @@ mod tests {
             stack("a.js:2:99999999999999999", ""),
             "a.js:2:99999999999999999\n\n^"
         );
-    }
-
-    #[test]
-    fn long_lines_are_shown_around_the_column() {
-        let line = "é".repeat(100_000);
-        let (text, indent) = near(&line, 50_000);
-        let half = SHOWN_CHARS / 2;
-        assert_eq!((text.chars().count(), indent), (SHOWN_CHARS, half));
-        assert_eq!(near("ab", 500), ("", 0));
-        assert_eq!(near("ab", usize::MAX), ("", 0));
     }
 }

@@ -86,6 +86,7 @@ impl Scanner<'_> {
             b'{' => self.push(Open::Brace),
             b'}' => self.close_brace(),
             b']' => self.punctuation(Token::Value),
+            byte if byte >= 0x80 && self.space() > 0 => self.at += self.space(),
             byte if is_word(byte) => self.word(),
             _ => self.punctuation(Token::Operator),
         }
@@ -94,6 +95,16 @@ impl Scanner<'_> {
 
     fn peek(&self, ahead: usize) -> Option<u8> {
         self.bytes.get(self.at + ahead).copied()
+    }
+
+    /// Bytes of a space beyond ASCII that stands here; a mark of the byte order is one.
+    fn space(&self) -> usize {
+        let here = self
+            .text
+            .get(self.at..)
+            .and_then(|rest| rest.chars().next());
+        here.filter(|here| here.is_whitespace() || *here == '\u{feff}')
+            .map_or(0, char::len_utf8)
     }
 
     fn punctuation(&mut self, token: Token) {
@@ -141,7 +152,7 @@ impl Scanner<'_> {
     fn word(&mut self) {
         let start = self.at;
         let member = start > 0 && self.bytes.get(start - 1) == Some(&b'.');
-        while self.peek(0).is_some_and(is_word) {
+        while self.peek(0).is_some_and(is_word) && self.space() == 0 {
             self.at += 1;
         }
         let word = self.text.get(start..self.at).unwrap_or_default();
@@ -365,11 +376,21 @@ mod tests {
             "return /'/",
             "é = 'ü' / 'ö'",
             "a ! m('x') / 2",
+            "\u{feff}",
+            "\u{a0}'s';\u{2028}",
             ")]}}",
         ];
         for text in before {
             let text = format!("{text}\nimport './x.js'");
             assert_eq!(relative_imports(&text), ["./x.js"], "{text}");
+        }
+    }
+
+    #[test]
+    fn spaces_beyond_ascii_end_words() {
+        for space in ["\u{feff}", "\u{a0}", "\u{2028}", "\u{3000}"] {
+            let text = format!("{space}import{space}'./x.js'{space}");
+            assert_eq!(relative_imports(&text), ["./x.js"], "{text:?}");
         }
     }
 

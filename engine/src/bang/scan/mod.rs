@@ -108,6 +108,20 @@ impl<'a> Scanner<'a> {
         }
     }
 
+    /// Shows where each token stands and what it is, until `go_on` says no or there is trouble.
+    pub fn each_place(&mut self, mut go_on: impl FnMut(Place, Tok) -> bool) {
+        loop {
+            let token = self.lexer.next(self.slash());
+            if matches!(token.tok, Tok::Bad(_)) || !go_on(token.place, token.tok) {
+                return;
+            }
+            if self.take(&token).is_err() {
+                return;
+            }
+            self.previous = token.tok;
+        }
+    }
+
     fn slash(&self) -> Slash {
         match self.ctx.expect {
             Expect::Operator | Expect::AfterName | Expect::AfterKey => Slash::Divides,
