@@ -63,7 +63,7 @@
     return typeof name === 'string' ? name : '';
   };
 
-  const stack = (error) => apply(host.errorStack, error, []);
+  const stack = (error) => host.authorsStack(apply(host.errorStack, error, []));
 
   const errorText = (error) => {
     const name = dataOf(error, 'name');

@@ -9,7 +9,8 @@
 // the program is deployed. `import()` finds those and what is loaded already, and nothing else.
 (host) => {
   'use strict';
-  const { readModule, evaluateModule, makeModuleScope, resolveFile, fileText, wanted } = host;
+  const { readModule, evaluateModule, makeModuleScope } = host;
+  const { resolveFile, placeOfImport, fileText, wanted } = host;
   const { create, defineProperty, freeze, getOwnPropertyDescriptor, hasOwn } = Object;
   const { ownKeys } = Reflect;
   const meta = freeze({ __proto__: null });
@@ -87,8 +88,8 @@
     };
   };
 
-  // Reads a module and what it asks for. `fresh` collects what was not there before.
-  const load = (compartment, key, fresh) => {
+  // A module that is there, or is read now. `fresh` collects what was not there before.
+  const provide = (compartment, key, fresh) => {
     compartment.loaded ??= new Map();
     const { loaded } = compartment;
     if (loaded.has(key)) return loaded.get(key);
@@ -99,7 +100,7 @@
       fresh.push(entry);
       return entry;
     }
-    const record = readModule(source, key);
+    const record = readModule(source, key, compartment.files);
     const entry = {
       __proto__: null, key, record, getters: undefined, namespace: undefined,
       dependencies: new Map(), exports: record.exports, stars: record.stars, linked: false,
@@ -107,10 +108,29 @@
     };
     loaded.set(key, entry);
     fresh.push(entry);
-    for (const name of record.requests) {
-      entry.dependencies.set(name, load(compartment, resolve(compartment, key, name), fresh));
-    }
     return entry;
+  };
+
+  // Reads a module with all it asks for, in the order they are asked for.
+  const load = (compartment, key, fresh) => {
+    const asked = (entry) => ({ entry, requests: entry.record?.requests ?? [], at: 0 });
+    const first = provide(compartment, key, fresh);
+    // A list of our own: chains of imports may be longer than calls can nest.
+    const under = fresh.length === 0 ? [] : [asked(first)];
+    while (under.length > 0) {
+      const top = under[under.length - 1];
+      if (top.at === top.requests.length) {
+        under.pop();
+        continue;
+      }
+      const name = top.requests[top.at];
+      top.at += 1;
+      const known = fresh.length;
+      const wanted = provide(compartment, resolve(compartment, top.entry.key, name), fresh);
+      top.entry.dependencies.set(name, wanted);
+      if (fresh.length > known) under.push(asked(wanted));
+    }
+    return first;
   };
 
   // How to read an exported name: a getter, or undefined where there is none. `seen` ends circles.
@@ -166,7 +186,7 @@
     const { globals } = compartment;
     const { key, record, bindings } = entry;
     const scope = makeModuleScope(globals, bindings);
-    const make = evaluateModule(scope, globals, record.text, key);
+    const make = evaluateModule(scope, globals, record.text, record.name);
     let start;
     const gate = new Promise((resolve) => {
       start = resolve;
@@ -185,21 +205,35 @@
     return record;
   };
 
-  const link = (entry, { bindings: wishes }) => {
-    for (const [local, specifier, name] of wishes) {
+  // What a module asks others for that they do not export.
+  const unlinked = (entry, { bindings: wishes }) => {
+    const errors = [];
+    const missing = (name, specifier, by) => {
+      const { key } = entry.dependencies.get(specifier);
+      const place = placeOfImport(entry.key, specifier);
+      errors.push(new SyntaxError(`'${name}' is not exported by ${key} (${by} by ${place})`));
+    };
+    for (const [, specifier, name] of wishes) {
       const from = entry.dependencies.get(specifier);
-      const get = name === undefined ? () => namespaceOf(from) : lookup(from, name);
-      if (get === undefined) {
-        const by = `(imported by ${entry.key})`;
-        throw new SyntaxError(`'${name}' is not exported by ${from.key} ${by}`);
+      if (name !== undefined && lookup(from, name) === undefined) {
+        missing(name, specifier, 'imported');
       }
-      defineProperty(entry.bindings, local, { get });
     }
     for (const [exported, specifier, from] of entry.exports) {
       if (from !== undefined && lookup(entry, exported) === undefined) {
-        const { key } = entry.dependencies.get(specifier);
-        throw new SyntaxError(`'${from}' is not exported by ${key} (exported by ${entry.key})`);
+        missing(from, specifier, 'exported');
       }
+    }
+    return errors;
+  };
+
+  const link = (entry, record) => {
+    const [error] = unlinked(entry, record);
+    if (error !== undefined) throw error;
+    for (const [local, specifier, name] of record.bindings) {
+      const from = entry.dependencies.get(specifier);
+      const get = name === undefined ? () => namespaceOf(from) : lookup(from, name);
+      defineProperty(entry.bindings, local, { get });
     }
     freeze(entry.bindings);
     entry.linked = true;
@@ -242,13 +276,19 @@
   const evaluate = async (entry) => {
     const order = [];
     const seen = new Set();
+    const under = [];
     const visit = (module) => {
       if (seen.has(module)) return;
       seen.add(module);
-      for (const dependency of module.dependencies.values()) visit(dependency);
-      order.push(module);
+      under.push({ module, rest: module.dependencies.values() });
     };
     visit(entry);
+    while (under.length > 0) {
+      const { rest } = under[under.length - 1];
+      const { done, value } = rest.next();
+      if (done) order.push(under.pop().module);
+      else visit(value);
+    }
     for (const module of order) {
       if (module.open !== undefined) {
         const { open } = module;

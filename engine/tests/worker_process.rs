@@ -235,7 +235,6 @@ const GREEDY: &str = "const kept = []; let n = 0;\nexport default (powers) => ({
         try { a.flat(Infinity); } catch { kept.push(8); } },\n\
     joined() { let a = []; for (let i = 0; i < 1e5; i++) a = [a];\n\
         try { String(a); } catch { kept.push(9); } },\n\
-    source() { try { (0, eval)('('.repeat(6e4)); } catch { kept.push(10); } },\n\
     pattern() { try { new RegExp('(?:'.repeat(1e5)); } catch { kept.push(11); } },\n\
     bound() { let f = () => 1; for (let i = 0; i < 1e4; i++) f = Function.prototype.call.bind(f);\n\
         try { f(); } catch { kept.push(12); } },\n\
@@ -266,7 +265,6 @@ fn a_turn_past_a_limit_is_undone_to_the_bit_and_the_worker_goes_on() {
         ("text", AbortedBy::Stack),
         ("flat", AbortedBy::Stack),
         ("joined", AbortedBy::Stack),
-        ("source", AbortedBy::Stack),
         ("pattern", AbortedBy::Stack),
         ("bound", AbortedBy::Stack),
         ("compare", AbortedBy::Stack),

@@ -32,6 +32,13 @@ impl Columns {
         self.pieces.is_empty()
     }
 
+    /// The same where so many lines before the author's own are not counted.
+    pub fn move_up(&mut self, lines: u32) {
+        for piece in &mut self.pieces {
+            piece.line = piece.line.saturating_sub(lines);
+        }
+    }
+
     /// The author's column for a place in the rewritten text.
     pub fn author(&self, line: u32, column: u32) -> u32 {
         let after = self

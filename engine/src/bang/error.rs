@@ -55,7 +55,10 @@ pub enum Form {
     Hidden(&'static str),
     #[error("a source is at most {SOURCE_BYTES_MAX} bytes")]
     TooLong,
-    #[error("brackets are nested more than {DEPTH_MAX} deep")]
+    #[error(
+        "brackets are nested more than {DEPTH_MAX} deep: put an inner part into a variable or a \
+         function of its own"
+    )]
     TooDeep,
     #[error("a source has at most {SENDS_MAX} sends (x ! m())")]
     TooManySends,

@@ -3,7 +3,8 @@
 //! The worker is linked with `--wrap=NAME` for each (`build.rs` has the list), so a call of `NAME`
 //! from C arrives at `__wrap_NAME` here. Time is the turn's and in UTC; floating point is crate
 //! libm's, since glibc picks its variants by processor and gives different last bits with and
-//! without FMA. vsnprintf is libc's, looked at in passing: it is where a stack that ran out shows.
+//! without FMA. vsnprintf is libc's, looked at in passing: it is where a stack that ran out shows,
+//! and where the parser is when it has something to say.
 #![allow(
     unsafe_code,
     reason = "answering for C functions takes their names and pointers"
@@ -14,7 +15,7 @@ use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 
 use libc::{c_char, c_int, c_long, c_void, clockid_t, time_t, timespec, timeval, tm};
 
-use super::abort;
+use super::{abort, parsing};
 
 /// What QuickJS and its regexp compiler say when JavaScript's stack has run out. Both are whole
 /// formats of a call of vsnprintf, so an error a program makes itself, whatever its text, is none
@@ -125,6 +126,7 @@ unsafe extern "C" {
 
 /// Every message of an error that C code throws is formatted here, and nowhere else can be told
 /// that the stack ran out: the error itself is an ordinary RangeError that a program may catch.
+/// While a text is read, that may be the text's fault alone, which is then refused for it.
 ///
 /// A `va_list` is passed as a pointer on x86-64 (it is an array) and on aarch64 (it is a structure
 /// of more than 16 bytes), and is only handed on.
@@ -137,7 +139,8 @@ unsafe extern "C" fn __wrap_vsnprintf(
 ) -> c_int {
     // SAFETY: the caller passes a string that ends with a zero.
     let text = unsafe { CStr::from_ptr(format) };
-    if STACK_RAN_OUT.contains(&text) {
+    let ran_out = STACK_RAN_OUT.contains(&text);
+    if !parsing::on_message(ran_out) && ran_out {
         abort::stack_ran_out();
     }
     // SAFETY: the caller's own arguments, by its contract with vsnprintf.

@@ -4,9 +4,8 @@
 //! turns all of the vat is in the heap, nothing in Rust; a turn's outcome depends on heap and
 //! message alone. `heap` is the image, its allocator and its tracking; `js` the only code that
 //! speaks to QuickJS; `c_symbols` what QuickJS's C code finds in place of the machine's libc;
-//! `abort` why a turn is to be undone; `chance` what
-//! it draws; `sandbox` the walls around all of it; `serve` the loop over
-//! the socket (`link`).
+//! `abort` why a turn is to be undone; `chance` what it draws; `parsing` where the parser stands;
+//! `sandbox` the walls around all of it; `serve` the loop over the socket (`link`).
 
 #[cfg(feature = "worker")]
 mod abort;
@@ -19,6 +18,8 @@ pub mod heap;
 pub mod js;
 #[cfg(feature = "worker")]
 mod link;
+#[cfg(feature = "worker")]
+mod parsing;
 #[cfg(feature = "worker")]
 mod sandbox;
 #[cfg(feature = "worker")]

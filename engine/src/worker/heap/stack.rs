@@ -60,3 +60,43 @@ pub fn aside(work: impl FnOnce()) {
     // SAFETY: `map` mapped these bytes, and nobody runs on them now.
     unsafe { stack.write_bytes(0, ASIDE_BYTES) };
 }
+
+/// About where the caller's frame is.
+#[inline(never)]
+pub fn pointer() -> usize {
+    let here = 0_u8;
+    std::hint::black_box(&raw const here).expose_provenance()
+}
+
+/// Bytes of JavaScript's stack in use above a frame.
+pub fn used(frame: usize) -> usize {
+    (STACK_ADDRESS + STACK_BYTES).saturating_sub(frame)
+}
+
+/// The first four words in a row that are what is looked for, from a caller's frame down to the one
+/// that runs; `None` anywhere but on JavaScript's stack.
+pub fn find(frame: usize, is_it: impl Fn([usize; 4]) -> bool) -> Option<[usize; 4]> {
+    const WORD: usize = size_of::<usize>();
+    let lowest = pointer().next_multiple_of(WORD);
+    let highest = frame / WORD * WORD;
+    let ours = STACK_ADDRESS..=STACK_ADDRESS + STACK_BYTES - WORD;
+    if !ours.contains(&lowest) || !ours.contains(&highest) {
+        return None;
+    }
+    let word = |address: usize| {
+        let at = std::ptr::with_exposed_provenance::<usize>(address);
+        // SAFETY: an aligned word of a mapping of ours that is never unmapped; nobody else writes
+        // while we read, and any bits are a number.
+        unsafe { at.read_volatile() }
+    };
+    let mut found = [0; 4];
+    let mut at = highest;
+    while at > lowest {
+        at -= WORD;
+        found = [word(at), found[0], found[1], found[2]];
+        if is_it(found) {
+            return Some(found);
+        }
+    }
+    None
+}

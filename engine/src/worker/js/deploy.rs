@@ -10,14 +10,16 @@ use std::ptr::NonNull;
 
 use rquickjs::qjs;
 
-use super::door::{self, Inside};
+use super::door::{self, Inside, Parsed, Script};
 use super::fault::{describe, thrown};
 use super::realm::Realm;
 use super::registry::Slot;
+use super::sends::{self, Whose};
 use super::settle::{Pending, Stage, when_settled};
 use super::value::{Cx, JsResult, Kind, NAMES_ALL, UNDEFINED, Value};
 use super::{modules, output, powers};
 use crate::protocol::{Outcome, Program, Thrown};
+use crate::text::near;
 
 /// Loads the program; answered when its start function and `init` have settled.
 pub fn deploy(realm: &Realm, request: u64, program: &Program) {
@@ -27,20 +29,19 @@ pub fn deploy(realm: &Realm, request: u64, program: &Program) {
     }
 }
 
+/// The text of a program's entry, or why that cannot be run.
+pub fn entry_text(entry: &str) -> Result<String, Thrown> {
+    if let Some(objection) = modules::objection(entry) {
+        let message = format!("cannot run {entry}: {objection}");
+        return Err(thrown("TypeError", message));
+    }
+    let missing = || format!("{entry} is not among the program's files");
+    modules::source(entry).ok_or_else(|| thrown("TypeError", missing()))
+}
+
 fn begin(realm: &Realm, request: u64, program: &Program) -> Result<(), Thrown> {
     let entry = &program.entry;
-    if let Some(objection) = modules::objection(entry) {
-        return Err(thrown(
-            "TypeError",
-            format!("cannot run {entry}: {objection}"),
-        ));
-    }
-    let Some(text) = modules::source(entry) else {
-        return Err(thrown(
-            "TypeError",
-            format!("{entry} is not among the program's files"),
-        ));
-    };
+    let text = entry_text(entry)?;
     let powers = powers::powers(realm, program)?;
     let fail = |error: Value| located(describe(realm, &error));
     if let Some(function) = compile_common(realm, entry, &text).map_err(fail)? {
@@ -143,6 +144,10 @@ fn own_function(exports: &Value, name: &str) -> JsResult<Option<Value>> {
     Ok(Some(exports.get(&key)?).filter(Value::is_function))
 }
 
+pub const NO_EXPORTS: &str = "the program exports nothing to call: give it a default export (a \
+                              function of the powers that returns an object), or export functions \
+                              by name";
+
 /// A root object of the exported functions.
 fn methods(realm: &Realm, exports: &Value) -> JsResult<Value> {
     let root = realm.cx.object()?;
@@ -163,38 +168,43 @@ fn methods(realm: &Realm, exports: &Value) -> JsResult<Value> {
         }
     }
     if empty {
-        return Err(realm.cx.type_error(
-            "the program exports nothing to call: give it a default export (a function of the \
-             powers that returns an object), or export functions by name",
-        ));
+        return Err(realm.cx.type_error(NO_EXPORTS));
     }
     root.freeze()?;
     Ok(root)
 }
 
-/// Compiles a file as CommonJS when it looks like it: it mentions `exports` and parses as the body
-/// of a function, which nothing with an import or export statement does.
-fn compile_common(realm: &Realm, file: &str, text: &str) -> JsResult<Option<Value>> {
+/// Lines count from here in what a CommonJS file becomes: the wrapper's head takes lines -1 and 0,
+/// so that positions are the author's. (QuickJS takes a first line of 0 for 1.)
+const COMMON_LINE: i32 = 1 - modules::HEAD_LINES;
+
+/// Reads a file as CommonJS when it looks like it: it mentions `exports` and parses as the body of
+/// a function, which nothing with an import or export statement does.
+pub fn read_common(realm: &Realm, file: &str, text: &str) -> Option<Script> {
     if !text.contains("exports") {
-        return Ok(None);
+        return None;
     }
-    // The wrapper's head takes lines -1 and 0, so that positions are the author's. (QuickJS takes a
-    // first line of 0 for 1.)
-    let cx = realm.cx;
-    let wrapped = format!("(function (exports, require, module) {{\n'use strict';\n{text}\n}})");
-    let Ok(wrapped) = modules::script(cx, wrapped.as_bytes(), file) else {
+    let text = modules::without_hashbang(text.as_bytes());
+    let head = b"(function (exports, require, module) {\n'use strict';\n";
+    let wrapped = [&head[..], &text, b"\n})"].concat();
+    let whose = Whose::Program(file);
+    let mut script = modules::script(realm, &wrapped, whose).ok()?;
+    script.columns.move_up(modules::HEAD_LINES as u32);
+    let parsed = door::parse(realm, &script, whose, COMMON_LINE, Parsed::Script);
+    parsed.is_ok().then_some(script)
+}
+
+fn compile_common(realm: &Realm, file: &str, text: &str) -> JsResult<Option<Value>> {
+    let Some(script) = read_common(realm, file, text) else {
         return Ok(None);
     };
-    let parsed = String::from_utf8_lossy(&wrapped);
-    if door::parse(cx, &parsed, file, 1 - modules::HEAD_LINES).is_err() {
-        return Ok(None);
-    }
+    let name = sends::keep(realm, Whose::Program(file), &script.columns)?;
     let inside = Inside {
         scope: &realm.registry.get(Slot::Scope)?,
         globals: &realm.registry.get(Slot::Globals)?,
         importer: &realm.registry.get(Slot::Importer)?,
     };
-    door::evaluate(realm, &inside, &wrapped, file, 1 - modules::HEAD_LINES).map(Some)
+    door::evaluate(realm, &inside, &script.text, &name, COMMON_LINE).map(Some)
 }
 
 /// Runs a CommonJS file; gives its `module.exports`.
@@ -229,7 +239,7 @@ extern "C" fn require(
 }
 
 /// A syntax error with its place in the message and the line itself below the stack.
-fn located(mut thrown: Thrown) -> Thrown {
+pub fn located(mut thrown: Thrown) -> Thrown {
     if thrown.name != "SyntaxError" {
         return thrown;
     }
@@ -250,11 +260,12 @@ fn located(mut thrown: Thrown) -> Thrown {
     }
     let number = line.to_string();
     let indent = " ".repeat(number.len());
+    let (shown, before) = near(&text, column);
     // A tab in the line moves the mark as far as it moves the text.
-    let before = text.chars().take(column.saturating_sub(1));
+    let before = shown.chars().take(before);
     let mark: String = before.map(|c| if c == '\t' { '\t' } else { ' ' }).collect();
     let first = format!("    at {file}:{line}:{column}");
-    thrown.stack = format!("{first}\n  {number} | {text}\n  {indent} | {mark}^");
+    thrown.stack = format!("{first}\n  {number} | {shown}\n  {indent} | {mark}^");
     thrown
 }
 

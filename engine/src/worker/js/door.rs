@@ -10,7 +10,7 @@
 //! changes when evaluation is switched on, and kept as the context's opaque pointer: both are
 //! right for this executable, as every address in a heap is.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::ffi::{CString, c_char, c_int};
 use std::ptr::NonNull;
 
@@ -18,8 +18,11 @@ use rquickjs::qjs;
 
 use super::realm::Realm;
 use super::registry::Slot;
-use super::repairs;
+use super::sends::{self, Whose};
 use super::value::{Cx, JsResult, PROPERTY_PLAIN, Value};
+use super::{fault, repairs};
+use crate::bang::{self, Columns};
+use crate::worker::parsing::{self, Purpose, Stop};
 
 /// Words of the context that are looked at; it has fewer than twice as many.
 const CONTEXT_WORDS: usize = 112;
@@ -48,6 +51,8 @@ struct Announced {
 
 thread_local! {
     static ANNOUNCED: RefCell<Option<Announced>> = const { RefCell::new(None) };
+    /// Where reading what was announced stopped, if it did.
+    static STOP: Cell<Option<Stop>> = const { Cell::new(None) };
 }
 
 /// Switches evaluation on, behind the door. False when QuickJS's context is not as it was known.
@@ -101,13 +106,21 @@ pub struct Inside<'a> {
     pub importer: &'a Value,
 }
 
-/// Evaluates a script in a scope that `scope` made of its globals; lines count from `line`. The
-/// text is UTF-8, with lone surrogates in the three-byte form, as `modules::script` leaves it.
+/// A text on its way to the engine, with `import(…)` and infix `!` made calls: UTF-8, with lone
+/// surrogates in the three-byte form.
+pub struct Script {
+    pub text: Vec<u8>,
+    /// Where its columns come from.
+    pub columns: Columns,
+}
+
+/// Evaluates a script in a scope that `scope` made of its globals; lines count from `line`. `name`
+/// is its file's as `sends::keep` gave it.
 pub fn evaluate(
     realm: &Realm,
     inside: &Inside,
     text: &[u8],
-    file: &str,
+    name: &str,
     line: i32,
 ) -> JsResult<Value> {
     let cx = realm.cx;
@@ -118,7 +131,7 @@ pub fn evaluate(
     let evaluator = inside
         .scope
         .call(inside.globals, &[lender.clone(), cx.undefined()])?;
-    let Ok(file) = CString::new(file) else {
+    let Ok(file) = CString::new(name) else {
         return Err(cx.type_error("a file name with a NUL"));
     };
     let mut terminated = Vec::with_capacity(text.len() + 1);
@@ -137,15 +150,132 @@ pub fn evaluate(
     }));
     let result = evaluator.call(&cx.undefined(), &bound);
     drop(ANNOUNCED.take());
-    result
+    let stop = STOP.take();
+    result.map_err(|error| {
+        let place = Place { text, name, line };
+        match stop.filter(|_| is_of_reading(cx, &error)) {
+            Some(stop) => placed(realm, place, stop, error),
+            None => once_more(realm, place, error),
+        }
+    })
 }
 
-/// Whether this text is a script, without running it; `Err` is the SyntaxError.
-pub fn parse(cx: Cx, text: &str, file: &str, line: i32) -> JsResult<()> {
-    let flags = qjs::JS_EVAL_TYPE_GLOBAL | qjs::JS_EVAL_FLAG_STRICT;
-    let only = flags | qjs::JS_EVAL_FLAG_COMPILE_ONLY;
-    cx.eval(text, file, line, only).map(drop)
+/// Whether it can be what reading ended with when the stack ran out: the parser may have gone on to
+/// complain of something else.
+fn is_of_reading(cx: Cx, error: &Value) -> bool {
+    let kinds = [cx.range_error(""), cx.syntax_error("")];
+    kinds.iter().any(|kind| fault::is_like(error, kind))
 }
+
+/// What is read, or was.
+struct Place<'a> {
+    text: &'a [u8],
+    name: &'a str,
+    line: i32,
+}
+
+/// An error of a script that was to run. Where it may be one of reading, the text is read once
+/// more, to see where: of a regular expression the engine names another column than its own.
+fn once_more(realm: &Realm, place: Place, error: Value) -> Value {
+    let Place { text, name, line } = place;
+    let is_syntax_error = fault::is_like(&error, &realm.cx.syntax_error(""));
+    if !is_syntax_error {
+        return error;
+    }
+    match realm.cx.compile(text, name, line, SCRIPT) {
+        Err((again, Some(stop))) if !has_place(realm, &again, name) => {
+            placed(realm, place, stop, error)
+        }
+        _ => error,
+    }
+}
+
+/// How the engine is told that a text is a script.
+const SCRIPT: u32 = qjs::JS_EVAL_TYPE_GLOBAL | qjs::JS_EVAL_FLAG_STRICT;
+
+/// What a text is parsed as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Parsed {
+    Script,
+    /// In a context of its own, so that it stays in no table.
+    Module,
+}
+
+/// Whether this text is what it is taken for, without running it; `Err` is the SyntaxError, with
+/// its place in the author's text.
+pub fn parse(
+    realm: &Realm,
+    script: &Script,
+    whose: Whose,
+    line: i32,
+    parsed: Parsed,
+) -> JsResult<()> {
+    let text = &script.text[..];
+    let compile = |name: &str| match parsed {
+        Parsed::Script => realm.cx.compile(text, name, line, SCRIPT),
+        Parsed::Module => super::modules::compile(realm.cx, text, name, line),
+    };
+    let Err(mut failed) = compile(whose.file()) else {
+        return Ok(());
+    };
+    let name = sends::keep(realm, whose, &script.columns)?;
+    if name != whose.file() {
+        // The same again, under the name its columns are kept by.
+        match compile(&name) {
+            Ok(()) => return Ok(()),
+            Err(again) => failed = again,
+        }
+    }
+    let (error, stop) = failed;
+    let name = name.as_str();
+    Err(match stop {
+        Some(Stop::Message(_)) if has_place(realm, &error, name) => error,
+        Some(stop) => placed(realm, Place { text, name, line }, stop, error),
+        None => error,
+    })
+}
+
+/// Whether an error's stack begins with a place in this file.
+fn has_place(realm: &Realm, error: &Value, name: &str) -> bool {
+    let stack = fault::raw_stack(realm, error).unwrap_or_default();
+    let first = stack.lines().next().unwrap_or_default();
+    first
+        .trim_start()
+        .strip_prefix("at ")
+        .and_then(|place| place.strip_prefix(name))
+        .is_some_and(|rest| rest.starts_with(':'))
+}
+
+/// The error of a text that cannot be read, with the author's place in its message.
+fn placed(realm: &Realm, place: Place, stop: Stop, error: Value) -> Value {
+    let (Stop::TooDeep(offset) | Stop::Message(offset)) = stop;
+    let Place { text, name, line } = place;
+    let columns = sends::columns(realm, name).unwrap_or_default();
+    let read = text.get(..offset).unwrap_or_default();
+    // What is said of a token is shown where it begins.
+    let rest = &text[read.len()..];
+    let blanks = rest.len() - rest.trim_ascii_start().len();
+    let read = &text[..read.len() + blanks];
+    let (number, start) = bang::line_of(text, read.len());
+    let number = (i64::from(line) + i64::from(number) - 1).max(1) as u32;
+    let bytes = (read.len() - start) as u32 + 1;
+    // What was put in is ASCII: columns in bytes and in characters differ by the same.
+    let put_in = i64::from(bytes) - i64::from(columns.author(number, bytes));
+    let characters = read[start..].iter().filter(|byte| *byte & 0xC0 != 0x80);
+    let column = (characters.count() as i64 + 1 - put_in).max(1);
+    let what = match stop {
+        Stop::TooDeep(_) => TOO_DEEP.to_owned(),
+        Stop::Message(_) => fault::text_of(&error, "message").unwrap_or_default(),
+    };
+    let file = sends::shown(name);
+    realm
+        .cx
+        .syntax_error(&format!("{file}:{number}:{column}: {what}"))
+}
+
+const TOO_DEEP: &str = "the text nests deeper here than can be read (brackets, operators, \
+                        functions, or a chain of x ! m()): put a part of it into a variable or a \
+                        function of its own";
 
 /// Stands before QuickJS's compiler.
 #[allow(
@@ -187,17 +317,11 @@ unsafe extern "C" fn on_compile(
     }
     let (text, file) = (announced.text, announced.file);
     let (at, length) = (text.as_ptr().cast(), text.len() - 1);
-    // SAFETY: text and file end with a zero and live through the call; the rest is the caller's.
-    unsafe {
-        compiler(
-            raw,
-            this,
-            at,
-            length as qjs::size_t,
-            file.as_ptr(),
-            announced.line,
-            flags,
-            scope,
-        )
-    }
+    let (result, stop) = parsing::read(&text[..length], Purpose::Run, || {
+        let (length, line) = (length as qjs::size_t, announced.line);
+        // SAFETY: text and file end with a zero and outlive the call; the rest is the caller's.
+        unsafe { compiler(raw, this, at, length, file.as_ptr(), line, flags, scope) }
+    });
+    STOP.set(stop);
+    result
 }

@@ -15,10 +15,7 @@ pub const LIBRARY_PREFIX: &str = "kenvat:";
 
 /// What a caller is told of a thrown value.
 pub fn describe(realm: &Realm, error: &Value) -> Thrown {
-    let text = |key: &str| match error.get_str(key) {
-        Ok(value) => value.text().ok().flatten(),
-        Err(_) => None,
-    };
+    let text = |key: &str| text_of(error, key);
     if !error.is_object() {
         let message = format_value(realm, error);
         return thrown("Error", message);
@@ -47,12 +44,35 @@ pub fn place(realm: &Realm) -> Option<String> {
 
 /// Where an error was made, which programs cannot read.
 fn stack(realm: &Realm, error: &Value) -> Option<String> {
+    let stack = raw_stack(realm, error)?;
+    Some(sends::authors_stack(realm, &stack))
+}
+
+/// The same as the engine has it.
+pub fn raw_stack(realm: &Realm, error: &Value) -> Option<String> {
     let getter = realm.registry.get(Slot::ErrorStack).ok()?;
     if !getter.is_function() {
         return None;
     }
-    let stack = getter.call(error, &[]).ok()?.text().ok()??;
-    Some(sends::authors_stack(realm, &stack))
+    getter.call(error, &[]).ok()?.text().ok()?
+}
+
+/// Whether an error is of the same kind as another. Runs nothing of a program.
+pub fn is_like(error: &Value, other: &Value) -> bool {
+    let same = || {
+        Some(
+            error
+                .prototype()
+                .ok()?
+                .is_same_object(&other.prototype().ok()?),
+        )
+    };
+    error.is_error() && same() == Some(true)
+}
+
+/// A text property of an error.
+pub fn text_of(error: &Value, key: &str) -> Option<String> {
+    error.get_str(key).ok()?.text().ok()?
 }
 
 /// A value as `console.log` shows it.
@@ -99,5 +119,9 @@ fn without_library(stack: &str) -> String {
     let (file, function) = (format!("({LIBRARY_PREFIX}"), format!("at {LIBRARY_PREFIX}"));
     let own = |line: &&str| !line.contains(&file) && !line.contains(&function);
     let lines: Vec<&str> = stack.lines().filter(own).collect();
-    lines.join("\n")
+    // Built-in functions alone tell nothing.
+    match lines.iter().all(|line| line.ends_with(" (native)")) {
+        true => String::new(),
+        false => lines.join("\n"),
+    }
 }

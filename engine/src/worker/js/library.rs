@@ -7,17 +7,18 @@ use std::ffi::{CStr, c_int};
 
 use rquickjs::qjs;
 
-use super::door::{self, Inside};
+use super::door::{self, Inside, Parsed, Script};
 use super::harden;
 use super::modules;
 use super::output;
 use super::realm::Realm;
 use super::registry::Slot;
 use super::repairs;
+use super::sends::{self, Whose};
 use super::value::{Cx, JsResult, Kind, Value, argument, host_function};
 
-/// The file an evaluation without a name of its own is said to come from.
-const EVALUATED: &str = "eval";
+/// What an evaluation without a name of its own is said to come from.
+const EVALUATED: Whose = Whose::Text("eval");
 
 /// The object the library's files get.
 ///
@@ -39,8 +40,9 @@ pub fn host_object(cx: Cx) -> JsResult<Value> {
     put(c"makeModuleScope", 2, Some(make_module_scope))?;
     put(c"evaluate", 4, Some(evaluate))?;
     put(c"evaluateModule", 4, Some(evaluate_module))?;
-    put(c"readModule", 2, Some(read_module))?;
+    put(c"readModule", 3, Some(read_module))?;
     put(c"resolveFile", 2, Some(resolve_file))?;
+    put(c"placeOfImport", 2, Some(place_of_import))?;
     put(c"fileText", 1, Some(file_text))?;
     put(c"functionText", 2, Some(function_text))?;
     put(c"utf8Encode", 1, Some(utf8_encode))?;
@@ -137,18 +139,20 @@ extern "C" fn evaluate(
 ) -> qjs::JSValue {
     host_function(cx, count, arguments, |cx, arguments| {
         let part = |at| argument(cx, arguments, at);
+        let realm = realm(cx)?;
         let text = part(3).with_bytes(<[u8]>::to_vec)?;
-        let text = modules::script(cx, &text, EVALUATED)?;
+        let Script { text, columns } = modules::script(&realm, &text, EVALUATED)?;
+        let name = sends::keep(&realm, EVALUATED, &columns)?;
         let inside = Inside {
             scope: &part(0),
             globals: &part(1),
             importer: &part(2),
         };
-        door::evaluate(&realm(cx)?, &inside, &text, EVALUATED, 1)
+        door::evaluate(&realm, &inside, &text, &name, 1)
     })
 }
 
-/// `evaluateModule(scope, globals, text, file)`, the text as `readModule` gives it.
+/// `evaluateModule(scope, globals, text, name)`, text and name as `readModule` gives them.
 extern "C" fn evaluate_module(
     cx: *mut qjs::JSContext,
     _this: qjs::JSValue,
@@ -168,7 +172,7 @@ extern "C" fn evaluate_module(
     })
 }
 
-/// `readModule(text, file)`
+/// `readModule(text, file, isOfProgram)`
 extern "C" fn read_module(
     cx: *mut qjs::JSContext,
     _this: qjs::JSValue,
@@ -176,8 +180,13 @@ extern "C" fn read_module(
     arguments: *mut qjs::JSValue,
 ) -> qjs::JSValue {
     host_function(cx, count, arguments, |cx, arguments| {
-        let text = argument(cx, arguments, 0).with_bytes(<[u8]>::to_vec)?;
-        modules::read(cx, &text, &argument(cx, arguments, 1).display()?)
+        let part = |at| argument(cx, arguments, at);
+        let (text, file) = (part(0).with_bytes(<[u8]>::to_vec)?, part(1).display()?);
+        let whose = match part(2).kind() {
+            Kind::Bool(true) => Whose::Program(&file),
+            _ => Whose::Text(&file),
+        };
+        modules::read(&realm(cx)?, &text, whose)
     })
 }
 
@@ -194,6 +203,19 @@ extern "C" fn resolve_file(
             Ok(path) => cx.string(&path),
             Err(message) => Err(cx.type_error(&message)),
         }
+    })
+}
+
+/// `placeOfImport(base, name)`: `FILE:LINE` as far as it can be told.
+extern "C" fn place_of_import(
+    cx: *mut qjs::JSContext,
+    _this: qjs::JSValue,
+    count: c_int,
+    arguments: *mut qjs::JSValue,
+) -> qjs::JSValue {
+    host_function(cx, count, arguments, |cx, arguments| {
+        let part = |at| argument(cx, arguments, at).display();
+        cx.string(&modules::place_of_import(&part(0)?, &part(1)?))
     })
 }
 
@@ -223,22 +245,24 @@ extern "C" fn function_text(
     arguments: *mut qjs::JSValue,
 ) -> qjs::JSValue {
     host_function(cx, count, arguments, |cx, arguments| {
-        let parameters = argument(cx, arguments, 0).display()?;
-        let body = argument(cx, arguments, 1).display()?;
+        let part = |at| argument(cx, arguments, at).with_bytes(<[u8]>::to_vec);
+        let (parameters, body) = (&part(0)?[..], &part(1)?[..]);
+        let joined = |parts: [&[u8]; 3]| parts.concat();
         if repairs::wanted("function-text") {
+            let realm = realm(cx)?;
+            // The parts stand where they stand in the function's text, so that errors show that.
             for text in [
-                format!("({{m(){{\n{body}\n}}}})"),
-                format!("function f(){{\n{body}\n}}"),
-                format!("({{m({parameters}\n){{}}}})"),
-                format!("function f({parameters}\n){{}}"),
+                joined([b"({m(\n){\n", body, b"\n}})"]),
+                joined([b"function f(\n){\n", body, b"\n}"]),
+                joined([b"({m                (", parameters, b"\n){}})"]),
+                joined([b"function f         (", parameters, b"\n){}"]),
             ] {
-                let text = modules::script(cx, text.as_bytes(), EVALUATED)?;
-                door::parse(cx, &String::from_utf8_lossy(&text), EVALUATED, 1)?;
+                let script = modules::script(&realm, &text, EVALUATED)?;
+                door::parse(&realm, &script, EVALUATED, 1, Parsed::Script)?;
             }
         }
-        cx.string(&format!(
-            "(function anonymous({parameters}\n) {{\n{body}\n}})"
-        ))
+        let head = joined([b"(function anonymous(", parameters, b"\n) {\n"]);
+        cx.string_of_bytes(&joined([&head, body, b"\n})"]))
     })
 }
 

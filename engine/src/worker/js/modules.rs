@@ -4,6 +4,7 @@
 //! nothing after it: a dynamic import in a later turn is rejected. What cannot be imported is
 //! refused with what to do instead.
 
+use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::ffi::{c_char, c_int, c_void};
@@ -11,10 +12,14 @@ use std::ptr::NonNull;
 
 use rquickjs::qjs;
 
+use super::door::{self, Parsed, Script};
+use super::realm::Realm;
+use super::sends::{self, Whose};
 use super::value::{Cx, JsResult, Value};
 use crate::bang::module::{self, Binding, Export, Module, ModuleError};
-use crate::bang::{self, Goal};
+use crate::bang::{self, Columns, Goal};
 use crate::protocol::Program;
+use crate::worker::parsing::Stop;
 
 thread_local! {
     static FILES: RefCell<Option<BTreeMap<String, String>>> = const { RefCell::new(None) };
@@ -37,7 +42,8 @@ pub fn source(file: &str) -> Option<String> {
 /// One line of a file, counted from 1.
 pub fn line(file: &str, number: usize) -> Option<String> {
     let text = source(file)?;
-    text.lines().nth(number.checked_sub(1)?).map(str::to_owned)
+    let line = bang::line(text.as_bytes(), u32::try_from(number).ok()?)?;
+    Some(String::from_utf8_lossy(line).into_owned())
 }
 
 /// What is wrong with a file's name as a program's entry or import, with advice.
@@ -61,12 +67,22 @@ pub fn objection(name: &str) -> Option<String> {
 }
 
 /// A module taken apart for the library's `modules.js`: its text as an expression that makes a
-/// function, and what it imports and exports. Throws what is wrong with it.
-pub fn read(cx: Cx, text: &[u8], file: &str) -> JsResult<Value> {
-    check(cx, text, file)?;
+/// function, the name the engine is to know it by, and what it imports and exports. Throws what is
+/// wrong with it.
+pub fn read(realm: &Realm, text: &[u8], whose: Whose) -> JsResult<Value> {
+    let (cx, file) = (realm.cx, whose.file());
+    let text = &without_hashbang(text);
+    let whole = sends(cx, text, file, Goal::Module)?;
+    // Whether the engine takes it for a module.
+    door::parse(realm, &whole, whose, 1, Parsed::Module)?;
+    drop(whole);
     let module = module::take_apart(text).map_err(|error| refusal(cx, file, error))?;
-    let body = sends(cx, &module.text, file, Goal::Module)?;
+    let Script {
+        text: body,
+        columns,
+    } = sends(cx, &module.text, file, Goal::Module)?;
     let out = cx.object()?;
+    out.define_str("name", cx.string(&sends::keep(realm, whose, &columns)?)?)?;
     out.define_str("text", cx.string_of_bytes(&wrapped(&module, &body))?)?;
     let list = |names: &[String]| cx.array(strings(cx, names)?);
     out.define_str("requests", list(&module.requests)?)?;
@@ -121,13 +137,17 @@ fn wrapped(module: &Module, body: &[u8]) -> Vec<u8> {
 }
 
 /// A script as the engine is to be given it: `import(…)` and infix `!` made calls.
-pub fn script(cx: Cx, text: &[u8], file: &str) -> JsResult<Vec<u8>> {
+pub fn script(realm: &Realm, text: &[u8], whose: Whose) -> JsResult<Script> {
+    let (cx, file) = (realm.cx, whose.file());
     let taken = match module::script(text) {
         Ok(taken) => taken,
         Err(ModuleError::Unread) => {
             // The engine's own words for what is wrong.
-            let text = String::from_utf8_lossy(text);
-            super::door::parse(cx, &text, file, 1)?;
+            let script = Script {
+                text: text.to_vec(),
+                columns: Columns::default(),
+            };
+            door::parse(realm, &script, whose, 1, Parsed::Script)?;
             return Err(cx.syntax_error(&format!("{file}: the text cannot be read")));
         }
         Err(error) => return Err(refusal(cx, file, error)),
@@ -135,14 +155,21 @@ pub fn script(cx: Cx, text: &[u8], file: &str) -> JsResult<Vec<u8>> {
     sends(cx, taken.as_deref().unwrap_or(text), file, Goal::Script)
 }
 
-fn sends(cx: Cx, text: &[u8], file: &str, goal: Goal) -> JsResult<Vec<u8>> {
+/// A file's text with a first line such as `#!/usr/bin/env kenvat` made a comment: what the engine
+/// is given begins with a line of ours.
+pub fn without_hashbang(text: &[u8]) -> Cow<'_, [u8]> {
+    match text.strip_prefix(b"#!") {
+        Some(rest) => Cow::Owned([b"//", rest].concat()),
+        None => Cow::Borrowed(text),
+    }
+}
+
+fn sends(cx: Cx, text: &[u8], file: &str, goal: Goal) -> JsResult<Script> {
     match bang::rewrite(text, goal) {
-        Ok(rewritten) => {
-            if goal == Goal::Module {
-                super::sends::remember(file, &rewritten.columns)?;
-            }
-            Ok(rewritten.text.into_owned())
-        }
+        Ok(rewritten) => Ok(Script {
+            text: rewritten.text.into_owned(),
+            columns: rewritten.columns,
+        }),
         Err(error) => {
             let (line, column) = (error.line, error.column);
             Err(cx.syntax_error(&format!("{file}:{line}:{column}: {error}")))
@@ -166,33 +193,36 @@ thread_local! {
     static CHECKING: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Whether the engine takes a text for a module. It is parsed in a context of its own, which is
-/// dropped with it, so that it stays in no table.
-fn check(cx: Cx, text: &[u8], file: &str) -> JsResult<()> {
-    let text = sends(cx, text, file, Goal::Module)?;
-    let text = String::from_utf8_lossy(&text);
-    let flags = qjs::JS_EVAL_TYPE_MODULE | qjs::JS_EVAL_FLAG_COMPILE_ONLY;
+/// Parses a module in a context of its own, which is dropped with it, so that it stays in no table.
+pub fn compile(cx: Cx, text: &[u8], name: &str, line: i32) -> Result<(), (Value, Option<Stop>)> {
+    let flags = qjs::JS_EVAL_TYPE_MODULE;
     // SAFETY: a live runtime.
     let scratch = unsafe { qjs::JS_NewContextRaw(cx.runtime()) };
     let Some(scratch) = NonNull::new(scratch).map(Cx::new) else {
-        return Err(cx.type_error("no memory to read a module"));
+        return Err((cx.type_error("no memory to read a module"), None));
     };
     // SAFETY: a live context.
     unsafe { qjs::JS_AddIntrinsicEval(scratch.raw()) };
     // SAFETY: as above.
     unsafe { qjs::JS_AddIntrinsicRegExpCompiler(scratch.raw()) };
     CHECKING.set(true);
-    let fine = scratch.eval(&text, file, 1, flags).is_ok();
+    let fine = scratch.compile(text, name, line, flags).is_ok();
     // SAFETY: nothing of the context is in use.
     unsafe { qjs::JS_FreeContext(scratch.raw()) };
     // What it says is wanted as an error of this realm: a text that does not parse leaves nothing.
     let said = match fine {
         true => Ok(()),
-        false => cx.eval(&text, file, 1, flags).map(drop),
+        false => cx.compile(text, name, line, flags),
     };
     CHECKING.set(false);
     match (fine, said) {
-        (false, Ok(())) => Err(cx.syntax_error(&format!("{file}: this is no module"))),
+        (false, Ok(())) => {
+            let shown = sends::shown(name);
+            Err((
+                cx.syntax_error(&format!("{shown}: this is no module")),
+                None,
+            ))
+        }
         (_, said) => said,
     }
 }
@@ -275,8 +305,13 @@ pub fn resolve(base: &str, name: &str) -> Result<String, String> {
     Err(format!("cannot find '{name}' ({importer}){hint}"))
 }
 
-/// `imported by FILE:LINE`, as far as the line can be told from the text.
+/// `imported by FILE:LINE`.
 fn importer(base: &str, name: &str) -> String {
+    format!("imported by {}", place_of_import(base, name))
+}
+
+/// `FILE:LINE` of an import, as far as the line can be told from the text.
+pub fn place_of_import(base: &str, name: &str) -> String {
     let text = source(base).unwrap_or_default();
     let quoted = [format!("'{name}'"), format!("\"{name}\"")];
     let names_it = |line: &&str| quoted.iter().any(|quoted| line.contains(quoted.as_str()));
@@ -286,8 +321,8 @@ fn importer(base: &str, name: &str) -> String {
         .position(|line| names_it(&line) && imports(&line))
         .or_else(|| text.lines().position(|line| names_it(&line)));
     match at {
-        Some(at) => format!("imported by {base}:{}", at + 1),
-        None => format!("imported by {base}"),
+        Some(at) => format!("{base}:{}", at + 1),
+        None => base.to_owned(),
     }
 }
 

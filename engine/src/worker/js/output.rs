@@ -210,13 +210,18 @@ pub fn thrown(name: &str, message: String) -> Outcome {
     })
 }
 
+/// A text of an error as far as it is told.
+pub fn cut_error(text: &str) -> String {
+    cut(text, THROWN_BYTES_MAX)
+}
+
 fn bounded(outcome: Outcome) -> Outcome {
     match outcome {
         Outcome::Value(_) => outcome,
         Outcome::Thrown(thrown) => Outcome::Thrown(Thrown {
-            name: cut(&thrown.name, THROWN_BYTES_MAX),
-            message: cut(&thrown.message, THROWN_BYTES_MAX),
-            stack: cut(&thrown.stack, THROWN_BYTES_MAX),
+            name: cut_error(&thrown.name),
+            message: cut_error(&thrown.message),
+            stack: cut_error(&thrown.stack),
             nearest: thrown.nearest,
         }),
     }

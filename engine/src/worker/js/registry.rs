@@ -75,10 +75,12 @@ pub enum Slot {
     Random = 28,
     /// The `Q` that gives no time.
     TimelessQ = 29,
+    /// The same as `Columns` for other texts, from their numbers.
+    TextColumns = 30,
 }
 
 /// How many slots there are.
-pub const SLOTS: u32 = 30;
+pub const SLOTS: u32 = 31;
 
 /// The array.
 #[derive(Clone, Copy)]

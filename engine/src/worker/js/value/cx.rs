@@ -6,6 +6,12 @@ use std::ptr::NonNull;
 use rquickjs::qjs;
 
 use super::{Atom, JsResult, PROPERTY_HIDDEN, UNDEFINED, Value, immediate};
+use crate::worker::heap::layout::STACK_LIMIT_BYTES;
+use crate::worker::heap::stack;
+use crate::worker::parsing::{self, Purpose, Stop};
+
+/// Bytes of stack that callers may have used where a text is compiled without running it.
+const FRAMES_BYTES: usize = 64 << 10;
 
 /// A context: realm and heap. Copied freely, as it is a name for one thing.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -148,24 +154,33 @@ impl Cx {
         self.own(unsafe { qjs::JS_GetClassProto(self.raw(), class) })
     }
 
-    /// A TypeError; built in two steps as QuickJS cuts formatted messages at 256 bytes.
     pub fn type_error(self, message: &str) -> Value {
-        // SAFETY: the format has no directives.
-        let error = unsafe { qjs::JS_NewTypeError(self.raw(), c"%s".as_ptr(), c"".as_ptr()) };
-        let error = self.own(error);
-        let text = self.string(message);
-        if let Ok(text) = text {
-            // An error without its message is all there is to give when memory is out.
-            let _ = error.define(&self.atom("message"), text, PROPERTY_HIDDEN);
-        }
-        error
+        // SAFETY: the format has no directives but one for a string.
+        self.error_saying(message, unsafe {
+            qjs::JS_NewTypeError(self.raw(), c"%s".as_ptr(), c"".as_ptr())
+        })
     }
 
     pub fn syntax_error(self, message: &str) -> Value {
-        // SAFETY: the format has no directives.
-        let error = unsafe { qjs::JS_NewSyntaxError(self.raw(), c"%s".as_ptr(), c"".as_ptr()) };
+        // SAFETY: as above.
+        self.error_saying(message, unsafe {
+            qjs::JS_NewSyntaxError(self.raw(), c"%s".as_ptr(), c"".as_ptr())
+        })
+    }
+
+    pub fn range_error(self, message: &str) -> Value {
+        // SAFETY: as above.
+        self.error_saying(message, unsafe {
+            qjs::JS_NewRangeError(self.raw(), c"%s".as_ptr(), c"".as_ptr())
+        })
+    }
+
+    /// An error with its message, which is put in by itself: QuickJS cuts formatted ones at 256
+    /// bytes.
+    fn error_saying(self, message: &str, error: qjs::JSValue) -> Value {
         let error = self.own(error);
         if let Ok(text) = self.string(message) {
+            // An error without its message is all there is to give when memory is out.
             let _ = error.define(&self.atom("message"), text, PROPERTY_HIDDEN);
         }
         error
@@ -201,12 +216,47 @@ impl Cx {
         Ok((promise, self.own(resolve), self.own(reject)))
     }
 
-    /// Evaluates or compiles source text; lines count from `line`.
+    /// Evaluates source text; lines count from `line`.
     pub fn eval(self, source: &str, file: &str, line: i32, flags: u32) -> JsResult<Value> {
-        let file = CString::new(file).map_err(|_| self.type_error("a file name with a NUL"))?;
+        self.evaluated(source.as_bytes(), file, line, flags).0
+    }
+
+    /// Compiles source text without running it: UTF-8, in which lone surrogates stand as three
+    /// bytes. Where it cannot, also where that showed.
+    pub fn compile(
+        self,
+        source: &[u8],
+        file: &str,
+        line: i32,
+        flags: u32,
+    ) -> Result<(), (Value, Option<Stop>)> {
+        let flags = flags | qjs::JS_EVAL_FLAG_COMPILE_ONLY;
+        // Whoever asks from near the stack's top gets as much of it: how deep a text may nest does
+        // not depend on who has it read.
+        let used = stack::used(stack::pointer());
+        let most = (STACK_LIMIT_BYTES - FRAMES_BYTES + used).min(STACK_LIMIT_BYTES);
+        // SAFETY: a live runtime, as below.
+        unsafe { qjs::JS_SetMaxStackSize(self.runtime(), most as qjs::size_t) };
+        let (compiled, stop) = self.evaluated(source, file, line, flags);
+        let most = STACK_LIMIT_BYTES as qjs::size_t;
+        // SAFETY: as genesis set it.
+        unsafe { qjs::JS_SetMaxStackSize(self.runtime(), most) };
+        compiled.map(drop).map_err(|error| (error, stop))
+    }
+
+    fn evaluated(
+        self,
+        source: &[u8],
+        file: &str,
+        line: i32,
+        flags: u32,
+    ) -> (JsResult<Value>, Option<Stop>) {
+        let Ok(file) = CString::new(file) else {
+            return (Err(self.type_error("a file name with a NUL")), None);
+        };
         // QuickJS wants a zero behind the text.
         let mut text = Vec::with_capacity(source.len() + 1);
-        text.extend_from_slice(source.as_bytes());
+        text.extend_from_slice(source);
         text.push(0);
         let mut options = qjs::JSEvalOptions {
             version: qjs::JS_EVAL_OPTIONS_VERSION as c_int,
@@ -214,16 +264,16 @@ impl Cx {
             filename: file.as_ptr(),
             line_num: line,
         };
-        // SAFETY: text and options live through the call; the text is followed by a zero.
-        let raw = unsafe {
-            qjs::JS_Eval2(
-                self.raw(),
-                text.as_ptr().cast(),
-                source.len() as _,
-                &mut options,
-            )
+        let (at, length) = (text.as_ptr().cast(), source.len() as qjs::size_t);
+        let purpose = match flags & qjs::JS_EVAL_FLAG_COMPILE_ONLY {
+            0 => Purpose::Run,
+            _ => Purpose::Parse,
         };
-        self.result(raw)
+        let (raw, stop) = parsing::read(&text[..source.len()], purpose, || {
+            // SAFETY: text and options live through the call; the text is followed by a zero.
+            unsafe { qjs::JS_Eval2(self.raw(), at, length, &mut options) }
+        });
+        (self.result(raw), stop)
     }
 
     /// A host function.
