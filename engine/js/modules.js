@@ -319,9 +319,63 @@
     return { namespace: namespaceOf(entry), evaluated: evaluate(entry) };
   };
 
+  // Reads the program's files as they are loaded, from its entry on; says what the entry exports and
+  // all that keeps the files from being linked, up to `most` errors. Nothing of them runs.
+  const checkProgram = (key, files, most) => {
+    const compartment = host.startCompartment;
+    const { globals } = compartment;
+    const errors = [];
+    const fail = (error) => {
+      if (errors.length < most) errors.push(error);
+    };
+    const attempt = (work) => {
+      try {
+        work();
+      } catch (error) {
+        fail(error);
+      }
+    };
+    const fresh = [];
+    const asked = [];
+    const read = (path, queue) => {
+      const entry = provide(compartment, path, fresh);
+      const { record } = entry;
+      evaluateModule(makeModuleScope(globals, create(null)), globals, record.text, record.name);
+      entry.getters = create(null);
+      for (const [name, specifier] of entry.exports) {
+        if (specifier === undefined) entry.getters[name] = () => undefined;
+      }
+      for (const name of record.requests) {
+        attempt(() => {
+          const wanted = resolve(compartment, path, name);
+          asked.push(() => entry.dependencies.set(name, compartment.loaded.get(wanted)));
+          queue.push(wanted);
+        });
+      }
+    };
+    const seen = new Set();
+    const readAll = (queue) => {
+      for (let at = 0; at < queue.length; at += 1) {
+        const path = queue[at];
+        if (!seen.has(path)) attempt(() => read(path, queue));
+        seen.add(path);
+      }
+    };
+    readAll([key]);
+    // Those that only an `import(…)` names.
+    readAll(files);
+    if (errors.length > 0) return { exports: [], errors };
+    for (const connect of asked) connect();
+    for (const entry of fresh) {
+      for (const error of unlinked(entry, entry.record)) fail(error);
+    }
+    return { exports: [...namesOf(compartment.loaded.get(key))], errors };
+  };
+
   host.understoodModules = understoodModules;
   host.importInto = importInto;
   host.importer = importer;
   host.loadProgram = loadProgram;
+  host.checkProgram = checkProgram;
   return {};
 }

@@ -111,6 +111,26 @@ pub fn check_deny(power: &str) -> Result<(), String> {
     ))
 }
 
+/// What reading a program found, without running it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProgramReport {
+    /// `default`: the default export makes the root; `named`: the exported functions are its
+    /// methods; `commonjs`: what is put on `exports`. Empty where that could not be told.
+    pub shape: String,
+    /// Names of what the entry exports; of a CommonJS file they are not known.
+    pub exports: Vec<String>,
+    /// What would keep it from being deployed; none if it can be read.
+    pub errors: Vec<ProgramError>,
+}
+
+/// One error of a program, as a deployment shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProgramError {
+    pub name: String,
+    pub message: String,
+    pub stack: String,
+}
+
 /// Whether a vat may be called that: `[a-z0-9][a-z0-9._-]{0,62}`; the error says what is wrong.
 pub fn check_name(name: &str) -> Result<(), String> {
     let legal = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();

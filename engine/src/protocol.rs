@@ -147,6 +147,9 @@ pub enum Message {
     },
     /// A timer is due. Nobody waits for an answer.
     Timer { timer: u64 },
+    /// Read a program as for deploying it, and run nothing of it. Answered with a value that says
+    /// what was found (`shell::check`).
+    Check { request: u64, program: Program },
 }
 
 /// A vat's sources, all of them, as found when it was deployed.

@@ -6,7 +6,7 @@ mod common;
 use common::{TestVat, undefined};
 use kenvat_engine::api::{Call, Deploy};
 use kenvat_engine::protocol::{FromWorker, Outcome, Thrown, ToWorker};
-use kenvat_engine::shell::{EngineOptions, start};
+use kenvat_engine::shell::{self, EngineOptions, start};
 
 /// Makes code of a text in each way there is; says what came of it.
 const RUNNER: &str = "
@@ -130,11 +130,20 @@ fn deployed(text: &str) -> Outcome {
     TestVat::new().deploy(&[("main.js", text)], &[])
 }
 
-/// The error of deploying a text.
+/// The error of deploying a text, which is also what checking it finds.
 fn refused(text: &str) -> Thrown {
     let Outcome::Thrown(error) = deployed(text) else {
         panic!("this is deployed: {:?}", text.get(..200))
     };
+    let files = [("main.js".to_owned(), text.to_owned())];
+    let report = shell::check("main.js", &files).expect("is checked");
+    let [found] = &report.errors[..] else {
+        panic!("one error: {report:?}")
+    };
+    assert_eq!(
+        (&error.name, &error.message, &error.stack),
+        (&found.name, &found.message, &found.stack)
+    );
     error
 }
 

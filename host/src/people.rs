@@ -6,7 +6,7 @@
 
 use std::fmt::Write as _;
 
-use kenvat_engine::api::{CallError, DeployError, KilledBy, StartError};
+use kenvat_engine::api::{CallError, DeployError, KilledBy, ProgramError, StartError};
 use kenvat_engine::shell::Stopped;
 use serde::{Deserialize, Serialize};
 
@@ -55,6 +55,9 @@ pub struct Trouble {
     /// Where in the author's files; may be empty.
     pub stack: String,
     pub exit: u8,
+    /// More of the same, found at once.
+    #[serde(default, skip_serializing_if = "are_none")]
+    pub others: Box<[Trouble]>,
 }
 
 impl Trouble {
@@ -67,6 +70,7 @@ impl Trouble {
             hint,
             stack: String::new(),
             exit,
+            others: Box::default(),
         }
     }
 
@@ -147,24 +151,41 @@ impl Trouble {
 
     /// Lines for a person, the last without a newline.
     pub fn sentence(&self) -> String {
-        let mut text = format!("error: {}", plain(&self.message));
-        for line in self.stack.lines().filter(|line| !line.trim().is_empty()) {
-            let _ = write!(text, "\n    {}", plain(line.trim_end()));
+        let mut text = String::new();
+        for trouble in std::iter::once(self).chain(&self.others) {
+            let _ = writeln!(text, "error: {}", plain(&trouble.message));
+            for line in trouble.stack.lines().filter(|line| !line.trim().is_empty()) {
+                let _ = writeln!(text, "    {}", plain(line.trim_end()));
+            }
         }
         if !self.hint.is_empty() {
-            let _ = write!(text, "\n  {}", plain(&self.hint));
+            let _ = writeln!(text, "  {}", plain(&self.hint));
         }
+        text.truncate(text.trim_end().len());
         text
     }
 
     /// The `--json` form.
     pub fn json(&self) -> String {
-        serde_json::json!({"error": {
+        let mut error = serde_json::json!({
             "code": self.code, "name": self.name, "message": self.message,
             "hint": self.hint, "stack": self.stack,
-        }})
-        .to_string()
+        });
+        if !self.others.is_empty() {
+            let other = |other: &Trouble| {
+                serde_json::json!({
+                    "name": other.name, "message": other.message, "stack": other.stack,
+                })
+            };
+            error["others"] = self.others.iter().map(other).collect();
+        }
+        serde_json::json!({"error": error}).to_string()
     }
+}
+
+/// In serde's form.
+fn are_none(others: &[Trouble]) -> bool {
+    others.is_empty()
 }
 
 impl From<CallError> for Trouble {
@@ -254,6 +275,12 @@ impl From<DeployError> for Trouble {
             DeployError::Host(why) => Trouble::host(why, "kenvat verify checks the store"),
             other => Trouble::host(other.to_string(), ""),
         }
+    }
+}
+
+impl From<ProgramError> for Trouble {
+    fn from(error: ProgramError) -> Trouble {
+        thrown(error.name, error.message, error.stack, &[])
     }
 }
 

@@ -245,7 +245,7 @@ fn every_error_has_its_status_its_place_and_a_way_on() {
             &["--insecure"],
         ),
         (&["host", "--listen", "nowhere"], 2, &["ADDRESS:PORT"]),
-        (&["check", "counter.js"], 2, &["check"]),
+        (&["chek", "counter.js"], 2, &["chek", "check"]),
     ];
     for (args, status, parts) in table {
         let said = world.run(args);

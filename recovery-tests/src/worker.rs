@@ -200,6 +200,7 @@ impl Worker {
                 });
                 return self.go_on_starting(turn, time_ms);
             }
+            Message::Check { .. } => unreachable!("the core asks no vat's worker to check"),
         };
         // Nobody asks this, unless the host took the other content of a key for a call of its own.
         let Some((token, method)) = Method::parse(method, args) else {

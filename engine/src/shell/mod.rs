@@ -7,8 +7,10 @@
 //! `open` recovery and the engine's own executable; `run` the thread, with `children` (workers and
 //! waiting), `commands` (what is asked) and `commit` (frames to the disk); `process` one worker;
 //! `watch` the clock over it; `near` where the two run; `disk` the store behind the core's
-//! `Ledger`; `wake` the way in from other threads; `trace` when things happened, for benches.
+//! `Ledger`; `wake` the way in from other threads; `check` reads a program without
+//! any of this; `trace` when things happened, for benches.
 
+mod check;
 mod children;
 mod commands;
 mod commit;
@@ -24,6 +26,7 @@ mod trace;
 mod wake;
 mod watch;
 
+pub use self::check::check;
 pub use self::engine::{Answer, Engine, EngineOptions, Stopped};
 pub use self::open::{load, start};
 pub use self::trace::{Mark, Step, Trace};

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex, mpsc};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use kenvat_store::{
     Backend, Delta, Dropped, EngineHash, FileBackend, Genesis, OpenError, PAGE_BYTES, Recovery,
@@ -208,10 +208,10 @@ pub(super) fn make_genesis(worker: &[u8], tracker: Option<TrackerKind>) -> Resul
         gas: GAS_MAX,
         tracker,
     }));
-    worker.send();
+    let until = Instant::now() + GENESIS_TIME_MAX;
     loop {
         match worker
-            .wait_for_message()
+            .wait_for_message(until)
             .map_err(|error| error.to_string())?
         {
             Some(FromWorker::HandOver(hand_over)) => {
@@ -230,7 +230,7 @@ pub(super) fn make_genesis(worker: &[u8], tracker: Option<TrackerKind>) -> Resul
             }
             Some(FromWorker::Aborted { why, .. }) => return Err(why),
             None => {
-                let (death, words) = worker.reap().map_err(|error| error.to_string())?;
+                let (death, words) = worker.finish().map_err(|error| error.to_string())?;
                 return Err(format!(
                     "it ended ({death:?}) before its genesis was made: {words}"
                 ));

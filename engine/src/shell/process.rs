@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 
 use command_fds::{CommandFdExt, FdMapping};
 use rustix::buffer::spare_capacity;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
 use rustix::io::{Errno, fcntl_dupfd_cloexec};
 use rustix::pipe::{PipeFlags, pipe_with};
@@ -22,7 +23,7 @@ use rustix::process::{
     Pid, PidfdFlags, Resource, Rlimit, Signal, kill_process, pidfd_open, prlimit,
 };
 
-use super::watch::{Verdict, Watch};
+use super::watch::{CLOSED_GRACE, Verdict, Watch};
 use crate::protocol::{
     self, CodecError, FROM_WORKER_BYTES_MAX, FromWorker, IMAGE_FD, SOCKET_FD, STATUS_BYTES,
     STATUS_FD, STATUS_PAGES_AT, STATUS_TURN_AT, ToWorker,
@@ -343,16 +344,40 @@ impl Worker {
         Ok((death, sanitize(&String::from_utf8_lossy(&words))))
     }
 
-    /// Blocking use, for genesis alone: the next message, or the end.
-    pub fn wait_for_message(&mut self) -> Result<Option<FromWorker>, CodecError> {
-        let _ = self.socket.set_nonblocking(false);
+    /// Blocking use, for genesis and checks: sends what is queued and gives the next message;
+    /// `None` when there is none in time, or the worker says no more.
+    pub fn wait_for_message(&mut self, until: Instant) -> Result<Option<FromWorker>, CodecError> {
         loop {
             if let Some(message) = self.take()? {
                 return Ok(Some(message));
             }
-            if self.hear() == Heard::End {
+            let mut flags = PollFlags::IN;
+            flags.set(PollFlags::OUT, self.send());
+            if !wait_for(&self.socket, flags, until) || self.hear() == Heard::End {
                 return Ok(None);
             }
+        }
+    }
+
+    /// Reaps a worker that says no more; one that lives on nevertheless is ended.
+    pub fn finish(&mut self) -> io::Result<(Death, String)> {
+        if !wait_for(&self.pidfd, PollFlags::IN, Instant::now() + CLOSED_GRACE) {
+            self.kill();
+        }
+        self.reap()
+    }
+}
+
+/// Waits until a descriptor is ready; false when time is up.
+fn wait_for(descriptor: &impl AsFd, flags: PollFlags, until: Instant) -> bool {
+    loop {
+        let left = until.saturating_duration_since(Instant::now());
+        let mut one = [PollFd::new(descriptor, flags)];
+        let timeout = Timespec::try_from(left).unwrap_or_default();
+        match poll(&mut one, Some(&timeout)) {
+            Ok(ready) => return ready > 0,
+            Err(Errno::INTR) => {}
+            Err(_) => return false,
         }
     }
 }

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use crate::protocol::{FromWorker, ToWorker};
 
 /// A process that ends by itself closes its socket a moment before.
-const CLOSED_GRACE: Duration = Duration::from_secs(1);
+pub(crate) const CLOSED_GRACE: Duration = Duration::from_secs(1);
 
 /// What the host has asked of a worker, and since when.
 #[derive(Debug, Default)]

@@ -187,20 +187,7 @@ impl<W> Core<W> {
         if taken && purpose == Purpose::Vat {
             return Err(DeployError::NameTaken(deploy.name.clone()));
         }
-        let texts = deploy.files.iter().chain(&deploy.give);
-        let bytes: usize = texts.map(|(name, text)| name.len() + text.len()).sum();
-        if bytes > SOURCE_BYTES_MAX {
-            return Err(DeployError::BadRequest(format!(
-                "the sources have {bytes} bytes together; the limit is {SOURCE_BYTES_MAX}"
-            )));
-        }
-        if !deploy.files.iter().any(|(path, _)| *path == deploy.entry) {
-            return Err(DeployError::BadRequest(format!(
-                "the entry {} is not among the files",
-                deploy.entry
-            )));
-        }
-        Ok(())
+        check_sources(&deploy.entry, &deploy.files, &deploy.give)
     }
 
     pub(super) fn on_birth_message(
@@ -486,7 +473,15 @@ impl<W> Core<W> {
         self.miscarry(id, DeployError::Overloaded(why), out);
     }
 
-    /// The worker of a first turn ended, or never started.
+    /// The worker of a first turn ended.
+    pub(super) fn on_birth_dead(&mut self, id: VatId, death: Death, out: &mut Vec<Effect<W>>) {
+        match death {
+            Death::Clock => self.miscarry(id, takes_too_long(), out),
+            _ => self.on_birth_gone(id, &describe(death), out),
+        }
+    }
+
+    /// The worker of a first turn is no more, or never was.
     pub(super) fn on_birth_gone(&mut self, id: VatId, why: &str, out: &mut Vec<Effect<W>>) {
         let waits = self
             .births
@@ -499,8 +494,39 @@ impl<W> Core<W> {
     }
 }
 
+/// Whether these can be a program's sources.
+pub(crate) fn check_sources(
+    entry: &str,
+    files: &[(String, String)],
+    give: &[(String, String)],
+) -> Result<(), DeployError> {
+    let texts = files.iter().chain(give);
+    let bytes: usize = texts.map(|(name, text)| name.len() + text.len()).sum();
+    if bytes > SOURCE_BYTES_MAX {
+        return Err(DeployError::BadRequest(format!(
+            "the sources have {bytes} bytes together; the limit is {SOURCE_BYTES_MAX}"
+        )));
+    }
+    if !files.iter().any(|(path, _)| path == entry) {
+        let why = format!("the entry {entry} is not among the files");
+        return Err(DeployError::BadRequest(why));
+    }
+    Ok(())
+}
+
+/// The program is too much for one turn.
+pub(crate) fn takes_too_long() -> DeployError {
+    DeployError::Program {
+        name: "Error".to_owned(),
+        message: "reading and starting the program took longer than a turn may run (`kenvat \
+                  limits`, turn)"
+            .to_owned(),
+        stack: String::new(),
+    }
+}
+
 /// How a worker's end is told to people.
-pub(super) fn describe(death: Death) -> String {
+pub(crate) fn describe(death: Death) -> String {
     match death {
         Death::Killed => "was killed".to_owned(),
         Death::Signal(signal) => format!("died of signal {signal}"),

@@ -209,7 +209,7 @@ impl<W> Core<W> {
         out: &mut Vec<Effect<W>>,
     ) -> Result<(), LedgerError> {
         if self.births.contains_key(&id) {
-            self.on_birth_gone(id, &describe(death), out);
+            self.on_birth_dead(id, death, out);
             return Ok(());
         }
         let Some(vat) = self.vats.get_mut(&id) else {

@@ -14,7 +14,7 @@
 //! numbers.
 
 mod answers;
-mod birth;
+pub(crate) mod birth;
 mod check;
 mod deliver;
 pub mod event;

@@ -54,6 +54,17 @@ pub enum Command {
         --name big --limit heap=1GiB"
     )]
     Deploy(DeployArgs),
+    /// Read a program as for deploying it, run nothing, and say what was found.
+    #[command(
+        after_help = "Needs no store and makes none. Shows every error in every file it imports; \
+            exit status 1 if there are any.\n\nExample:\n  kenvat check counter.js\n  \
+            kenvat --json check bank.js"
+    )]
+    Check {
+        /// The program's JavaScript file.
+        #[arg(value_name = "FILE.js")]
+        file: PathBuf,
+    },
     /// Call a method of a vat's root object and print the result as JSON.
     #[command(
         override_usage = "kenvat call [OPTIONS] VAT METHOD [ARG]...",
@@ -285,6 +296,6 @@ mod tests {
     #[test]
     fn a_call_without_a_method_is_misuse() {
         assert!(Cli::try_parse_from(["kenvat", "call", "c"]).is_err());
-        assert!(Cli::try_parse_from(["kenvat", "check", "c.js"]).is_err());
+        assert!(Cli::try_parse_from(["kenvat", "chek", "c.js"]).is_err());
     }
 }

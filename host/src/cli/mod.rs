@@ -7,6 +7,7 @@ mod args;
 mod ask;
 mod bench;
 mod call;
+mod check;
 mod deploy;
 mod give;
 mod logs;
@@ -59,6 +60,7 @@ async fn dispatch(cli: Cli, voice: &Voice) -> Result<(), Trouble> {
         Command::Run(args) => serve::run(dir, args, voice).await,
         Command::Host(args) => serve::host(dir, args, voice).await,
         Command::Deploy(args) => deploy::deploy(dir, args, voice).await,
+        Command::Check { file } => check::check(&file, voice),
         Command::Call(args) => call::call(dir, args, voice).await,
         Command::Ls => vats::ls(dir, voice).await,
         Command::Show { vat } => vats::show(dir, vat, voice).await,

@@ -206,6 +206,7 @@ fn fill(realm: &Realm) -> JsResult<()> {
     registry.set(Slot::Format, host.get_str("format")?)?;
     registry.set(Slot::Hidden, host.get_str("hidden")?)?;
     registry.set(Slot::LoadProgram, host.get_str("loadProgram")?)?;
+    registry.set(Slot::CheckProgram, host.get_str("checkProgram")?)?;
     registry.set(Slot::Importer, host.get_str("startImporter")?)?;
     registry.set(Slot::PlainValue, host.get_str("plainValue")?)?;
     registry.set(Slot::ErrorStack, host.get_str("errorStack")?)?;

@@ -9,14 +9,15 @@
 //!
 //! `value` wraps QuickJS's C interface; `memory` is its malloc; `genesis` makes a heap, `header`
 //! finds it again; `vat` runs turns: `deploy` (with `modules` and `powers`) and `call`, answered
-//! through
-//! `settle`; `json` is the mapping of values; `fault` makes exceptions presentable; `output`
-//! collects what a turn says. `library` is what the files of `js/` are given, `harden` freezes,
-//! `door` is where text becomes code, `repairs` names what is mended of QuickJS's realm.
+//! through `settle`; `check` reads a program without running it; `json` is the mapping of values;
+//! `fault` makes exceptions presentable; `output` collects what a turn says. `library` is what the
+//! files of `js/` are given, `harden` freezes, `door` is where text becomes code, `repairs` names
+//! what is mended of QuickJS's realm.
 #![allow(unsafe_code, reason = "QuickJS is a C library")]
 
 mod call;
 mod chance;
+mod check;
 mod collector;
 mod deploy;
 mod door;

@@ -77,10 +77,12 @@ pub enum Slot {
     TimelessQ = 29,
     /// The same as `Columns` for other texts, from their numbers.
     TextColumns = 30,
+    /// The library's function that checks a program.
+    CheckProgram = 31,
 }
 
 /// How many slots there are.
-pub const SLOTS: u32 = 31;
+pub const SLOTS: u32 = 32;
 
 /// The array.
 #[derive(Clone, Copy)]

@@ -15,7 +15,7 @@ use super::fault::{describe, summary};
 use super::header::Header;
 use super::output::Unhandled;
 use super::realm::Realm;
-use super::{call, collector, deploy, genesis, memory, modules, output, timers};
+use super::{call, check, collector, deploy, genesis, memory, modules, output, timers};
 use crate::protocol::{Delivery, Message};
 use crate::worker::abort;
 use crate::worker::c_symbols;
@@ -86,6 +86,7 @@ impl Vat {
                 args,
             } => call::call(realm, *request, method, args),
             Message::Timer { timer } => timers::fire(realm, *timer),
+            Message::Check { request, program } => check::check(realm, *request, program),
         }
         self.drain_jobs();
         self.report_unhandled();
