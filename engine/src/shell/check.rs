@@ -15,6 +15,7 @@ use crate::protocol::{
     Delivery, FromWorker, HandOver, Message, Outcome, PROTOCOL_VERSION, Program, Reply, Start,
     Thrown, ToWorker,
 };
+use crate::seed::SEED_BYTES;
 use crate::turn::limits::{GAS_MAX, HEAP_BYTES_MAX, TURN_MS_MAX};
 use crate::turn::{birth, pages_in};
 
@@ -26,6 +27,7 @@ pub fn check(entry: &str, files: &[(String, String)]) -> Result<ProgramReport, D
         entry: entry.to_owned(),
         files: files.to_vec(),
         give: Vec::new(),
+        deny: Vec::new(),
     };
     let message = Message::Check {
         request: TURN,
@@ -76,6 +78,8 @@ fn ask(mut worker: Worker, message: Message) -> Result<Outcome, DeployError> {
     let turn = Delivery {
         turn: TURN,
         time_ms: now_ms(),
+        // Nothing of the program runs, so nothing draws.
+        seed: [0; SEED_BYTES].into(),
         message,
     };
     worker.queue(&ToWorker::Deliver {
@@ -100,6 +104,10 @@ fn ask(mut worker: Worker, message: Message) -> Result<Outcome, DeployError> {
             _ if Instant::now() >= until => return Err(birth::takes_too_long()),
             // The heap it stands on is nobody's, and goes with it.
             Some(FromWorker::Ready { .. } | FromWorker::Delta { .. }) => {}
+            Some(FromWorker::Starting { .. }) => {
+                let why = "the worker waits where there is nothing to wait for".to_owned();
+                return Err(DeployError::Host(why));
+            }
             None => {
                 let ended = worker.finish();
                 let (death, words) =

@@ -53,7 +53,7 @@ pub(super) fn rewatch(epoll: &OwnedFd, generation: u64, worker: &Worker) {
 fn is_input(event: &epoll::Event) -> bool {
     // Copied: the field lies unaligned.
     let flags = event.flags;
-    flags == epoll::EventFlags::IN && event.data.u64() % 2 == 0
+    flags == epoll::EventFlags::IN
 }
 
 /// A wait of the engine's thread, which holds nothing meanwhile.
@@ -94,10 +94,10 @@ impl Run {
         for event in ready {
             match event.data.u64() {
                 WAKER_MARK => self.waker.clear(),
+                mark if mark % 2 == 1 => self.on_ended(mark / 2)?,
                 // From before a caller's thread began to wait for it.
                 mark if self.here.listens_to == Some(mark / 2) && is_input(event) => {}
-                mark if mark % 2 == 0 => self.on_socket(mark / 2),
-                mark => self.on_ended(mark / 2)?,
+                mark => self.on_socket(mark / 2),
             }
         }
         Ok(())

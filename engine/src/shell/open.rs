@@ -1,6 +1,5 @@
 //! Start of a host: the store recovered and locked, the engine's executable and genesis installed.
 
-use std::borrow::Cow;
 use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex, mpsc};
@@ -88,11 +87,9 @@ pub fn start(options: EngineOptions) -> Result<Engine, StartError> {
 }
 
 /// The identity of an engine; of this build's own it is known.
-fn hash_of(worker: &Cow<'static, [u8]>) -> EngineHash {
-    let known = match worker {
-        Cow::Borrowed(bytes) if std::ptr::eq(*bytes, WORKER) => WORKER_SHA256.parse().ok(),
-        _ => None,
-    };
+fn hash_of(worker: &[u8]) -> EngineHash {
+    let is_own = std::ptr::eq(worker, WORKER);
+    let known = is_own.then(|| WORKER_SHA256.parse().ok()).flatten();
     known.unwrap_or_else(|| EngineHash(Sha256::digest(worker).into()))
 }
 
