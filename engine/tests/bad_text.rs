@@ -288,6 +288,7 @@ fn a_text_of_sixteen_mebibytes_is_read_and_a_longer_one_refused() {
             entry: "main.js".to_owned(),
             files: vec![("main.js".to_owned(), text)],
             give: Vec::new(),
+            deny: Vec::new(),
         };
         engine.deploy(deploy).wait().expect("answered").map(drop)
     };
