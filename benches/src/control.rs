@@ -20,6 +20,8 @@ use crate::BenchError;
 const CONTROL_VERSION: u32 = 2;
 /// Bytes of an answer: far more than any of these benches asks for.
 const ANSWER_BYTES_MAX: u32 = 32 << 20;
+/// The exit status of what is the vat's fault.
+const VAT_EXIT: u64 = 1;
 
 /// A connection to a host.
 #[derive(Debug)]
@@ -86,7 +88,26 @@ impl Control {
         }
     }
 
-    fn send(&mut self, ask: &Value) -> Result<(), BenchError> {
+    /// Asks a question that must be answered with an error of the vat's.
+    pub fn ask_in_vain(&mut self, ask: &Value) -> Result<(), BenchError> {
+        self.send(ask)?;
+        let response = self.respond()?;
+        match response.error {
+            Some(error) if error["exit"] == VAT_EXIT => Ok(()),
+            Some(error) => Err(child(&format!("it answered {}", error["message"]))),
+            None => Err(child("a call came to an end that has none")),
+        }
+    }
+
+    /// One end to send and one to receive, for two threads.
+    pub fn split(self) -> Result<(Control, Control), BenchError> {
+        let stream = self.stream.try_clone().map_err(|error| lost(&error))?;
+        let last_id = self.last_id;
+        Ok((self, Control { stream, last_id }))
+    }
+
+    /// Sends a question; `receive` brings its answer.
+    pub fn send(&mut self, ask: &Value) -> Result<(), BenchError> {
         self.last_id += 1;
         let body = json!({"v": CONTROL_VERSION, "id": self.last_id, "ask": ask}).to_string();
         let length = u32::try_from(body.len()).map_err(|_| child("a question is too long"))?;
@@ -96,7 +117,17 @@ impl Control {
         self.stream.write_all(&frame).map_err(|error| lost(&error))
     }
 
-    fn receive(&mut self) -> Result<(u64, Box<RawValue>), BenchError> {
+    /// The next answer, and the number of its question on this connection.
+    pub fn receive(&mut self) -> Result<(u64, Box<RawValue>), BenchError> {
+        let response = self.respond()?;
+        match (response.ok, response.error) {
+            (Some(ok), None) => Ok((response.id, ok)),
+            (_, Some(error)) => Err(child(&format!("it answered {}", error["message"]))),
+            (None, None) => Err(child("an answer is empty")),
+        }
+    }
+
+    fn respond(&mut self) -> Result<Response, BenchError> {
         let mut header = [0; 4];
         let read = self.stream.read_exact(&mut header);
         read.map_err(|error| lost(&error))?;
@@ -107,13 +138,8 @@ impl Control {
         let mut body = vec![0; length as usize];
         let read = self.stream.read_exact(&mut body);
         read.map_err(|error| lost(&error))?;
-        let response: Response = serde_json::from_slice(&body)
-            .map_err(|error| child(&format!("an answer is not understood: {error}")))?;
-        match (response.ok, response.error) {
-            (Some(ok), None) => Ok((response.id, ok)),
-            (_, Some(error)) => Err(child(&format!("it answered {}", error["message"]))),
-            (None, None) => Err(child("an answer is empty")),
-        }
+        serde_json::from_slice(&body)
+            .map_err(|error| child(&format!("an answer is not understood: {error}")))
     }
 }
 

@@ -17,7 +17,7 @@ use kenvat_engine::api::{Call, CallError, Deploy};
 use kenvat_engine::protocol::{HandOver, ToWorker, TrackerKind};
 use kenvat_engine::shell::{Engine, EngineOptions, start};
 use rustix::event::{PollFd, PollFlags, poll};
-use rustix::process::{Pid, PidfdFlags, getpgid, pidfd_open};
+use rustix::process::{Pid, PidfdFlags, getpgid, getpriority_process, pidfd_open};
 
 const TRACKERS: [TrackerKind; 3] = [
     TrackerKind::Userfaultfd,
@@ -404,6 +404,9 @@ fn a_running_worker_has_all_its_walls() {
         let found: Vec<_> = rest.unwrap_or_default().split_whitespace().collect();
         assert_eq!(found[..2], [most, most], "{name}");
     }
+    // It computes when the host does not want to.
+    let nice = |pid| getpriority_process(pid).expect("its priority");
+    assert_eq!(nice(Some(pid)), (nice(None) + 5).min(19));
     let stopped = engine.stop().wait().expect("answered");
     stopped.expect("a clean stop");
 }

@@ -6,7 +6,7 @@ mod common;
 use common::World;
 use serde_json::Value;
 
-const BENCHES: [&str; 8] = [
+const BENCHES: [&str; 9] = [
     "checkpoint",
     "throughput",
     "wake",
@@ -15,6 +15,7 @@ const BENCHES: [&str; 8] = [
     "scale",
     "disk",
     "sleepers",
+    "neighbour",
 ];
 
 /// What one update may write (`kenvat bench` has the same figure to reach). Today it is 9: runtime

@@ -7,6 +7,7 @@ mod checkpoint;
 mod create;
 mod disk;
 mod folding;
+mod neighbour;
 mod restart;
 mod scale;
 mod sleepers;
@@ -27,11 +28,12 @@ pub enum Bench {
     Scale,
     Disk,
     Sleepers,
+    Neighbour,
 }
 
 impl Bench {
     /// All of them, in the order they are run.
-    pub const ALL: [Bench; 8] = [
+    pub const ALL: [Bench; 9] = [
         Bench::Checkpoint,
         Bench::Throughput,
         Bench::Wake,
@@ -40,6 +42,7 @@ impl Bench {
         Bench::Scale,
         Bench::Disk,
         Bench::Sleepers,
+        Bench::Neighbour,
     ];
 
     pub fn name(self) -> &'static str {
@@ -52,6 +55,7 @@ impl Bench {
             Bench::Scale => "scale",
             Bench::Disk => "disk",
             Bench::Sleepers => "sleepers",
+            Bench::Neighbour => "neighbour",
         }
     }
 
@@ -68,6 +72,7 @@ impl Bench {
             Bench::Scale => "one small turn in heaps of 1 MiB to 1 GiB",
             Bench::Disk => "bytes written a turn, and kept after a million of them",
             Bench::Sleepers => "the host's memory with thousands of sleeping vats",
+            Bench::Neighbour => "a vat called 1,000 times a second beside one past its limits",
         }
     }
 
@@ -89,6 +94,7 @@ impl Bench {
             Bench::Scale => scale::run(settings, progress),
             Bench::Disk => disk::run(settings, progress),
             Bench::Sleepers => sleepers::run(settings, progress),
+            Bench::Neighbour => neighbour::run(settings, progress),
         }
     }
 }
