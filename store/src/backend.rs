@@ -97,12 +97,12 @@ pub(crate) fn write_zeros<F: File>(file: &F, offset: u64, len: u64) -> io::Resul
     Ok(())
 }
 
-/// Whether an error says that there is no room, on the disk or within a quota. Nothing is broken
-/// then, and what was asked for may be asked for again.
+/// Whether an error says that there is no room: on the disk, within a quota, or in a file that may
+/// not be longer. Nothing is broken then, and what was asked for may be asked for again.
 pub fn is_full(error: &io::Error) -> bool {
     matches!(
         error.kind(),
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge
     )
 }
 

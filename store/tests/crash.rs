@@ -92,7 +92,8 @@ fn first_life(driver: &mut Driver) -> Result<(), String> {
     ])?;
     driver.commit(&[Op::Heap(1, vec![(1, 4, vec![9]), (5, 0, vec![6; 2])])])?;
     // Made, and never named by a frame. Nobody waits for its removal: the next open sees to it.
-    drop(driver.side(2, &[vec![(3, 3, vec![3])]])?);
+    let side = driver.side(2, &[vec![(3, 3, vec![3])]]);
+    drop(side.map_err(|error| error.to_string())?);
     driver.known.closing_operations += 1;
     driver.commit(&[Op::Terminate(2), row("b", Some("3"))])?;
     driver.store.fold().map_err(|error| error.to_string())?;

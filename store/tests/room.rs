@@ -2,13 +2,16 @@
 //!
 //! Claims: whatever finds no room is refused whole, and nothing is latched unless a sync or a frame
 //! was under way; what was acknowledged stays; when there is room the store goes on by itself, and
-//! everything is found again. A steady turn asks the disk for no room.
+//! everything is found again. A steady turn asks the disk for no room. A quota, and a file that may
+//! not be longer, are a full disk.
 
 mod common;
 
 use common::*;
-use kenvat_store::backend::memory::{Crash, Faults, MemoryBackend, Operation};
-use kenvat_store::{Options, PART_OVERHEAD_BYTES, StageError, Store, StoreError, VatId, Wish};
+use kenvat_store::backend::memory::{Crash, Faults, MemoryBackend, Operation, Want};
+use kenvat_store::{
+    Options, PART_OVERHEAD_BYTES, SideError, StageError, Store, StoreError, VatId, Wish,
+};
 
 /// What came of a step.
 #[derive(Debug, PartialEq)]
@@ -53,6 +56,17 @@ fn steps() -> Vec<Step> {
             1,
             vec![(3, 0, vec![3; 512]), (4, 0, vec![0; 512])],
         )]),
+        // A delta in a file of its own, in two pieces, on pages that are there and new ones.
+        Step::Commit(vec![
+            Op::Side(
+                1,
+                vec![
+                    vec![(0, 3, vec![8; 9]), (6, 0, vec![2; 512])],
+                    vec![(7, 0, vec![3; 512]), (15, 511, vec![4])],
+                ],
+            ),
+            row("e", 40),
+        ]),
         Step::Commit(vec![Op::Terminate(2), row("b", 5)]),
         Step::Fold,
         Step::Commit(vec![
@@ -128,11 +142,16 @@ fn commit(driver: &mut Driver, ops: &[Op]) -> Result<Outcome, String> {
     if driver.store.journal_full() {
         run(driver, &Step::Fold)?;
     }
+    let sides = match driver.sides(ops) {
+        Ok(sides) => sides,
+        Err(SideError::Full { .. }) => return Ok(Outcome::Refused),
+        Err(error) => return Err(error.to_string()),
+    };
     if reserve(driver, ops)? == Outcome::Refused {
         return Ok(Outcome::Refused);
     }
     // What found room is not refused for want of it any more (J8).
-    driver.commit(ops)?;
+    driver.commit_with(ops, sides)?;
     Ok(Outcome::Done)
 }
 
@@ -192,9 +211,18 @@ fn may_stop(disk: &MemoryBackend) -> bool {
     met.is_none_or(|kind| may.contains(&kind))
 }
 
+const WANTS: [Want; 3] = [Want::Disk, Want::Quota, Want::FileSize];
+
 #[test]
 fn i2_no_room_at_any_one_operation_refuses_at_most_one_step_and_loses_nothing() {
+    for want in WANTS {
+        no_room_at_any_one_operation(want);
+    }
+}
+
+fn no_room_at_any_one_operation(want: Want) {
     let base = MemoryBackend::new();
+    base.set_want(want);
     drop(open(&base, Known::default()).unwrap());
     let undisturbed = base.fork();
     let mut driver = open(&undisturbed, Known::default()).unwrap();
@@ -204,8 +232,14 @@ fn i2_no_room_at_any_one_operation_refuses_at_most_one_step_and_loses_nothing() 
     let end = driver.known.acknowledged.clone();
     let (first, last) = (base.operations() + 1, undisturbed.operations());
     let (mut refused, mut stopped) = (0, 0);
+    // How a write is cut off is the same for all of them.
+    let shorts: &[bool] = if want == Want::Disk {
+        &[false, true]
+    } else {
+        &[false]
+    };
     for at in first..=last {
-        for is_short in [false, true] {
+        for &is_short in shorts {
             let disk = base.fork();
             let faults = if is_short {
                 Faults {
@@ -218,7 +252,7 @@ fn i2_no_room_at_any_one_operation_refuses_at_most_one_step_and_loses_nothing() 
                     ..Faults::default()
                 }
             };
-            let place = format!("no room at {at} of {first}..={last}, short {is_short}");
+            let place = format!("{want:?}: no room at {at} of {first}..={last}, short {is_short}");
             let again = life_with_fault(&disk, faults, &mut refused);
             let (mut driver, was_stopped) = again.unwrap_or_else(|e| panic!("{place}: {e}"));
             assert!(
@@ -308,6 +342,7 @@ fn life_with_fault(
             .store
             .find_room(&mut caught_up)
             .map_err(|e| e.to_string())?;
+        driver.finish_sides()?;
     }
     Ok((driver, stopped))
 }
@@ -338,7 +373,14 @@ fn finish_around(driver: &mut Driver, step: &Step) -> Result<(), String> {
 
 #[test]
 fn i2_on_a_disk_of_any_size_nothing_is_half_done_and_room_is_all_it_needs_to_go_on() {
+    for want in WANTS {
+        on_a_disk_of_any_size(want);
+    }
+}
+
+fn on_a_disk_of_any_size(want: Want) {
     let base = MemoryBackend::new();
+    base.set_want(want);
     drop(open(&base, Known::default()).unwrap());
     let (least, mut most) = (base.taken(), base.taken());
     {
@@ -349,8 +391,9 @@ fn i2_on_a_disk_of_any_size_nothing_is_half_done_and_room_is_all_it_needs_to_go_
             most = most.max(disk.taken());
         }
     }
-    let (mut refused, mut whole) = (0, 0);
-    let step_bytes = 4096 * (1 + (most - least) / 4096 / 60);
+    let (mut refused, mut whole) = (0_u64, 0);
+    let sizes = if want == Want::Disk { 60 } else { 15 };
+    let step_bytes = 4096 * (1 + (most - least) / 4096 / sizes);
     for capacity in (least..=most + step_bytes).step_by(step_bytes as usize) {
         for crash in [
             None,
@@ -358,7 +401,7 @@ fn i2_on_a_disk_of_any_size_nothing_is_half_done_and_room_is_all_it_needs_to_go_
             Some(Crash::Kept),
             Some(Crash::Torn { seed: 3 }),
         ] {
-            let place = format!("{capacity} of {least}..={most} bytes, {crash:?}");
+            let place = format!("{want:?}: {capacity} of {least}..={most} bytes, {crash:?}");
             let disk = base.fork();
             disk.set_capacity(Some(capacity));
             let mut driver =
@@ -375,7 +418,7 @@ fn i2_on_a_disk_of_any_size_nothing_is_half_done_and_room_is_all_it_needs_to_go_
                     Outcome::Refused => missed.push(step),
                 }
             }
-            refused += u32::from(!missed.is_empty());
+            refused += u64::from(!missed.is_empty());
             whole += u32::from(missed.is_empty());
             // A turn that needs nothing new still works on the full disk.
             if driver.known.acknowledged.vats.contains_key(&1) {
@@ -426,7 +469,7 @@ fn i2_on_a_disk_of_any_size_nothing_is_half_done_and_room_is_all_it_needs_to_go_
         }
     }
     assert!(
-        refused > 40 && whole > 0,
+        refused > sizes / 2 && whole > 0,
         "refused {refused}, went through {whole}"
     );
 }

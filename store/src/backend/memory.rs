@@ -20,6 +20,7 @@ mod sparse;
 pub use crash::Crash;
 
 use super::{Backend, File, LockError};
+use rustix::io::Errno;
 pub(crate) use sparse::Sparse;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -80,6 +81,7 @@ struct Disk {
     met: Option<Met>,
     /// Bytes all files together may take, in blocks of 4096.
     capacity: Option<u64>,
+    want: Want,
     allocations: u64,
     locked: bool,
 }
@@ -127,7 +129,26 @@ enum Outcome {
     Short,
 }
 
-const FULL: io::ErrorKind = io::ErrorKind::StorageFull;
+/// How a disk says that it has no room.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Want {
+    #[default]
+    Disk,
+    /// There is room, but not for this user.
+    Quota,
+    /// There is room, but not in this file.
+    FileSize,
+}
+
+impl Want {
+    fn error(self) -> io::Error {
+        match self {
+            Want::Disk => Errno::NOSPC.into(),
+            Want::Quota => Errno::DQUOT.into(),
+            Want::FileSize => Errno::FBIG.into(),
+        }
+    }
+}
 
 impl Disk {
     /// Counts one operation and says what happens to it.
@@ -180,7 +201,7 @@ impl Disk {
         match self.operation(kind, |_| path.to_owned())? {
             Outcome::Happens => Ok(()),
             Outcome::Fails => Err(io::Error::other("the disk failed")),
-            Outcome::Full | Outcome::Short => Err(FULL.into()),
+            Outcome::Full | Outcome::Short => Err(self.want.error()),
         }
     }
 
@@ -228,6 +249,11 @@ impl MemoryBackend {
     /// Bytes all files together may take from now on; `None` without end.
     pub fn set_capacity(&self, capacity: Option<u64>) {
         self.lock_disk().capacity = capacity;
+    }
+
+    /// How it says from now on that there is no room.
+    pub fn set_want(&self, want: Want) {
+        self.lock_disk().want = want;
     }
 
     /// Takes away all room that was taken and not written to, as if it had never been promised.
@@ -470,14 +496,14 @@ impl MemoryFile {
     fn change(&self, kind: Operation, change: Change) -> io::Result<()> {
         let mut disk = self.lock_disk();
         let outcome = disk.operation(kind, |disk| disk.path_of(self.inode))?;
-        let room = disk.room();
+        let (room, want) = (disk.room(), disk.want);
         let inode = disk.inode(self.inode)?;
         let (change, result) = match (outcome, change) {
             (Outcome::Fails, _) => return Err(io::Error::other("the disk failed")),
             (Outcome::Happens, Change::Write { offset, mut bytes }) => {
                 let fits = inode.live.fitting(offset, bytes.len() as u64, room) as usize;
                 let result = if fits < bytes.len() {
-                    Err(FULL.into())
+                    Err(want.error())
                 } else {
                     Ok(())
                 };
@@ -487,9 +513,9 @@ impl MemoryFile {
             (Outcome::Happens, change) => (change, Ok(())),
             (Outcome::Short, Change::Write { offset, mut bytes }) => {
                 bytes.truncate(bytes.len() / 2);
-                (Change::Write { offset, bytes }, Err(FULL.into()))
+                (Change::Write { offset, bytes }, Err(want.error()))
             }
-            (Outcome::Full | Outcome::Short, _) => return Err(FULL.into()),
+            (Outcome::Full | Outcome::Short, _) => return Err(want.error()),
         };
         change.apply(&mut inode.live);
         inode.pending.push(change);
@@ -521,11 +547,12 @@ impl File for MemoryFile {
     fn sync_data(&self) -> io::Result<()> {
         let mut disk = self.lock_disk();
         let outcome = disk.operation(Operation::Sync, |disk| disk.path_of(self.inode))?;
+        let want = disk.want;
         let inode = disk.inode(self.inode)?;
         let pending = std::mem::take(&mut inode.pending);
         match outcome {
             Outcome::Fails => Err(io::Error::other("the sync failed")),
-            Outcome::Full | Outcome::Short => Err(FULL.into()),
+            Outcome::Full | Outcome::Short => Err(want.error()),
             Outcome::Happens => {
                 pending
                     .iter()
@@ -565,14 +592,14 @@ impl File for MemoryFile {
     fn allocate(&self, offset: u64, len: u64) -> io::Result<()> {
         let mut disk = self.lock_disk();
         let outcome = disk.operation(Operation::Allocate, |disk| disk.path_of(self.inode))?;
-        let room = disk.room();
+        let (room, want) = (disk.room(), disk.want);
         let inode = disk.inode(self.inode)?;
         let missing = inode.live.missing_bytes(offset, len);
         match outcome {
             Outcome::Fails => return Err(io::Error::other("the disk failed")),
             // What has its room needs none.
-            Outcome::Full | Outcome::Short if missing > 0 => return Err(FULL.into()),
-            _ if missing > room => return Err(FULL.into()),
+            Outcome::Full | Outcome::Short if missing > 0 => return Err(want.error()),
+            _ if missing > room => return Err(want.error()),
             _ => inode.live.allocate(offset, len),
         }
         disk.allocations += 1;

@@ -7,10 +7,10 @@
 
 use kenvat_store::backend::memory::{Crash, MemoryBackend};
 use kenvat_store::{
-    Delta, EngineHash, Genesis, Options, PAGE_BYTES, Part, Row, Side, Store, VatId, push_run,
-    push_zeros,
+    Delta, EngineHash, Genesis, ImageError, Options, PAGE_BYTES, Part, Row, Side, SideError, Store,
+    VatId, push_run, push_zeros,
 };
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 pub type MemoryStore = Store<MemoryBackend>;
 
@@ -205,10 +205,24 @@ pub struct Driver {
 
 impl Driver {
     pub fn stage(&mut self, ops: &[Op]) -> Result<(), String> {
+        let sides = self.sides(ops).map_err(|error| error.to_string())?;
+        self.stage_with(ops, sides)
+    }
+
+    /// The side files a commit needs, durable.
+    pub fn sides(&mut self, ops: &[Op]) -> Result<VecDeque<Side>, SideError> {
+        let sides = ops.iter().filter_map(|op| match op {
+            Op::Side(vat, pieces) => Some(self.side(*vat, pieces)),
+            _ => None,
+        });
+        sides.collect()
+    }
+
+    fn stage_with(&mut self, ops: &[Op], mut sides: VecDeque<Side>) -> Result<(), String> {
         let mut model = self.known.acknowledged.clone();
         for op in ops {
             let part = match op {
-                Op::Side(vat, pieces) => Part::Side(self.side(*vat, pieces)?),
+                Op::Side(..) => Part::Side(sides.pop_front().expect("one for each")),
                 op => part(op, self.engine),
             };
             self.store.stage(part).map_err(|error| error.to_string())?;
@@ -219,7 +233,12 @@ impl Driver {
     }
 
     pub fn commit(&mut self, ops: &[Op]) -> Result<(), String> {
-        self.stage(ops)?;
+        let sides = self.sides(ops).map_err(|error| error.to_string())?;
+        self.commit_with(ops, sides)
+    }
+
+    pub fn commit_with(&mut self, ops: &[Op], sides: VecDeque<Side>) -> Result<(), String> {
+        self.stage_with(ops, sides)?;
         let sealed = self.store.seal().map_err(|error| error.to_string())?;
         let durable = sealed.unwrap().write().map_err(|error| error.to_string())?;
         self.known.acknowledged = self.known.in_flight.take().unwrap();
@@ -229,26 +248,21 @@ impl Driver {
         self.finish_sides()
     }
 
-    pub fn side(&mut self, vat: u64, pieces: &[Vec<RunOf>]) -> Result<Side, String> {
+    pub fn side(&mut self, vat: u64, pieces: &[Vec<RunOf>]) -> Result<Side, SideError> {
         let store = &mut self.store;
         let is_there = store.vat(VatId(vat)).is_some();
-        let mut writer = store
-            .begin_side(VatId(vat), PAGES)
-            .map_err(|error| error.to_string())?;
+        let mut writer = store.begin_side(VatId(vat), PAGES)?;
         for piece in pieces {
-            let pushed = writer.push(delta(piece).as_bytes());
-            pushed.map_err(|error| error.to_string())?;
+            writer.push(delta(piece).as_bytes())?;
         }
-        let base = if is_there {
-            store
-                .side_base(VatId(vat))
-                .map_err(|error| error.to_string())?
-        } else {
-            store
-                .side_base_of(self.engine)
-                .map_err(|error| error.to_string())?
+        let base = match is_there {
+            true => store.side_base(VatId(vat)).map_err(|error| match error {
+                ImageError::Store(error) => SideError::Store(error),
+                other => panic!("{other}"),
+            })?,
+            false => store.side_base_of(self.engine)?,
         };
-        writer.finish(&base).map_err(|error| error.to_string())
+        writer.finish(&base)
     }
 
     pub fn finish_sides(&mut self) -> Result<(), String> {
