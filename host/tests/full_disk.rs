@@ -1,6 +1,6 @@
 //! A disk that runs full under a host, on real small file systems where they can be mounted: ext4
 //! in a file, and one in memory; else it is said that nothing was tested. And a folder that cannot
-//! be written.
+//! be written, and files that may not be longer (`ulimit -f`).
 
 mod common;
 
@@ -196,5 +196,41 @@ fn a_folder_that_cannot_be_written_is_said_plainly() {
     assert!(said.err.contains("cannot be written"), "{said:?}");
     assert!(run("mount", &["-o", "remount,rw"], &[&mount.path()]));
     assert_eq!(world.ok(&["call", "counter", "incr"]), "1");
+    world.ok(&["verify"]);
+}
+
+/// Blocks a file may have, of 512 bytes or 1,024 as the shell likes: more than a journal segment,
+/// less than an image.
+const FILE_BLOCKS: u32 = 40_000;
+
+#[test]
+fn a_file_that_may_not_be_longer_refuses_what_needs_it_and_ends_nothing() {
+    let world = World::new().with("hoard.js", HOARD);
+    for name in ["counter", "hoard"] {
+        world.ok(&["deploy", &format!("{name}.js"), "--name", name]);
+    }
+    let limited = format!("ulimit -f {FILE_BLOCKS}; exec \"$0\" \"$@\"");
+    let host = world.serve_by(&["sh", "-c", limited.as_str()], &["host"]);
+    world.ok(&["call", "hoard", "incr"]);
+    let refused = world.run(&["call", "hoard", "keep", "60", "--id", "large"]);
+    assert!(
+        refused.status == 3 && refused.err.contains("File too large"),
+        "{refused:?}"
+    );
+    assert!(refused.err.contains("nothing was done"), "{refused:?}");
+    assert_eq!(
+        world.run(&["deploy", "counter.js", "--name", "c"]).status,
+        3
+    );
+    assert_eq!(world.ok(&["call", "hoard", "count"]), "0");
+    assert_eq!(world.ok(&["call", "hoard", "incr"]), "2");
+    host.stop();
+    let _host = world.host();
+    assert_eq!(
+        world.ok(&["call", "hoard", "keep", "60", "--id", "large"]),
+        "1"
+    );
+    assert_eq!(world.ok(&["call", "hoard", "count"]), "1");
+    assert_eq!(world.ok(&["call", "hoard", "incr"]), "3");
     world.ok(&["verify"]);
 }

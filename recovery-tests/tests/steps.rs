@@ -1,5 +1,5 @@
-//! A host killed while it undoes, folds, sleeps, wakes, deploys, terminates or stops comes back
-//! whole: each is done once in peace with its steps written down, and then again and again, killed
+//! A host killed while it undoes, folds, writes a large delta beside the journal, sleeps, wakes,
+//! deploys, terminates or stops comes back whole: each is done once in peace with its steps written down, and then again and again, killed
 //! before another one of them each time.
 //!
 //! A step is a system call that changes a file or tells somebody something (`process::tracer`), so
@@ -17,6 +17,7 @@ const KEEPER: &str = "\
 export default (powers) => {
   let n = 0;
   let kept = '';
+  let held = new Uint8Array(5 << 20).fill(255);
   return Far('keeper', {
     incr: () => (n += 1),
     read: () => n,
@@ -24,6 +25,12 @@ export default (powers) => {
       kept = text;
       return kept.length;
     },
+    fill(value) {
+      held = new Uint8Array(5 << 20).fill(value);
+      return value;
+    },
+    held: () => held[0],
+    isWhole: () => held.every((byte) => byte === held[0]),
     regret() {
       n = -1000;
       powers.abort('changed my mind');
@@ -204,6 +211,30 @@ fn fold(world: &mut World, step: u32) -> Result<(), Lost> {
     stop(world, step)
 }
 
+/// A delta of 5 MiB, which goes into a file of its own; and an end, whose fold removes it.
+fn fill(world: &mut World, step: u32) -> Result<(), Lost> {
+    let id = format!("fill-{step}");
+    let mut control = world.control()?;
+    let filled = control.call("keeper", "fill", &json!([step % 250]), &id)?;
+    assert_eq!(filled, Ok(json!(step % 250)));
+    stop(world, step)
+}
+
+/// Never in part; and under its id it is done once, whatever came before.
+fn judge_fill(world: &mut World, step: u32) {
+    assert_eq!(
+        world.call("keeper", "isWhole", &json!([])),
+        Ok(json!(true)),
+        "step {step}"
+    );
+    let id = format!("fill-{step}");
+    let mut control = world.control().expect("it serves");
+    let filled = control.call("keeper", "fill", &json!([step % 250]), &id);
+    assert_eq!(filled.expect("nobody kills it"), Ok(json!(step % 250)));
+    let held = world.call("keeper", "held", &json!([]));
+    assert_eq!(held, Ok(json!(step % 250)));
+}
+
 fn sleep(world: &mut World, _: u32) -> Result<(), Lost> {
     ask_and_forget(world, &json!({"sleep": {"vat": "keeper"}}))
 }
@@ -262,7 +293,7 @@ fn stop(world: &mut World, _: u32) -> Result<(), Lost> {
     Ok(())
 }
 
-const OPERATIONS: [Operation; 7] = [
+const OPERATIONS: [Operation; 8] = [
     Operation {
         name: "undoing a turn",
         follow: false,
@@ -278,6 +309,14 @@ const OPERATIONS: [Operation; 7] = [
         act: fold,
         judge: nothing,
         kills_min: 30,
+    },
+    Operation {
+        name: "a delta in a file of its own",
+        follow: false,
+        prepare: be_awake,
+        act: fill,
+        judge: judge_fill,
+        kills_min: 20,
     },
     Operation {
         name: "putting to sleep",

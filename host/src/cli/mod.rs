@@ -19,6 +19,8 @@ mod voice;
 use std::process::ExitCode;
 
 use clap::Parser;
+use rustix::process::Signal;
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::cli::args::{Cli, Command};
 use crate::cli::voice::Voice;
@@ -54,7 +56,18 @@ fn ended(done: Result<(), Trouble>, voice: Voice) -> ExitCode {
     }
 }
 
+/// Where a file may not be longer (`ulimit -f`), the write that would make it so fails, which is
+/// told like a full disk. Left alone, the kernel would end the process instead.
+fn outlive_file_limit() -> Result<(), Trouble> {
+    let kind = SignalKind::from_raw(Signal::XFSZ.as_raw());
+    // Nobody listens; it is not taken back when the listener goes.
+    signal(kind)
+        .map(drop)
+        .map_err(|error| Trouble::host(format!("signals cannot be received: {error}"), ""))
+}
+
 async fn dispatch(cli: Cli, voice: &Voice) -> Result<(), Trouble> {
+    outlive_file_limit()?;
     let dir = cli.data.as_path();
     match cli.command {
         Command::Run(args) => serve::run(dir, args, voice).await,

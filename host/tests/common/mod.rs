@@ -128,8 +128,26 @@ impl World {
 
     /// `run` or `host`, with what it says when it serves.
     pub fn serve(&self, args: &[&str]) -> Host {
+        self.serve_by(&[], args)
+    }
+
+    /// The same, the program started by another one that becomes it.
+    pub fn serve_by(&self, wrapper: &[&str], args: &[&str]) -> Host {
         let args = [&["--json"], args, &["--listen", "127.0.0.1:0"]].concat();
-        let mut child = self.command(&args).spawn().expect("starts");
+        let program = self.command(&args);
+        let mut command = match wrapper {
+            [] => program,
+            [first, rest @ ..] => {
+                let mut command = Command::new(first);
+                command.current_dir(self.folder.path());
+                command.env("KENVAT_DATA", &self.data);
+                command.args(rest).arg(program.get_program());
+                command.args(program.get_args()).stdin(Stdio::null());
+                command.stdout(Stdio::piped()).stderr(Stdio::piped());
+                command
+            }
+        };
+        let mut child = command.spawn().expect("starts");
         let mut first = String::new();
         let out = child.stdout.take().expect("is piped");
         BufReader::new(out).read_line(&mut first).expect("reads");

@@ -76,6 +76,15 @@ impl Store {
         ]);
     }
 
+    /// What its hosts said on stderr, all of them.
+    pub fn errors(&self) -> String {
+        fs::read_to_string(self.errors_file()).unwrap_or_default()
+    }
+
+    fn errors_file(&self) -> PathBuf {
+        self.folder.path().join("errors")
+    }
+
     /// Starts a host; returns when it serves.
     pub fn serve(&self) -> HostProcess {
         self.serve_under(&[])
@@ -97,7 +106,7 @@ impl Store {
             }
         };
         // A file, since nobody reads a pipe while the host runs, and a full one would stop it.
-        let errors = self.folder.path().join("errors");
+        let errors = self.errors_file();
         let file = fs::OpenOptions::new()
             .create(true)
             .append(true)
@@ -113,8 +122,7 @@ impl Store {
             .expect("its output is text");
         if first.is_empty() {
             let _ = child.wait();
-            let said = fs::read_to_string(&errors).unwrap_or_default();
-            panic!("the host does not serve: {said}");
+            panic!("the host does not serve: {}", self.errors());
         }
         let report: Value = serde_json::from_str(&first).expect("its report is JSON");
         let pid = report["pid"]

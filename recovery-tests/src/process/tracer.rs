@@ -1,4 +1,5 @@
-//! Kills a process at a chosen step of what it does: before its nth call of one kind.
+//! Kills a process at a chosen step of what it does, before its nth call of one kind; or has such
+//! calls fail.
 //!
 //! Promises: a step is a system call that changes a file or tells somebody something; steps are
 //! counted from the moment a tracer is attached, each thread and each kind on its own; the thread
@@ -50,6 +51,18 @@ impl Tracer {
         Tracer::attach(
             pid,
             follow,
+            &["-o", "/dev/null", "-e", &trace, "-e", &inject],
+        )
+    }
+
+    /// Has calls of this kind fail with `error`, without being made; `when` is strace's: `1` is the
+    /// first of each thread, `1+` all.
+    pub fn fail(pid: u32, kind: &str, error: &str, when: &str) -> Tracer {
+        let trace = format!("trace={kind}");
+        let inject = format!("inject={kind}:error={error}:when={when}");
+        Tracer::attach(
+            pid,
+            false,
             &["-o", "/dev/null", "-e", &trace, "-e", &inject],
         )
     }
