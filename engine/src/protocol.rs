@@ -32,6 +32,9 @@ pub const STATUS_PAGES_AT: u64 = 8;
 /// Bytes a turn may send: its answers, and its log lines as they stand in the log (J7).
 pub const SENT_BYTES_MAX: usize = 64 << 20;
 
+/// Bytes of a log line; a longer one is cut.
+pub const LOG_LINE_BYTES_MAX: usize = 64 << 10;
+
 /// Bytes sent that a worker holds before it hands over unasked. So a hand-over has at most these
 /// and what one more turn sent.
 pub const SENT_BYTES_HELD: usize = 16 << 20;

@@ -48,9 +48,12 @@ pub fn value_of(name: &str, text: &str) -> Result<u64, Trouble> {
 
 fn kind_of(name: &str) -> Kind {
     match name {
-        "heap" | "message" | "waiting-bytes" | "answer-bytes" => Kind::Bytes,
+        "heap" | "message" | "source" | "waiting-bytes" | "answer-bytes" | "host-answer-bytes" => {
+            Kind::Bytes
+        }
         // Fixed, which is what people are to be told, not how to write them.
-        "stack" | "method" | "source" | "sent" | "delta" => Kind::Bytes,
+        "stack" | "method" | "sent" | "value" | "log-line" | "delta" | "frame" | "journal"
+        | "log" | "control-message" | "headers" | "body" | "batch-answer" => Kind::Bytes,
         "turn" | "sleep-after" => Kind::Milliseconds,
         _ => Kind::Pieces,
     }

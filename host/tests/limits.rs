@@ -3,6 +3,8 @@
 
 mod common;
 
+use std::os::unix::net::UnixStream;
+
 use common::World;
 use serde_json::Value;
 
@@ -110,7 +112,12 @@ fn a_limit_that_makes_no_sense_is_refused_and_says_what_would() {
         ("nope=1", "there is no limit"),
         ("heap=1KiB", "4194304"),
         ("heap=10s", "256MiB"),
-        ("stack=1MiB", "is fixed"),
+        ("stack=1MiB", "is fixed: it belongs to the engine"),
+        ("sent=1MiB", "is fixed: it belongs to the engine"),
+        ("delta=1MiB", "is fixed: it belongs to the layout"),
+        ("message=32MiB", "1024 to 16777216"),
+        ("poison=0", "1 to 100"),
+        ("control-clients=0", "1 to 100000"),
         ("gas", "NAME=VALUE"),
     ] {
         let said = world.run(&["host", "--listen", "127.0.0.1:0", "--limit", limit]);
@@ -129,4 +136,94 @@ fn a_limit_that_makes_no_sense_is_refused_and_says_what_would() {
         assert_eq!(said.status, 2, "{change:?}: {said:?}");
     }
     assert_eq!(world.run(&["limits", "nobody"]).status, 2);
+}
+
+/// Every limit that can be set is set here to something else, shown as that, and the rest say
+/// nothing of anybody.
+#[test]
+fn every_limit_is_shown_and_those_that_can_be_set_are() {
+    let set = [
+        ("heap", 128 << 20),
+        ("gas", 1_000_000),
+        ("turn", 9_000),
+        ("sleep-after", 30_000),
+        ("awake", 9),
+        ("message", 2_000),
+        ("source", 4_000),
+        ("waiting", 5),
+        ("waiting-bytes", 2 << 20),
+        ("open", 6),
+        ("group", 7),
+        ("births", 3),
+        ("answers", 8),
+        ("answer-bytes", 3 << 20),
+        ("host-answer-bytes", 4 << 20),
+        ("ids", 9),
+        ("poison", 2),
+        ("control-clients", 30),
+        ("gateway-clients", 20),
+    ];
+    let world = World::new().with("long.js", &format!("// {}\n{HOARDER}", "x".repeat(4_000)));
+    let mut args = vec!["host".to_owned()];
+    for (name, value) in set {
+        args.extend(["--limit".to_owned(), format!("{name}={value}")]);
+    }
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    let host = world.serve(&args);
+    let table = world.json(&["limits"]);
+    for (name, value) in set {
+        assert_eq!(
+            limit(&table, name),
+            (&value.into(), &"host".into()),
+            "{name}"
+        );
+    }
+    let rows = table.as_array().expect("is a list");
+    let unset = rows.iter().filter(|row| row["set_by"] == "default");
+    assert_eq!(unset.count(), rows.len() - set.len());
+    for fixed in [
+        "stack",
+        "sent",
+        "value",
+        "journal",
+        "log",
+        "in-flight",
+        "body",
+    ] {
+        assert_eq!(limit(&table, fixed).1, "default", "{fixed}");
+    }
+    // They count.
+    world.ok(&["deploy", "counter.js", "--name", "c"]);
+    let said = world.run(&["deploy", "long.js", "--name", "long"]);
+    assert!(
+        said.status == 2 && said.err.contains("limit is 4000"),
+        "{said:?}"
+    );
+    let long = format!("\"{}\"", "x".repeat(2_000));
+    let said = world.run(&["call", "c", "echo", &long]);
+    assert!(
+        said.status == 2 && said.err.contains("at most 2000 bytes"),
+        "{said:?}"
+    );
+    host.stop();
+    // A host's limits end with it.
+    assert_eq!(limit(&world.json(&["limits"]), "poison").1, "default");
+}
+
+#[test]
+fn one_client_too_many_is_told_and_an_operator_still_gets_in() {
+    let world = World::new();
+    world.ok(&["deploy", "counter.js", "--name", "c"]);
+    let _host = world.serve(&["host", "--limit", "control-clients=3"]);
+    // The host takes them in before whoever comes later, and nobody came before.
+    let held: Vec<_> = (0..3)
+        .map(|_| UnixStream::connect(world.data().join("control.sock")).expect("connects"))
+        .collect();
+    let said = world.run(&["call", "c", "incr"]);
+    assert!(
+        said.status == 3 && said.err.contains("control-clients"),
+        "{said:?}"
+    );
+    world.ok(&["ls"]);
+    drop(held);
 }

@@ -60,7 +60,7 @@ pub use genesis::{Genesis, GenesisTooLarge};
 pub use ids::{EngineHash, NameError, PAGE_BYTES, VatId};
 pub use journal::writer::{Durable, Sealed};
 pub use logs::LogSlice;
-pub use options::{Options, PAGE_LIMIT_MAX};
+pub use options::{JOURNAL_BYTES_MAX, LOG_FILE_BYTES, Options, PAGE_LIMIT_MAX};
 pub use reading::{Checked, Reading};
 pub use recover::{Dropped, Recovery};
 pub use room::Wish;

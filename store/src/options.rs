@@ -13,6 +13,10 @@ pub const ROW_VALUE_BYTES_MAX: usize = 32 << 20;
 pub const ENGINE_BYTES_MAX: usize = 256 << 20;
 /// Bytes of a genesis image's pages.
 pub const GENESIS_BYTES_MAX: usize = 256 << 20;
+/// Bytes of journal at which commits wait for a fold.
+pub const JOURNAL_BYTES_MAX: u64 = 64 << 20;
+/// Bytes of one of a vat's two log files.
+pub const LOG_FILE_BYTES: u64 = 8 << 20;
 /// Table numbers from here on are the store's own.
 pub const ENGINE_TABLES: u8 = 128;
 
@@ -45,12 +49,12 @@ impl Default for Options {
         Options {
             segment_bytes: 4 << 20,
             fold_bytes: 8 << 20,
-            journal_bytes_max: 64 << 20,
+            journal_bytes_max: JOURNAL_BYTES_MAX,
             frame_bytes_max: FRAME_BYTES_MAX,
             cached_pages_max: 8192,
             open_images_max: 256,
             ballast_bytes: 64 << 20,
-            log_file_bytes: 8 << 20,
+            log_file_bytes: LOG_FILE_BYTES,
         }
     }
 }

@@ -16,12 +16,12 @@ use crate::protocol::{
     Thrown, ToWorker,
 };
 use crate::seed::SEED_BYTES;
-use crate::turn::limits::{GAS_MAX, HEAP_BYTES_MAX, TURN_MS_MAX};
+use crate::turn::limits::{GAS_MAX, HEAP_BYTES_MAX, SOURCE_BYTES_MAX, TURN_MS_MAX};
 use crate::turn::{birth, pages_in};
 
 /// Reads a program as this build's engine would for deploying it.
 pub fn check(entry: &str, files: &[(String, String)]) -> Result<ProgramReport, DeployError> {
-    birth::check_sources(entry, files, &[])?;
+    birth::check_sources(entry, files, &[], SOURCE_BYTES_MAX)?;
     let worker = start().map_err(DeployError::Host)?;
     let program = Program {
         entry: entry.to_owned(),

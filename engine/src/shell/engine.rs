@@ -38,6 +38,8 @@ pub struct EngineOptions {
     pub limits: CoreLimits,
     /// Names of the limits that somebody set.
     pub set: BTreeSet<String>,
+    /// Limits of the program around the engine, which are shown with its own.
+    pub others: Vec<Limit>,
     /// Bytes a vat's heap may grow to, where it has no limit of its own.
     pub heap_limit: u64,
     /// Gas a turn may use.
@@ -62,6 +64,7 @@ impl EngineOptions {
             awake_max: None,
             limits: CoreLimits::default(),
             set: BTreeSet::new(),
+            others: Vec::new(),
             heap_limit: HEAP_BYTES_MAX,
             gas: GAS_MAX,
             turn_ms: TURN_MS_MAX,
@@ -74,20 +77,13 @@ impl EngineOptions {
     /// Sets a limit by its name, in its own unit; the error says why it cannot be.
     pub fn set_limit(&mut self, name: &str, value: u64) -> Result<(), String> {
         limits::check_settable(name, value)?;
-        let size = usize::try_from(value).unwrap_or(usize::MAX);
         match name {
             "heap" => self.heap_limit = value,
             "gas" => self.gas = value,
             "turn" => self.turn_ms = value,
             "sleep-after" => self.sleep_after_ms = Some(value).filter(|after| *after > 0),
-            "awake" => self.awake_max = Some(size),
-            "message" => self.limits.message = size,
-            "waiting" => self.limits.waiting = size,
-            "waiting-bytes" => self.limits.waiting_bytes = size,
-            "open" => self.limits.open = size,
-            "answers" => self.limits.answers = value,
-            "answer-bytes" => self.limits.answer_bytes = value,
-            _ => unreachable!("checked: it can be set"),
+            "awake" => self.awake_max = Some(usize::try_from(value).unwrap_or(usize::MAX)),
+            _ => self.limits.set(name, value),
         }
         self.set.insert(name.to_owned());
         Ok(())
@@ -103,13 +99,10 @@ impl EngineOptions {
                 "turn" => (self.turn_ms, own.turn_ms),
                 "sleep-after" => (self.sleep_after_ms.unwrap_or(0), None),
                 "awake" => (self.awake_max.map_or(limit.value, |most| most as u64), None),
-                "message" => (self.limits.message as u64, None),
-                "waiting" => (self.limits.waiting as u64, None),
-                "waiting-bytes" => (self.limits.waiting_bytes as u64, None),
-                "open" => (self.limits.open as u64, None),
-                "answers" => (self.limits.answers, None),
-                "answer-bytes" => (self.limits.answer_bytes, None),
-                _ => continue,
+                name => match self.limits.get(name) {
+                    Some(value) => (value, None),
+                    None => continue,
+                },
             };
             if own.is_some() {
                 limit.set_by = "vat".to_owned();
@@ -120,6 +113,7 @@ impl EngineOptions {
             }
             limit.value = own.unwrap_or(value);
         }
+        table.extend(self.others.iter().cloned());
         table
     }
 }

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use kenvat_store::Row;
 
 use super::event::{Ledger, LedgerError};
-use super::limits::{ANSWERS_GONE_MAX, CoreLimits, HOST_ANSWER_BYTES_MAX};
+use super::limits::CoreLimits;
 use super::rows::{self, AnswerRow, ClientRow, OrderRow, Settled};
 use crate::api::RequestKey;
 
@@ -70,7 +70,7 @@ impl Answers {
                 break;
             }
         }
-        forget_oldest(&key.client, &mut client, ledger, &mut out)?;
+        forget_oldest(&key.client, &mut client, self.limits.ids, ledger, &mut out)?;
         out.push(rows::put(
             rows::CLIENTS,
             key.client.as_bytes().to_vec(),
@@ -85,7 +85,7 @@ impl Answers {
     /// Over the host's bound, whoever has most kept gives up his oldest.
     fn make_room(&mut self, ledger: &dyn Ledger, out: &mut Vec<Row>) -> Result<(), LedgerError> {
         for _ in 0..TRIM_STEPS_MAX {
-            if self.bytes <= HOST_ANSWER_BYTES_MAX {
+            if self.bytes <= self.limits.host_answer_bytes {
                 break;
             }
             let most = self
@@ -152,10 +152,11 @@ fn drop_one(
 fn forget_oldest(
     name: &str,
     client: &mut ClientRow,
+    most: u64,
     ledger: &dyn Ledger,
     out: &mut Vec<Row>,
 ) -> Result<(), LedgerError> {
-    if client.kept - client.first <= ANSWERS_GONE_MAX {
+    if client.kept - client.first <= most {
         return Ok(());
     }
     let Some(order) = order_row(name, client.first, ledger)? else {

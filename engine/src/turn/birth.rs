@@ -13,7 +13,6 @@ use kenvat_store::{EngineHash, PART_OVERHEAD_BYTES, Part, Side, VatId, Wish};
 use super::check::{Checked, Expected, check};
 use super::event::{Death, Effect, Ledger, LedgerError, Reserved};
 use super::frame::{Born, Turns};
-use super::limits::{BIRTHS_MAX, SOURCE_BYTES_MAX};
 use super::room::TIMER_ROW_BYTES;
 use super::rows::{self, CountersRow, SourcesRow, TimerRow, VatRow};
 use super::vat::Vat;
@@ -113,8 +112,9 @@ impl<W> Core<W> {
             });
             return Ok(());
         }
-        if self.births.len() >= BIRTHS_MAX {
-            let why = format!("{BIRTHS_MAX} vats are being made");
+        let most = self.settings.limits.births;
+        if self.births.len() >= most {
+            let why = format!("{most} vats are being made");
             let answer = Err(DeployError::Overloaded(why));
             out.push(Effect::AnswerDeploy { waiter, answer });
             return Ok(());
@@ -187,7 +187,8 @@ impl<W> Core<W> {
         if taken && purpose == Purpose::Vat {
             return Err(DeployError::NameTaken(deploy.name.clone()));
         }
-        check_sources(&deploy.entry, &deploy.files, &deploy.give)
+        let most = self.settings.limits.source;
+        check_sources(&deploy.entry, &deploy.files, &deploy.give, most)
     }
 
     pub(super) fn on_birth_message(
@@ -499,12 +500,13 @@ pub(crate) fn check_sources(
     entry: &str,
     files: &[(String, String)],
     give: &[(String, String)],
+    most: usize,
 ) -> Result<(), DeployError> {
     let texts = files.iter().chain(give);
     let bytes: usize = texts.map(|(name, text)| name.len() + text.len()).sum();
-    if bytes > SOURCE_BYTES_MAX {
+    if bytes > most {
         return Err(DeployError::BadRequest(format!(
-            "the sources have {bytes} bytes together; the limit is {SOURCE_BYTES_MAX}"
+            "the sources have {bytes} bytes together; the limit is {most}"
         )));
     }
     if !files.iter().any(|(path, _)| path == entry) {

@@ -9,7 +9,7 @@ use super::Core;
 use super::check::{Checked, Expected, check};
 use super::event::{Effect, Ledger, LedgerError, Reserved};
 use super::frame::{Frame, Limited, Slot, Turns};
-use super::limits::{FRAME_BYTES, GROUP_BYTES_MAX, GROUP_TURNS_MAX};
+use super::limits::{FRAME_BYTES, GROUP_BYTES_MAX};
 use super::requests::{Given, What};
 use super::rows::{self, CountersRow, Settled};
 use super::vat::{RequestNo, Run};
@@ -26,7 +26,7 @@ impl<W> Core<W> {
         out: &mut Vec<Effect<W>>,
     ) -> Result<(), LedgerError> {
         let slot_free = matches!(self.slot, Slot::Free);
-        let now_ms = self.now_ms;
+        let (now_ms, group) = (self.now_ms, self.settings.limits.group);
         let Some(vat) = self.vats.get_mut(&id) else {
             return Ok(());
         };
@@ -36,7 +36,7 @@ impl<W> Core<W> {
         let single = vat.single_steps();
         let mut turns = Vec::new();
         if vat.sleepers.is_empty() && !vat.yields {
-            let room = if single { 1 } else { GROUP_TURNS_MAX };
+            let room = if single { 1 } else { group };
             let mut bytes: usize = vat
                 .delivered
                 .iter()

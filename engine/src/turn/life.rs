@@ -10,7 +10,7 @@ use kenvat_store::{Part, VatId};
 use super::birth::describe;
 use super::event::{Death, Effect, Ledger, LedgerError};
 use super::frame::Limited;
-use super::limits::{ABORT_REASON_BYTES_MAX, KILLS_MAX, POISON_DEATHS, START_DEATHS};
+use super::limits::{ABORT_REASON_BYTES_MAX, KILLS_MAX, START_DEATHS};
 use super::requests::What;
 use super::rows::{self, CountersRow, PoisonRow, Settled};
 use super::vat::{Ending, RequestNo, Run, Vat};
@@ -323,6 +323,7 @@ impl<W> Core<W> {
         out: &mut Vec<Effect<W>>,
     ) {
         let content = self.requests[&no].message_hash();
+        let most = self.settings.limits.poison;
         let vat = self.vat_mut(id);
         let known = vat
             .poison
@@ -331,7 +332,7 @@ impl<W> Core<W> {
         let by = match death {
             Death::Clock => Some(KilledBy::Clock),
             Death::Exit(EXIT_HEAP_LIMIT) => Some(KilledBy::Heap),
-            _ if deaths >= POISON_DEATHS => Some(KilledBy::Crash),
+            _ if deaths >= most => Some(KilledBy::Crash),
             _ => None,
         };
         if let Some(by) = by {

@@ -2,10 +2,12 @@
 
 use std::ops::RangeInclusive;
 
-use kenvat_store::PAGE_BYTES;
+use kenvat_store::{JOURNAL_BYTES_MAX, LOG_FILE_BYTES, PAGE_BYTES};
 
 use crate::api::Limit;
-use crate::protocol::{SENT_BYTES_HELD, SENT_BYTES_MAX, STACK_BYTES_MAX, TIMERS_MAX};
+use crate::protocol::{
+    LOG_LINE_BYTES_MAX, SENT_BYTES_HELD, SENT_BYTES_MAX, STACK_BYTES_MAX, TIMERS_MAX,
+};
 
 /// Bytes of one call's method and arguments.
 pub const CALL_BYTES_MAX: usize = 16 << 20;
@@ -82,217 +84,368 @@ pub const AWAKE_MAX: usize = 1_024;
 pub struct CoreLimits {
     /// Bytes of one call's method and arguments.
     pub message: usize,
+    /// Bytes of a deployment's sources together, and vats being born at once.
+    pub source: usize,
+    pub births: usize,
+    /// Milliseconds a vat's start may take, and vats at once whose start waits for a timer.
+    pub start: u64,
+    pub starts_waiting: usize,
     /// Requests that wait for one vat, and their bytes.
     pub waiting: usize,
     pub waiting_bytes: usize,
     /// Requests of one vat that are consumed and whose promise is pending.
     pub open: usize,
-    /// Answers kept for one client, and their bytes.
+    /// Turns a worker may run ahead of its last hand-over.
+    pub group: usize,
+    /// Answers kept for one client, their bytes, those of all clients, and ids of one client that
+    /// are remembered without their answer.
     pub answers: u64,
     pub answer_bytes: u64,
+    pub host_answer_bytes: u64,
+    pub ids: u64,
+    /// Deaths of a worker over one message before the message is answered with an error.
+    pub poison: u32,
 }
 
 impl Default for CoreLimits {
     fn default() -> CoreLimits {
         CoreLimits {
             message: CALL_BYTES_MAX,
+            source: SOURCE_BYTES_MAX,
+            births: BIRTHS_MAX,
+            start: START_MS_MAX as u64,
+            starts_waiting: STARTS_WAITING_MAX,
             waiting: QUEUE_REQUESTS_MAX,
             waiting_bytes: QUEUE_BYTES_MAX,
             open: OPEN_REQUESTS_MAX,
+            group: GROUP_TURNS_MAX,
             answers: ANSWERS_MAX,
             answer_bytes: ANSWER_BYTES_MAX,
+            host_answer_bytes: HOST_ANSWER_BYTES_MAX,
+            ids: ANSWERS_GONE_MAX,
+            poison: POISON_DEATHS,
         }
     }
 }
 
-/// What a limit that can be set may be. Below the least, nothing would work; above the most, a
-/// fixed bound of a message, a row or an address would be met first.
-fn range(name: &str) -> Option<RangeInclusive<u64>> {
-    Some(match name {
-        "heap" => 4 << 20..=u64::from(kenvat_store::PAGE_LIMIT_MAX) * PAGE_BYTES as u64,
-        "gas" => 10_000..=u64::MAX,
-        "turn" => 10..=86_400_000,
-        "sleep-after" => 0..=u64::MAX,
-        "awake" => 1..=1 << 20,
-        "message" => 1 << 10..=CALL_BYTES_MAX as u64,
-        "waiting" => 1..=10_000_000,
-        "waiting-bytes" => 1 << 20..=16 << 30,
-        "open" => 1..=10_000_000,
-        "answers" => 1..=100_000_000,
-        "answer-bytes" => 1 << 20..=HOST_ANSWER_BYTES_MAX,
-        _ => return None,
-    })
+impl CoreLimits {
+    /// One of them by its name in the table; `None` where it is none of these.
+    pub fn get(&self, name: &str) -> Option<u64> {
+        Some(match name {
+            "message" => self.message as u64,
+            "source" => self.source as u64,
+            "births" => self.births as u64,
+            "start" => self.start,
+            "starts-waiting" => self.starts_waiting as u64,
+            "waiting" => self.waiting as u64,
+            "waiting-bytes" => self.waiting_bytes as u64,
+            "open" => self.open as u64,
+            "group" => self.group as u64,
+            "answers" => self.answers,
+            "answer-bytes" => self.answer_bytes,
+            "host-answer-bytes" => self.host_answer_bytes,
+            "ids" => self.ids,
+            "poison" => u64::from(self.poison),
+            _ => return None,
+        })
+    }
+
+    /// Sets one that was found settable to this.
+    pub fn set(&mut self, name: &str, value: u64) {
+        let size = usize::try_from(value).unwrap_or(usize::MAX);
+        match name {
+            "message" => self.message = size,
+            "source" => self.source = size,
+            "births" => self.births = size,
+            "start" => self.start = value,
+            "starts-waiting" => self.starts_waiting = size,
+            "waiting" => self.waiting = size,
+            "waiting-bytes" => self.waiting_bytes = size,
+            "open" => self.open = size,
+            "group" => self.group = size,
+            "answers" => self.answers = value,
+            "answer-bytes" => self.answer_bytes = value,
+            "host-answer-bytes" => self.host_answer_bytes = value,
+            "ids" => self.ids = value,
+            "poison" => self.poison = u32::try_from(value).unwrap_or(u32::MAX),
+            _ => unreachable!("checked: it can be set"),
+        }
+    }
 }
 
-/// The limits that can be set, for people.
-pub const SETTABLE: [&str; 11] = [
-    "heap",
-    "gas",
-    "turn",
-    "sleep-after",
-    "awake",
-    "message",
-    "waiting",
-    "waiting-bytes",
-    "open",
-    "answers",
-    "answer-bytes",
-];
+/// Whether a limit can be set, and why not.
+enum Can {
+    /// To one of these. Below the least, nothing would work; above the most, a fixed bound of a
+    /// message, a row or an address would be met first.
+    BeSet(RangeInclusive<u64>),
+    /// It is in the executable its vat was born with, where it decides which turns are undone: every
+    /// host must draw the same line, or the same messages would not make the same heap.
+    Engine,
+    /// It is in how files, frames and messages are laid out, where another one bounds it.
+    Layout,
+}
+
+impl Can {
+    fn why_not(&self) -> &'static str {
+        match self {
+            Can::BeSet(_) => "",
+            Can::Engine => "it belongs to the engine a vat is born with",
+            Can::Layout => "it belongs to the layout of files and messages",
+        }
+    }
+}
+
+/// A row of the table: name, default, unit, whether it can be set, meaning.
+type Row = (&'static str, u64, &'static str, Can, &'static str);
+
+const PAGES_BYTES_MAX: u64 = kenvat_store::PAGE_LIMIT_MAX as u64 * PAGE_BYTES as u64;
+
+/// Every limit, once.
+const ROWS: [Row; 29] = {
+    use Can::{BeSet, Engine, Layout};
+    [
+        (
+            "heap",
+            HEAP_BYTES_MAX,
+            "bytes",
+            BeSet(4 << 20..=PAGES_BYTES_MAX),
+            "what a vat's heap may grow to",
+        ),
+        (
+            "gas",
+            GAS_MAX,
+            "units",
+            BeSet(10_000..=u64::MAX),
+            "what a turn may compute: calls and backward jumps",
+        ),
+        (
+            "turn",
+            TURN_MS_MAX,
+            "ms",
+            BeSet(10..=86_400_000),
+            "how long a turn may run",
+        ),
+        (
+            "start",
+            START_MS_MAX as u64,
+            "ms",
+            BeSet(1..=7 * 24 * 3600 * 1000),
+            "how long a vat's start may take, waits for its own timers included",
+        ),
+        (
+            "starts-waiting",
+            STARTS_WAITING_MAX as u64,
+            "vats",
+            BeSet(1..=10_000),
+            "vats at once whose start waits for a timer",
+        ),
+        (
+            "sleep-after",
+            SLEEP_AFTER_MS,
+            "ms",
+            BeSet(0..=u64::MAX),
+            "an idle vat's process ends after this; 0 is never",
+        ),
+        (
+            "awake",
+            AWAKE_MAX as u64,
+            "vats",
+            BeSet(1..=1 << 20),
+            "processes at once; the longest idle sleeps for the next",
+        ),
+        (
+            "stack",
+            STACK_BYTES_MAX as u64,
+            "bytes",
+            Engine,
+            "how deep a turn's calls may nest; the engine's",
+        ),
+        (
+            "message",
+            CALL_BYTES_MAX as u64,
+            "bytes",
+            BeSet(1 << 10..=CALL_BYTES_MAX as u64),
+            "method and arguments of one call",
+        ),
+        (
+            "method",
+            METHOD_BYTES_MAX as u64,
+            "bytes",
+            Layout,
+            "a method's name",
+        ),
+        (
+            "source",
+            SOURCE_BYTES_MAX as u64,
+            "bytes",
+            BeSet(1 << 10..=SOURCE_BYTES_MAX as u64),
+            "all files of one deployment",
+        ),
+        (
+            "waiting",
+            QUEUE_REQUESTS_MAX as u64,
+            "requests",
+            BeSet(1..=10_000_000),
+            "calls that wait for one vat",
+        ),
+        (
+            "waiting-bytes",
+            QUEUE_BYTES_MAX as u64,
+            "bytes",
+            BeSet(1 << 20..=16 << 30),
+            "calls that wait for one vat",
+        ),
+        (
+            "open",
+            OPEN_REQUESTS_MAX as u64,
+            "requests",
+            BeSet(1..=10_000_000),
+            "calls of one vat whose promise is pending",
+        ),
+        (
+            "timers",
+            TIMERS_MAX as u64,
+            "timers",
+            Engine,
+            "timers one vat has set; the engine's",
+        ),
+        (
+            "group",
+            GROUP_TURNS_MAX as u64,
+            "turns",
+            BeSet(1..=GROUP_TURNS_MAX as u64),
+            "turns run ahead of a hand-over, and again after a death",
+        ),
+        (
+            "sent",
+            SENT_BYTES_MAX as u64,
+            "bytes",
+            Engine,
+            "what a turn may send: its answers and log lines; the engine's",
+        ),
+        (
+            "value",
+            REPLY_BYTES_MAX as u64,
+            "bytes",
+            Engine,
+            "one answer; the engine's",
+        ),
+        (
+            "log-line",
+            LOG_LINE_BYTES_MAX as u64,
+            "bytes",
+            Engine,
+            "a log line, cut where it is longer; the engine's",
+        ),
+        (
+            "delta",
+            DELTA_BYTES_MAX as u64,
+            "bytes",
+            Layout,
+            "heap change that goes into a frame; more goes to a file of its own",
+        ),
+        (
+            "frame",
+            FRAME_BYTES as u64,
+            "bytes",
+            Layout,
+            "hand-overs in one frame of the journal, unless one alone is larger",
+        ),
+        (
+            "journal",
+            JOURNAL_BYTES_MAX,
+            "bytes",
+            Layout,
+            "journal no fold has covered: past it commits wait, and so much disk is held in hand",
+        ),
+        (
+            "log",
+            2 * LOG_FILE_BYTES,
+            "bytes",
+            Layout,
+            "a vat's log kept: its oldest half goes when it is full",
+        ),
+        (
+            "births",
+            BIRTHS_MAX as u64,
+            "vats",
+            BeSet(1..=10_000),
+            "deployments at once",
+        ),
+        (
+            "answers",
+            ANSWERS_MAX,
+            "answers",
+            BeSet(1..=100_000_000),
+            "answers kept for one client",
+        ),
+        (
+            "answer-bytes",
+            ANSWER_BYTES_MAX,
+            "bytes",
+            BeSet(1 << 20..=HOST_ANSWER_BYTES_MAX),
+            "answers kept for one client",
+        ),
+        (
+            "host-answer-bytes",
+            HOST_ANSWER_BYTES_MAX,
+            "bytes",
+            BeSet(1 << 20..=1 << 40),
+            "answers kept for all clients",
+        ),
+        (
+            "ids",
+            ANSWERS_GONE_MAX,
+            "ids",
+            BeSet(1..=100_000_000),
+            "ids of one client remembered without their answer",
+        ),
+        (
+            "poison",
+            POISON_DEATHS as u64,
+            "deaths",
+            BeSet(1..=100),
+            "worker deaths before a message is refused",
+        ),
+    ]
+};
 
 /// Whether the limit exists, can be set, and to this.
 pub fn check_settable(name: &str, value: u64) -> Result<(), String> {
-    let Some(range) = range(name) else {
-        let known = SETTABLE.join(", ");
-        return Err(match table().iter().any(|limit| limit.name == name) {
-            true => format!("the limit `{name}` is fixed; these can be set: {known}"),
-            false => format!("there is no limit `{name}`; these can be set: {known}"),
-        });
+    let known = || {
+        let settable = ROWS.iter().filter(|row| matches!(row.3, Can::BeSet(_)));
+        settable.map(|row| row.0).collect::<Vec<_>>().join(", ")
     };
-    if range.contains(&value) {
-        return Ok(());
+    let Some((.., can, _)) = ROWS.iter().find(|row| row.0 == name) else {
+        return Err(format!(
+            "there is no limit `{name}`; these can be set: {}",
+            known()
+        ));
+    };
+    match can {
+        Can::BeSet(range) if range.contains(&value) => Ok(()),
+        Can::BeSet(range) => {
+            let (least, most) = (range.start(), range.end());
+            Err(format!(
+                "the limit `{name}` can be {least} to {most}, not {value}"
+            ))
+        }
+        fixed => Err(format!(
+            "the limit `{name}` is fixed: {}; these can be set: {}",
+            fixed.why_not(),
+            known()
+        )),
     }
-    let (least, most) = (range.start(), range.end());
-    Err(format!(
-        "the limit `{name}` can be {least} to {most}, not {value}"
-    ))
 }
 
 /// The table `kenvat limits` shows, with its defaults.
 pub fn table() -> Vec<Limit> {
-    let row = |name, value, unit, meaning| Limit {
+    let row = |(name, value, unit, _, meaning): &Row| Limit {
         name,
-        value,
+        value: *value,
         unit,
         set_by: "default".to_owned(),
         meaning,
     };
-    vec![
-        row(
-            "heap",
-            HEAP_BYTES_MAX,
-            "bytes",
-            "what a vat's heap may grow to",
-        ),
-        row(
-            "gas",
-            GAS_MAX,
-            "units",
-            "what a turn may compute: calls and backward jumps",
-        ),
-        row("turn", TURN_MS_MAX, "ms", "how long a turn may run"),
-        row(
-            "start",
-            START_MS_MAX as u64,
-            "ms",
-            "how long a vat's start may take, waits for its own timers included",
-        ),
-        row(
-            "starts-waiting",
-            STARTS_WAITING_MAX as u64,
-            "vats",
-            "vats at once whose start waits for a timer",
-        ),
-        row(
-            "sleep-after",
-            SLEEP_AFTER_MS,
-            "ms",
-            "an idle vat's process ends after this; 0 is never",
-        ),
-        row(
-            "awake",
-            AWAKE_MAX as u64,
-            "vats",
-            "processes at once; the longest idle sleeps for the next",
-        ),
-        row(
-            "stack",
-            STACK_BYTES_MAX as u64,
-            "bytes",
-            "how deep a turn's calls may nest; the same for every vat of an engine",
-        ),
-        row(
-            "message",
-            CALL_BYTES_MAX as u64,
-            "bytes",
-            "method and arguments of one call",
-        ),
-        row(
-            "method",
-            METHOD_BYTES_MAX as u64,
-            "bytes",
-            "a method's name",
-        ),
-        row(
-            "source",
-            SOURCE_BYTES_MAX as u64,
-            "bytes",
-            "all files of one deployment",
-        ),
-        row(
-            "waiting",
-            QUEUE_REQUESTS_MAX as u64,
-            "requests",
-            "calls that wait for one vat",
-        ),
-        row(
-            "waiting-bytes",
-            QUEUE_BYTES_MAX as u64,
-            "bytes",
-            "calls that wait for one vat",
-        ),
-        row(
-            "open",
-            OPEN_REQUESTS_MAX as u64,
-            "requests",
-            "calls of one vat whose promise is pending",
-        ),
-        row(
-            "timers",
-            TIMERS_MAX as u64,
-            "timers",
-            "timers one vat has set",
-        ),
-        row(
-            "group",
-            GROUP_TURNS_MAX as u64,
-            "turns",
-            "turns run ahead of a hand-over",
-        ),
-        row(
-            "sent",
-            SENT_BYTES_MAX as u64,
-            "bytes",
-            "what a turn may send: its answers and log lines",
-        ),
-        row(
-            "delta",
-            DELTA_BYTES_MAX as u64,
-            "bytes",
-            "heap change that goes into a frame; more goes to a file of its own",
-        ),
-        row(
-            "answers",
-            ANSWERS_MAX,
-            "answers",
-            "answers kept for one client",
-        ),
-        row(
-            "answer-bytes",
-            ANSWER_BYTES_MAX,
-            "bytes",
-            "answers kept for one client",
-        ),
-        row(
-            "ids",
-            ANSWERS_GONE_MAX,
-            "ids",
-            "ids of one client remembered without their answer",
-        ),
-        row(
-            "poison",
-            u64::from(POISON_DEATHS),
-            "deaths",
-            "worker deaths before a message is refused",
-        ),
-    ]
+    ROWS.iter().map(row).collect()
 }

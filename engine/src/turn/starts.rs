@@ -3,7 +3,7 @@
 //!
 //! Promises: until it settles there is no vat: nothing of it is durable, its worker stays and is
 //! handed its due timers one a turn, and whatever ends it leaves nothing. It may take
-//! `START_MS_MAX`, its waits included; one that waits for nothing, or for a timer later than that,
+//! limit `start`, its waits included; one that waits for nothing, or for a timer later than that,
 //! is refused at once. Calls wait as for any birth.
 //!
 //! Does not know what the program waits for: of its timers the worker says the first alone, which
@@ -14,7 +14,6 @@ use kenvat_store::VatId;
 use super::Core;
 use super::birth::Birth;
 use super::event::{Effect, Ledger, LedgerError};
-use super::limits::{START_MS_MAX, STARTS_WAITING_MAX};
 use crate::api::DeployError;
 use crate::protocol::{Delivery, DueTimer, Message, ToWorker};
 
@@ -30,11 +29,12 @@ impl<W> Core<W> {
         let others = self.births.iter().filter(|(other, _)| **other != id);
         let waiting = others.filter(|(_, it)| it.has_waited()).count();
         let now_ms = self.now_ms;
+        let limits = self.settings.limits;
         let Some(birth) = self.births.get_mut(&id) else {
             return;
         };
         let generation = birth.generation;
-        let late_ms = birth.began_ms.saturating_add(START_MS_MAX);
+        let late_ms = birth.began_ms.saturating_add_unsigned(limits.start);
         let error = match next {
             _ if said != (generation, birth.turn) || birth.waits.is_some() => {
                 let why = "the worker broke the rules: it says twice that it starts".to_owned();
@@ -47,11 +47,11 @@ impl<W> Core<W> {
             Some(due) if due.due_ms.max(now_ms) > late_ms => failed(format!(
                 "the start function (or init) may take {} s, and waits for a timer that is due {} \
                  s after it began",
-                START_MS_MAX / 1000,
+                limits.start / 1000,
                 due.due_ms.saturating_sub(birth.began_ms) / 1000
             )),
-            Some(_) if waiting >= STARTS_WAITING_MAX => DeployError::Overloaded(format!(
-                "{STARTS_WAITING_MAX} vats wait for timers in their start"
+            Some(_) if waiting >= limits.starts_waiting => DeployError::Overloaded(format!(
+                "{waiting} vats wait for timers in their start"
             )),
             Some(due) => {
                 birth.waits = Some(due);

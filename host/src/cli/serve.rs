@@ -24,6 +24,7 @@ use crate::control::server;
 use crate::control::socket::ControlSocket;
 use crate::gateway::token::Token;
 use crate::gateway::{Gateway, Service};
+use crate::limits::Limits;
 use crate::people::Trouble;
 use crate::sources::{Sources, names};
 use crate::stop::stop;
@@ -184,10 +185,12 @@ struct Opened {
     control: ControlSocket,
     token: Token,
     base: Arc<str>,
+    limits: Limits,
 }
 
 impl Opened {
     async fn new(dir: &Path, args: &ListenArgs, voice: &Voice) -> Result<Opened, Trouble> {
+        let (limits, _) = Limits::of(&args.limits()?)?;
         let token = Token::provide(dir)?;
         let gateway = Gateway::bind(&args.listen, args.insecure).await?;
         if gateway.is_public() {
@@ -207,6 +210,7 @@ impl Opened {
             control,
             token,
             base,
+            limits,
         })
     }
 
@@ -239,9 +243,23 @@ impl Opened {
         let mut signals = Signals::new()?;
         let (stop, stopping) = stop();
         let router = Service::new(engine.clone(), self.token).router();
-        let gateway = tokio::spawn(self.gateway.serve(router, stopping.clone()));
+        let Limits {
+            control_clients,
+            gateway_clients,
+        } = self.limits;
+        let gateway = self
+            .gateway
+            .serve(router, gateway_clients, stopping.clone());
+        let gateway = tokio::spawn(gateway);
         let ControlSocket { listener, file } = self.control;
-        let control = tokio::spawn(server::serve(listener, engine.clone(), self.base, stopping));
+        let control = server::serve(
+            listener,
+            engine.clone(),
+            self.base,
+            control_clients,
+            stopping,
+        );
+        let control = tokio::spawn(control);
         let ended = tokio::select! {
             () = signals.wait() => false,
             () = engine.ended() => true,

@@ -15,6 +15,7 @@ use crate::control::answer::begin;
 use crate::control::client::{AskError, HostLink};
 use crate::control::protocol::Ask;
 use crate::control::way;
+use crate::limits::{Limits, SETTABLE};
 use crate::people::Trouble;
 
 /// How long commands wait for each other, and `call` for the next host.
@@ -137,11 +138,15 @@ enum Opened {
 
 async fn open(dir: &Path, limits: &[(String, u64)]) -> Result<Opened, Trouble> {
     let mut options = EngineOptions::new(PathBuf::from(dir));
-    for (name, value) in limits {
-        options
-            .set_limit(name, *value)
-            .map_err(|why| Trouble::usage(why, "kenvat limits shows every limit"))?;
+    let (ours, engines) = Limits::of(limits)?;
+    for (name, value) in &engines {
+        options.set_limit(name, *value).map_err(|why| {
+            let also = SETTABLE.join(" and ");
+            let hint = format!("kenvat limits shows every limit; {also} can be set as well");
+            Trouble::usage(why, &hint)
+        })?;
     }
+    options.others = ours.table(limits);
     let opened = tokio::task::spawn_blocking(move || start(options)).await;
     match opened {
         Ok(Ok(engine)) => Ok(Opened::Ours(engine)),

@@ -21,13 +21,11 @@ use crate::control::answer::{Answering, begin, begin_here};
 use crate::control::lone::{Haste, Lone, PATIENCE};
 use crate::control::outbound::Outbound;
 use crate::control::protocol::{self, Ask, CONTROL_VERSION, Request, RequestHead, WireError};
+use crate::limits::IN_FLIGHT_MAX;
 use crate::people::Trouble;
 use crate::stop::Stopping;
 
-/// Clients at a time; more wait in the kernel's queue.
-const CONNECTIONS_MAX: usize = 1024;
-
-/// Connections beyond those, for who looks and puts in order: calls and deployments are refused on
+/// Connections beyond those the host may have, for who looks and puts in order: calls and deployments are refused on
 /// them, since whatever fills the others would fill these too.
 const RESERVED: usize = 32;
 
@@ -37,12 +35,16 @@ const IDLE_MAX: Duration = Duration::from_secs(60);
 /// The same on a reserved connection.
 const RESERVED_IDLE_MAX: Duration = Duration::from_secs(5);
 
-/// Questions of one connection without an answer; past it nothing more is read from it.
-const IN_FLIGHT_MAX: usize = 256;
 
 /// Serves until `stop` says so, then until every connection has got what the engine still answers.
-pub async fn serve(listener: UnixListener, engine: Engine, base: Arc<str>, mut stop: Stopping) {
-    let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+pub async fn serve(
+    listener: UnixListener,
+    engine: Engine,
+    base: Arc<str>,
+    clients_max: usize,
+    mut stop: Stopping,
+) {
+    let room = Arc::new(Semaphore::new(clients_max));
     let reserve = Arc::new(Semaphore::new(RESERVED));
     let mut clients = JoinSet::new();
     let lone = Arc::new(Lone::default());
@@ -208,8 +210,9 @@ fn refuse(trouble: Trouble) -> Answering {
 }
 
 fn too_many() -> Trouble {
-    let what = format!("overloaded: {CONNECTIONS_MAX} clients are connected; try again");
-    Trouble::overloaded(what)
+    let what = "overloaded: as many clients are connected as the limit `control-clients` lets; \
+                try again";
+    Trouble::overloaded(what.to_owned())
 }
 
 fn other_version(found: u32) -> Trouble {

@@ -1,6 +1,6 @@
 //! The gateway's port: which address, and what a connection may cost.
 //!
-//! Promises: loopback unless told otherwise twice; at most `CONNECTIONS_MAX` connections; a client
+//! Promises: loopback unless told otherwise twice; no more connections than told; a client
 //! that sends its headers slowly, or does not read what it asked for, loses its connection and
 //! nobody else notices. Does not know JSON-RPC.
 
@@ -24,10 +24,6 @@ use crate::stop::Stopping;
 
 /// Where the gateway listens unless told otherwise.
 pub const DEFAULT_LISTEN: &str = "127.0.0.1:7411";
-
-/// Connections at a time; more wait in the kernel's queue. Fewer where the process may not open
-/// twice as many files: the store and the workers need theirs more.
-pub const CONNECTIONS_MAX: usize = 1024;
 
 /// How long a request's headers may take, and how long a connection may idle.
 pub const HEADER_WAIT: Duration = Duration::from_secs(30);
@@ -84,8 +80,8 @@ impl Gateway {
     }
 
     /// Serves until `stop` says so, then until the answers under way are out or `DRAIN` is over.
-    pub async fn serve(self, router: Router, mut stop: Stopping) {
-        let room = Arc::new(Semaphore::new(connections_max()));
+    pub async fn serve(self, router: Router, clients_max: usize, mut stop: Stopping) {
+        let room = Arc::new(Semaphore::new(connections_max(clients_max)));
         let mut clients = JoinSet::new();
         loop {
             let Ok(permit) = room.clone().acquire_owned().await else {
@@ -137,7 +133,7 @@ async fn converse(
 }
 
 /// Raises the process's limit of open files as far as it may, and shares it with connections.
-fn connections_max() -> usize {
+fn connections_max(most: usize) -> usize {
     let limit = getrlimit(Resource::Nofile);
     // Refused: then the old limit holds.
     let _ = setrlimit(
@@ -150,7 +146,7 @@ fn connections_max() -> usize {
     let files = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
     usize::try_from(files / 2)
         .unwrap_or(usize::MAX)
-        .clamp(1, CONNECTIONS_MAX)
+        .clamp(1, most)
 }
 
 fn resolve(listen: &str) -> Result<SocketAddr, Trouble> {

@@ -13,5 +13,6 @@ mod rpc;
 mod serve;
 pub mod token;
 
-pub use listener::{ACCEPT_PAUSE, DEFAULT_LISTEN, Gateway};
-pub use serve::Service;
+pub use listener::{ACCEPT_PAUSE, DEFAULT_LISTEN, Gateway, HEADER_BYTES_MAX};
+pub use rpc::BATCH_MAX;
+pub use serve::{BATCH_ANSWER_BYTES_MAX, BODY_BYTES_MAX, Service};

@@ -565,6 +565,7 @@ impl File for MemoryFile {
 
     fn write_back(&self, stretch: Range<u64>) -> io::Result<()> {
         let mut disk = self.lock_disk();
+        let want = disk.want;
         let outcome = disk.operation(Operation::WriteBack, |disk| disk.path_of(self.inode))?;
         let inode = disk.inode(self.inode)?;
         if let Outcome::Happens = outcome {
@@ -573,7 +574,7 @@ impl File for MemoryFile {
         // What the disk should have taken is lost, and the next sync knows nothing of it.
         inode.pending.retain(|change| !change.touches(&stretch));
         match outcome {
-            Outcome::Full | Outcome::Short => Err(FULL.into()),
+            Outcome::Full | Outcome::Short => Err(want.error()),
             _ => Err(io::Error::other("the disk failed")),
         }
     }

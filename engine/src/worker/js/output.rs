@@ -14,7 +14,7 @@ use crate::text::{beginning, escaped_bytes};
 use crate::worker::abort;
 
 /// Bytes of one log line; what is longer is cut.
-const LINE_BYTES_MAX: usize = 64 << 10;
+const LINE_BYTES_MAX: usize = crate::protocol::LOG_LINE_BYTES_MAX;
 /// Bytes of an exception's message or stack; what is longer is cut.
 const THROWN_BYTES_MAX: usize = 64 << 10;
 
