@@ -1,6 +1,6 @@
 //! A host killed while it undoes, folds, writes a large delta beside the journal, sleeps, wakes,
-//! deploys, terminates or stops comes back whole: each is done once in peace with its steps written down, and then again and again, killed
-//! before another one of them each time.
+//! deploys, terminates or stops comes back whole: each is done once in peace with its steps written
+//! down, and then again and again, killed before another one of them each time.
 //!
 //! A step is a system call that changes a file or tells somebody something (`process::tracer`), so
 //! no state of the disk that a kill can leave is missed, as far as one thread makes it. Where

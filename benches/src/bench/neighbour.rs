@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use rustix::thread::{Timespec, nanosleep};
 use serde_json::json;
 
 use crate::child::ChildHost;
@@ -45,7 +46,7 @@ const KINDS: [(&str, &str); 6] = [
 const PROGRAM: &str = "
 export const loop = () => { for (;;); };
 export const allocate = () => { const kept = []; for (;;) kept.push(new Array(1000).fill(0)); };
-export const recurse = () => { const again = () => again() + 1; for (;;) try { again(); } catch {} };
+export const recurse = () => { const on = () => on() + 1; for (;;) try { on(); } catch {} };
 export const promises = async () => { for (;;) await Promise.resolve(); };
 export const log = () => { const text = 'noise '.repeat(10000); for (;;) console.log(text); };
 export const huge = () => 'x'.repeat(100 * 2 ** 20);
@@ -143,6 +144,13 @@ fn with_bad<T>(
     })
 }
 
+/// Waits for a moment of the clock: the pace of the calls, whatever becomes of them.
+fn until(due: Instant) {
+    let left = due.saturating_duration_since(Instant::now());
+    // A period is no longer than any time can say; woken early, a call leaves early.
+    let _ = Timespec::try_from(left).map(|left| nanosleep(&left));
+}
+
 /// Calls that leave by the clock.
 fn paced(settings: &Settings, host: &ChildHost, run: &str) -> Result<Paced, BenchError> {
     let warm_up = settings.size(WARM_UP.0, WARM_UP.1);
@@ -154,7 +162,7 @@ fn paced(settings: &Settings, host: &ChildHost, run: &str) -> Result<Paced, Benc
     thread::scope(|scope| {
         let sending = scope.spawn(move || {
             for turn in 0..calls {
-                thread::sleep(due(turn).saturating_duration_since(Instant::now()));
+                until(due(turn));
                 sender.send(&control::update(&name(0), run, turn, KEYS))?;
             }
             Ok::<_, BenchError>(())

@@ -178,8 +178,8 @@ enum Can {
     /// To one of these. Below the least, nothing would work; above the most, a fixed bound of a
     /// message, a row or an address would be met first.
     BeSet(RangeInclusive<u64>),
-    /// It is in the executable its vat was born with, where it decides which turns are undone: every
-    /// host must draw the same line, or the same messages would not make the same heap.
+    /// It is in the executable its vat was born with, where it decides which turns are undone:
+    /// every host must draw the same line, or the same messages would not make the same heap.
     Engine,
     /// It is in how files, frames and messages are laid out, where another one bounds it.
     Layout,

@@ -25,8 +25,8 @@ use crate::limits::IN_FLIGHT_MAX;
 use crate::people::Trouble;
 use crate::stop::Stopping;
 
-/// Connections beyond those the host may have, for who looks and puts in order: calls and deployments are refused on
-/// them, since whatever fills the others would fill these too.
+/// Connections beyond those the host may have, for who looks and puts in order: calls and
+/// deployments are refused on them, since whatever fills the others would fill these too.
 const RESERVED: usize = 32;
 
 /// How long a client may neither ask nor wait for an answer.
