@@ -112,7 +112,7 @@ fn what_a_turn_wrote_and_dropped_is_not_in_its_delta() {
     let largest = lengths.map(|len| len.expect("a segment")).max();
     assert_eq!(
         largest,
-        Some(16 << 20),
+        Some(4 << 20),
         "no segment was made for a large frame"
     );
     assert!(
@@ -204,7 +204,7 @@ fn j7_a_large_delta_is_durable_in_a_side_file_and_only_its_vat_waits() {
     let largest = lengths.map(|len| len.expect("a segment")).max();
     assert_eq!(
         largest,
-        Some(16 << 20),
+        Some(4 << 20),
         "no segment was made for a large frame"
     );
     engine.sleep("v").wait().expect("answered").expect("asleep");

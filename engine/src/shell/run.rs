@@ -113,8 +113,8 @@ pub(super) enum Fatal {
     Stage(String),
 }
 
-/// Everything the engine's thread owns, for it and for a caller that is alone (`here`); nothing once
-/// the engine has ended.
+/// Everything the engine's thread owns, for it and for a caller that is alone (`here`); nothing
+/// once the engine has ended.
 pub(crate) type Shared = Arc<Mutex<Option<Run>>>;
 
 /// The engine's thread: runs until stopped or until the store fails.

@@ -1,8 +1,8 @@
 //! Which pages were written: one trait, three ways (H4, H5).
 //!
 //! `userfaultfd` and `private_pages` find written pages in a range, `coarse` lets them look only
-//! where a program writes, `hot` spares `userfaultfd` the pages it always does; `mprotect` is the third way. `fence` is the signal handler under the
-//! last two.
+//! where a program writes, `hot` spares `userfaultfd` the pages it always does; `mprotect` is the
+//! third way. `fence` is the signal handler under `coarse` and `mprotect`.
 //!
 //! Promises: `take_written` names every watched page written since the last call (or since the page
 //! came to be watched); it may name more, never fewer. What really changed is found by comparing
