@@ -340,8 +340,9 @@ fn calling_several_methods_of_one_prototype_writes_one_page_for_them() {
     let mut vat = TestVat::deployed(source);
     let [none, one, all] = ["none", "one", "all"].map(|method| most_written(&mut vat, method));
     assert!(none > 0, "pages are counted");
-    // One for the map's method, and one where the function that calls it lies apart.
-    assert!(one <= none + 2 && all == one, "{none}, {one}, {all} pages");
+    // One for the map's methods, however many, and one where the function that calls them lies
+    // apart. Methods made one by one at their first use lay on a page each.
+    assert!(one <= none + 2 && all <= none + 2, "{none}, {one}, {all} pages");
 }
 
 #[test]

@@ -4,9 +4,9 @@
 //! into a call of the engine. Does not know what the command line looks like.
 //!
 //! `protocol` is the wire, `report` the shapes of answers, `socket` the file, `server` and `client`
-//! the two ends, with `lone` who asks alone and `outbound` answers on their way, `inspect` what reads
-//! a closed store, `place` the choice between host and own engine, `way` how the latter makes way for
-//! a host.
+//! the two ends, with `lone` who asks alone and `outbound` answers on their way, `inspect` what
+//! reads a closed store, `place` the choice between host and own engine, `way` how the latter makes
+//! way for a host.
 
 pub mod answer;
 pub mod client;

@@ -2,9 +2,9 @@
 //!
 //! In asynchronous mode the kernel answers a write to a protected page by itself: it lifts the
 //! protection and goes on, and the missing protection is the mark. One PAGEMAP_SCAN finds the pages
-//! without it, others protect those again that are not `hot`; no write falls between, as the worker
-//! has one thread and that thread is here. UFFD_USER_MODE_ONLY lets an unprivileged process have it;
-//! we never hand a heap address to a system call, so faults from the kernel do not occur.
+//! without it, others protect those again that are not `hot`; no write falls between, as the one
+//! thread of the worker is here. UFFD_USER_MODE_ONLY lets an unprivileged process have it; we never
+//! hand a heap address to a system call, so faults from the kernel do not occur.
 //!
 //! A look that fails may have protected pages it did not report, so after an error every page of
 //! the range counts as written (H4); `coarse` sees to that.
