@@ -11,6 +11,7 @@
 //! Paths are relative to the store's folder, with `/`. There is no rename: nothing here needs one,
 //! and each rename is one more thing a crash can tear.
 
+mod direct;
 pub mod file;
 pub mod memory;
 pub mod overlay;
@@ -52,6 +53,10 @@ pub trait File: Send + Sync + fmt::Debug + 'static {
     fn read_at(&self, offset: u64, bytes: &mut [u8]) -> io::Result<()>;
     /// Writes all of `bytes`, making the file longer if need be.
     fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()>;
+    /// The same for whole sectors that are synced at once and not read again in this life.
+    fn write_sectors(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        self.write_at(offset, bytes)
+    }
     fn sync_data(&self) -> io::Result<()>;
     /// Brings what was written to a stretch nearer to the disk and waits for it, so that a later
     /// `sync_data` has less to do. Nothing is durable by it, and a disk that cannot do it does

@@ -3,6 +3,7 @@
 //! Promises: files are opened close-on-exec, 0600, inside the folder only; `sync_data` is one
 //! `fdatasync`, never retried. Does not know what the files hold.
 
+use super::direct::Direct;
 use super::{Backend, File, LockError, is_full, write_zeros};
 use memmap2::MmapOptions;
 use rustix::fs::{FallocateFlags, FlockOperation, SeekFrom};
@@ -103,15 +104,14 @@ impl Backend for FileBackend {
     }
 
     fn create(&self, path: &str) -> io::Result<DiskFile> {
-        read_write()
-            .create(true)
-            .truncate(true)
-            .open(self.path(path))
-            .map(DiskFile)
+        let path = self.path(path);
+        let file = read_write().create(true).truncate(true).open(&path)?;
+        Ok(DiskFile::new(file, path))
     }
 
     fn open(&self, path: &str) -> io::Result<DiskFile> {
-        read_write().open(self.path(path)).map(DiskFile)
+        let path = self.path(path);
+        Ok(DiskFile::new(read_write().open(&path)?, path))
     }
 
     fn open_read_only(&self, path: &str) -> io::Result<fs::File> {
@@ -166,7 +166,13 @@ fn read_pid(file: &fs::File) -> u32 {
 
 /// An open file of the store.
 #[derive(Debug)]
-pub struct DiskFile(fs::File);
+pub struct DiskFile(fs::File, Direct);
+
+impl DiskFile {
+    fn new(file: fs::File, path: PathBuf) -> DiskFile {
+        DiskFile(file, Direct::new(path))
+    }
+}
 
 impl File for DiskFile {
     fn read_at(&self, offset: u64, bytes: &mut [u8]) -> io::Result<()> {
@@ -175,6 +181,13 @@ impl File for DiskFile {
 
     fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
         self.0.write_all_at(bytes, offset)
+    }
+
+    fn write_sectors(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        match self.1.write(offset, bytes)? {
+            true => Ok(()),
+            false => self.write_at(offset, bytes),
+        }
     }
 
     fn sync_data(&self) -> io::Result<()> {
