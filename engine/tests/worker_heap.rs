@@ -342,7 +342,10 @@ fn calling_several_methods_of_one_prototype_writes_one_page_for_them() {
     assert!(none > 0, "pages are counted");
     // One for the map's methods, however many, and one where the function that calls them lies
     // apart. Methods made one by one at their first use lay on a page each.
-    assert!(one <= none + 2 && all <= none + 2, "{none}, {one}, {all} pages");
+    assert!(
+        one <= none + 2 && all <= none + 2,
+        "{none}, {one}, {all} pages"
+    );
 }
 
 #[test]

@@ -50,9 +50,9 @@ impl<W> Core<W> {
                 limits.start / 1000,
                 due.due_ms.saturating_sub(birth.began_ms) / 1000
             )),
-            Some(_) if waiting >= limits.starts_waiting => DeployError::Overloaded(format!(
-                "{waiting} vats wait for timers in their start"
-            )),
+            Some(_) if waiting >= limits.starts_waiting => {
+                DeployError::Overloaded(format!("{waiting} vats wait for timers in their start"))
+            }
             Some(due) => {
                 birth.waits = Some(due);
                 // Its place may be another's meanwhile.

@@ -35,7 +35,6 @@ const IDLE_MAX: Duration = Duration::from_secs(60);
 /// The same on a reserved connection.
 const RESERVED_IDLE_MAX: Duration = Duration::from_secs(5);
 
-
 /// Serves until `stop` says so, then until every connection has got what the engine still answers.
 pub async fn serve(
     listener: UnixListener,

@@ -176,7 +176,9 @@ impl<F: File> Journal<F> {
         let path = || segment::path(self.current.number);
         let file = &self.current.file;
         // The sectors are there; a file system that copies on write may want room all the same.
-        let written = shared.ballast.draw(|| file.write_sectors(self.offset, &buffer));
+        let written = shared
+            .ballast
+            .draw(|| file.write_sectors(self.offset, &buffer));
         if let Err(error) = written {
             let error = shared.latch.io("write", &path(), error);
             // A write that stopped inside a sector would read as rot. Nobody was told of the frame,
