@@ -332,6 +332,11 @@ impl Run {
                 self.verify_between_frames();
                 Ok(())
             }
+            // No process starts on a caller's thread.
+            Finished::Checked(generation, checked) if self.here.is_driving => {
+                self.here.checked.push((generation, checked));
+                Ok(())
+            }
             Finished::Checked(generation, checked) => {
                 self.go_on_starting(generation, checked);
                 Ok(())

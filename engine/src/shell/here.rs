@@ -15,7 +15,7 @@ use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use kenvat_store::Durable;
+use kenvat_store::{Checked, Durable};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tokio::sync::oneshot;
 
@@ -43,6 +43,8 @@ pub(crate) struct Here {
     pub owed: Option<Durable>,
     /// A fold is due.
     pub fold_due: bool,
+    /// Images that were checked, whose workers are to be started.
+    pub checked: Vec<(u64, Checked)>,
     /// Why the engine ends.
     pub fatal: Option<Fatal>,
     /// Until when the engine's thread waits if nothing wakes it; `None` for ever.
@@ -63,7 +65,7 @@ pub(super) fn call<F: FnOnce(Answer<Result<String, CallError>>)>(
     patience: Duration,
     out: F,
 ) -> Result<(), (Call, F)> {
-    let Ok(mut engine) = shared.try_lock() else {
+    let Some(mut engine) = shared.try_lock() else {
         return Err((call, out));
     };
     let (answerer, answer) = oneshot::channel();
@@ -216,6 +218,7 @@ impl Run {
             }
         };
         let is_left = !self.here.left.is_empty()
+            || !self.here.checked.is_empty()
             || self.here.fatal.is_some()
             || self.here.fold_due
             || self.disk.was_refused
@@ -236,6 +239,9 @@ impl Run {
         self.apply_owed()?;
         self.effects.append(&mut self.here.left);
         self.perform()?;
+        for (generation, checked) in std::mem::take(&mut self.here.checked) {
+            self.go_on_starting(generation, checked);
+        }
         if std::mem::take(&mut self.here.fold_due) && self.disk.store.fold_due() {
             self.fold()?;
         }

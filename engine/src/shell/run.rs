@@ -9,6 +9,7 @@ use std::collections::{HashMap, VecDeque};
 use std::convert::Infallible;
 use std::io::{self, Write};
 use std::os::fd::{AsFd, OwnedFd};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, mpsc};
 use std::time::{Duration, Instant};
 
@@ -115,7 +116,38 @@ pub(super) enum Fatal {
 
 /// Everything the engine's thread owns, for it and for a caller that is alone (`here`); nothing
 /// once the engine has ended.
-pub(crate) type Shared = Arc<Mutex<Option<Run>>>;
+pub(crate) type Shared = Arc<Held>;
+
+/// The lock, and whether the engine's thread is waiting for it: callers that come again and again
+/// would otherwise keep it out.
+pub(crate) struct Held {
+    run: Mutex<Option<Run>>,
+    thread_waits: AtomicBool,
+}
+
+impl Held {
+    pub fn new(run: Run) -> Held {
+        Held {
+            run: Mutex::new(Some(run)),
+            thread_waits: AtomicBool::new(false),
+        }
+    }
+
+    /// For a caller's thread; nothing while another has it, or the engine's wants it.
+    pub fn try_lock(&self) -> Option<MutexGuard<'_, Option<Run>>> {
+        match self.thread_waits.load(Relaxed) {
+            true => None,
+            false => self.run.try_lock().ok(),
+        }
+    }
+
+    fn lock_for_the_thread(&self) -> MutexGuard<'_, Option<Run>> {
+        self.thread_waits.store(true, Relaxed);
+        let run = lock(self);
+        self.thread_waits.store(false, Relaxed);
+        run
+    }
+}
 
 /// The engine's thread: runs until stopped or until the store fails.
 pub(crate) fn run(shared: &Shared) {
@@ -123,11 +155,11 @@ pub(crate) fn run(shared: &Shared) {
     // know this is too old for workers as well, which need it for their filter.
     let _ = rustix::thread::set_no_new_privs(true);
     let end = loop {
-        let Some(waiting) = lock(shared).as_mut().map(Run::wait_for) else {
+        let Some(waiting) = shared.lock_for_the_thread().as_mut().map(Run::wait_for) else {
             return;
         };
         let ready = waiting.wait();
-        let mut run = lock(shared);
+        let mut run = shared.lock_for_the_thread();
         let Some(run) = run.as_mut() else { return };
         match ready.and_then(|ready| run.round(&ready)) {
             Ok(true) => {}
@@ -135,15 +167,15 @@ pub(crate) fn run(shared: &Shared) {
             Err(fatal) => break Err(fatal),
         }
     };
-    let run = lock(shared).take();
+    let run = shared.lock_for_the_thread().take();
     if let Some(run) = run {
         run.finish(end);
     }
 }
 
 /// A thread that panicked in the middle of something left it undone: nobody goes on from there.
-pub(super) fn lock(shared: &Shared) -> MutexGuard<'_, Option<Run>> {
-    shared.lock().unwrap_or_else(|poisoned| {
+pub(super) fn lock(shared: &Held) -> MutexGuard<'_, Option<Run>> {
+    shared.run.lock().unwrap_or_else(|poisoned| {
         let mut run = poisoned.into_inner();
         *run = None;
         run

@@ -4,10 +4,10 @@
 //! word was most of a restart.
 //!
 //! Promises: an image is afterwards as if every run had been written in its order; every word that
-//! was named is written, equal or not (I4), and no other; what is held is bounded. Does not know
-//! frames.
+//! was named is written, equal or not (I4), and others only as what they are; what is held is
+//! bounded. Does not know frames.
 
-use crate::backend::Backend;
+use crate::backend::{Backend, File};
 use crate::delta::{PAGE_WORDS, WORD_BYTES};
 use crate::error::{OpenError, StoreError};
 use crate::genesis::{Page, ZERO_PAGE};
@@ -19,6 +19,10 @@ use std::ops::Range;
 
 /// Pages held before all are written.
 const PAGES_MAX: usize = 4096;
+
+/// Runs of a page that are written one by one; a page of which more were named is read and written
+/// whole. A write costs the kernel microseconds however small it is, and a map's values lie apart.
+const RUNS_APART_MAX: usize = 3;
 
 /// Words waiting to be written, by vat and page.
 #[derive(Debug, Default)]
@@ -73,6 +77,15 @@ impl Gathered {
                 continue;
             };
             let (page_limit, is_damaged) = (found.page_limit, found.damaged.is_some());
+            let apart = words.runs().take(RUNS_APART_MAX + 1).count();
+            let words = match is_damaged || apart <= RUNS_APART_MAX {
+                true => words,
+                // What is wrong with a file that cannot be read is told by writing it.
+                false => words.made_whole(|content| {
+                    let file = store.images.file(vat, page_limit);
+                    file.is_ok_and(|file| file.read_at(images::bytes_of(page), content).is_ok())
+                }),
+            };
             for run in words.runs().filter(|_| !is_damaged) {
                 let offset = images::bytes_of(page) + run.start as u64;
                 match store
@@ -93,6 +106,19 @@ impl Gathered {
 }
 
 impl Words {
+    /// The whole page, if what the others are can be read.
+    fn made_whole(mut self: Box<Words>, read: impl FnOnce(&mut Page) -> bool) -> Box<Words> {
+        let mut whole = ZERO_PAGE;
+        if read(&mut whole) {
+            for run in self.runs() {
+                whole[run.clone()].copy_from_slice(&self.content[run]);
+            }
+            self.content = whole;
+            self.named = [true; PAGE_WORDS];
+        }
+        self
+    }
+
     /// Stretches of bytes all of whose words were named, in order.
     fn runs(&self) -> impl Iterator<Item = Range<usize>> {
         let mut at = 0;
@@ -133,6 +159,31 @@ mod tests {
             (4088, vec![3; 8]),
         ];
         assert_eq!(runs(&gathered, 7), expected);
+    }
+
+    #[test]
+    fn a_page_made_whole_keeps_what_was_not_named_and_one_that_cannot_be_read_stays_in_runs() {
+        let words = |gathered: &mut Gathered| {
+            (0..10).for_each(|at| gathered.add(VAT, 7, at * 64, &[at as u8 + 1; 8]));
+            gathered.pages.remove(&(VAT, 7)).expect("just named")
+        };
+        let mut gathered = Gathered::default();
+        let whole = words(&mut gathered).made_whole(|page| {
+            page.fill(0xee);
+            true
+        });
+        assert_eq!(whole.runs().collect::<Vec<_>>(), [0..whole.content.len()]);
+        for (at, byte) in whole.content.iter().enumerate() {
+            let is_named = at < 640 && at % 64 < 8;
+            let expected = if is_named { (at / 64) as u8 + 1 } else { 0xee };
+            assert_eq!(*byte, expected, "byte {at}");
+        }
+        let apart = words(&mut gathered).made_whole(|page| {
+            page.fill(0xee);
+            false
+        });
+        assert_eq!(apart.runs().count(), 10);
+        assert_eq!(apart.content[8], 0);
     }
 
     #[test]
