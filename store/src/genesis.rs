@@ -36,6 +36,9 @@ pub struct Genesis {
     sha256: [u8; 32],
 }
 
+/// Bytes of pages that are written together.
+const STRETCH_BYTES_MAX: usize = 256 << 10;
+
 /// The heap has more pages than a genesis image may.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a genesis image of {bytes} bytes is larger than the {limit} allowed")]
@@ -102,11 +105,21 @@ impl Genesis {
         self.pages.get(&page).map(|(_, content)| &**content)
     }
 
-    /// Number and content of each page that is not zero, in order.
-    pub fn contents(&self) -> impl Iterator<Item = (u32, &[u8])> {
-        self.pages
-            .iter()
-            .map(|(&page, (_, content))| (page, content.as_slice()))
+    /// Pages that are not zero, those that follow each other together: the first one's number, and
+    /// their content. A birth writes them twice, and a write costs more than the pages of it.
+    pub fn stretches(&self) -> impl Iterator<Item = (u32, Vec<u8>)> {
+        let mut pages = self.pages.iter().peekable();
+        std::iter::from_fn(move || {
+            let (&first, (_, content)) = pages.next()?;
+            let (mut next, mut bytes) = (first + 1, content.to_vec());
+            while bytes.len() < STRETCH_BYTES_MAX
+                && let Some((_, (_, content))) = pages.next_if(|(page, _)| **page == next)
+            {
+                bytes.extend_from_slice(&content[..]);
+                next += 1;
+            }
+            Some((first, bytes))
+        })
     }
 
     /// Page, checksum and content of each page, in order.
@@ -253,6 +266,26 @@ mod tests {
         assert_eq!(Genesis::parse(&bytes, "g", &first.sha256()).unwrap(), first);
         assert_eq!(first.page(2), None);
         assert_eq!(first.page(1).unwrap()[40..56], [7; 16]);
+    }
+
+    #[test]
+    fn pages_that_follow_each_other_are_one_stretch_up_to_its_bound() {
+        let most = (STRETCH_BYTES_MAX / PAGE_BYTES) as u32;
+        let pages = [1, 2, 4].into_iter().chain(10..10 + most + 3);
+        let mut bytes = Vec::new();
+        for page in pages.clone() {
+            push_run(&mut bytes, page, 0, &u64::from(page).to_le_bytes());
+        }
+        let limit = 20 + most;
+        let genesis = Genesis::from_delta(&Delta::parse(bytes, limit).unwrap()).unwrap();
+        let stretches: Vec<_> = genesis.stretches().collect();
+        let firsts: Vec<_> = stretches.iter().map(|(first, _)| *first).collect();
+        assert_eq!(firsts, [1, 4, 10, 10 + most]);
+        let seen = stretches.iter().flat_map(|(first, bytes)| {
+            let content = bytes.chunks_exact(PAGE_BYTES);
+            (*first..).zip(content.map(|page| u64::from_le_bytes(page[..8].try_into().unwrap())))
+        });
+        assert!(seen.eq(pages.map(|page| (page, u64::from(page)))));
     }
 
     #[test]

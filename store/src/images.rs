@@ -171,8 +171,8 @@ impl<B: Backend> Images<B> {
             self.keep_open(vat, file);
         }
         let file = self.file(vat, page_limit)?;
-        for (page, _, content) in genesis.pages() {
-            let write = || file.write_at(bytes_of(page), content);
+        for (page, content) in genesis.stretches() {
+            let write = || file.write_at(bytes_of(page), &content);
             let written = self.ballast.draw(write);
             written.map_err(|error| self.latch.io_or_full("write", &path, error))?;
         }

@@ -367,7 +367,7 @@ impl Run {
         let engine = self.core.engine();
         let genesis = self.genesis(engine).map_err(NotStarted::store)?;
         let length = u64::from(page_limit) * kenvat_store::PAGE_BYTES as u64;
-        let image = image_in_memory(genesis.contents(), length)
+        let image = image_in_memory(genesis.stretches(), length)
             .map_err(|error| NotStarted::of("make its image", &error))?;
         self.spawn(vat, generation, engine, image, page_limit, limits)
     }

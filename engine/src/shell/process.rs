@@ -70,14 +70,14 @@ fn sealed_memfd(name: &str, bytes: &[u8]) -> io::Result<File> {
 
 /// An image that exists in memory only, these pages and zeros up to `length`: for genesis and for
 /// first turns. Returned as a descriptor for reading only (I1).
-pub(crate) fn image_in_memory<'a>(
-    pages: impl Iterator<Item = (u32, &'a [u8])>,
+pub(crate) fn image_in_memory(
+    pages: impl Iterator<Item = (u32, Vec<u8>)>,
     length: u64,
 ) -> io::Result<File> {
     let file = File::from(memfd_create("kenvat-image", MemfdFlags::CLOEXEC)?);
     for (page, content) in pages {
         let at = u64::from(page) * kenvat_store::PAGE_BYTES as u64;
-        file.write_all_at(content, at)?;
+        file.write_all_at(&content, at)?;
     }
     file.set_len(length)?;
     File::open(format!("/proc/self/fd/{}", file.as_raw_fd()))
