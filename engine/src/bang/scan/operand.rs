@@ -10,9 +10,9 @@ impl Scanner<'_> {
     pub(super) fn operand(&mut self, token: &Token) -> Step {
         match token.tok {
             Tok::Name(word) => self.operand_word(token, word),
-            Tok::Private | Tok::Number | Tok::Str | Tok::Regex | Tok::Template => {
-                self.whole(token, Last::Plain)
-            }
+            // Only `in` takes it as it stands.
+            Tok::Private => self.whole(token, Last::Private),
+            Tok::Number | Tok::Str | Tok::Regex | Tok::Template => self.whole(token, Last::Plain),
             Tok::TemplateHead => self.part(token, Kind::Template, After::Operand, Expect::Operand),
             Tok::LParen => self.part(token, Kind::Paren, After::Operand, Expect::Operand),
             Tok::LBracket => self.part(token, Kind::Array, After::Array, Expect::Operand),

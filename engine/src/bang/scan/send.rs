@@ -18,6 +18,7 @@ impl Scanner<'_> {
             Last::Super => Some(Form::Super),
             Last::Brace => Some(Form::AfterBrace),
             Last::Of => Some(Form::AfterOf),
+            Last::Private => Some(Form::Private),
             _ => None,
         };
         if let Some(form) = form {

@@ -100,6 +100,8 @@ pub enum Last {
     #[default]
     Plain,
     Super,
+    /// `#p`, as in `#p in x`.
+    Private,
     Of,
     Brace,
     /// `x ! m(a)`.
