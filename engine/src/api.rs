@@ -350,6 +350,27 @@ pub enum DeployError {
     Host(String),
 }
 
+impl DeployError {
+    /// The program is at fault, and there is no exception of its own to show.
+    pub(crate) fn of_program(message: String) -> DeployError {
+        DeployError::Program {
+            name: "Error".to_owned(),
+            message,
+            stack: String::new(),
+        }
+    }
+}
+
+impl From<crate::protocol::Thrown> for DeployError {
+    fn from(thrown: crate::protocol::Thrown) -> DeployError {
+        DeployError::Program {
+            name: thrown.name,
+            message: thrown.message,
+            stack: thrown.stack,
+        }
+    }
+}
+
 /// Why the engine did not start.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]

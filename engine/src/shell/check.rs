@@ -13,7 +13,7 @@ use super::process::{Executable, Worker, image_in_memory};
 use crate::api::{DeployError, ProgramError, ProgramReport};
 use crate::protocol::{
     Delivery, FromWorker, HandOver, Message, Outcome, PROTOCOL_VERSION, Program, Reply, Start,
-    Thrown, ToWorker,
+    ToWorker,
 };
 use crate::seed::SEED_BYTES;
 use crate::turn::limits::{GAS_MAX, HEAP_BYTES_MAX, SOURCE_BYTES_MAX, TURN_MS_MAX};
@@ -35,16 +35,7 @@ pub fn check(entry: &str, files: &[(String, String)]) -> Result<ProgramReport, D
     };
     match ask(worker, message)? {
         Outcome::Value(json) => understood(&json),
-        Outcome::Thrown(Thrown {
-            name,
-            message,
-            stack,
-            ..
-        }) => Err(DeployError::Program {
-            name,
-            message,
-            stack,
-        }),
+        Outcome::Thrown(thrown) => Err(thrown.into()),
     }
 }
 
@@ -120,11 +111,7 @@ fn ask(mut worker: Worker, message: Message) -> Result<Outcome, DeployError> {
 }
 
 fn refused(why: &str) -> DeployError {
-    DeployError::Program {
-        name: "Error".to_owned(),
-        message: format!("the program cannot be read: {why}"),
-        stack: String::new(),
-    }
+    DeployError::of_program(format!("the program cannot be read: {why}"))
 }
 
 /// The worker's answer, which is as good as the worker.

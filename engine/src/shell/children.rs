@@ -42,11 +42,17 @@ fn process_mark(generation: u64) -> epoll::EventData {
 
 /// The engine's thread is told what it has to know of a worker's socket.
 pub(super) fn rewatch(epoll: &OwnedFd, generation: u64, worker: &Worker) {
+    let mark = socket_mark(generation);
+    // Fails where the socket is not watched at all: the process is ending, or held.
+    let _ = epoll::modify(epoll, worker.socket(), mark, interest(worker));
+}
+
+/// What that is.
+pub(super) fn interest(worker: &Worker) -> epoll::EventFlags {
     let mut interest = epoll::EventFlags::empty();
     interest.set(epoll::EventFlags::IN, !worker.is_unwatched);
     interest.set(epoll::EventFlags::OUT, worker.blocked);
-    // Fails where the socket is not watched at all: the process is ending, or held.
-    let _ = epoll::modify(epoll, worker.socket(), socket_mark(generation), interest);
+    interest
 }
 
 /// Whether a socket has bytes, and not its end.

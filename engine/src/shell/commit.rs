@@ -50,9 +50,8 @@ pub(super) struct Background {
     pub finisher: mpsc::Sender<Finished>,
     waker: Waker,
     pub folding: bool,
-    /// The store's copy of this program's own engine is to be read, at the latest when this goes.
+    /// While the store's copy of this program's own engine is to be read: has it read now.
     engine_check: Option<mpsc::Sender<()>>,
-    is_engine_checked: bool,
 }
 
 /// Somebody waits for the hash of a heap.
@@ -136,7 +135,6 @@ impl Background {
             waker,
             folding: false,
             engine_check: None,
-            is_engine_checked: false,
         })
     }
 }
@@ -300,10 +298,9 @@ impl Run {
 
     /// Waits until the store's copy of this program's own engine is read, where it is.
     pub(super) fn await_engine_check(&mut self) -> Result<(), Fatal> {
-        if self.background.engine_check.take().is_none() {
-            return Ok(());
-        }
-        while !self.background.is_engine_checked {
+        while let Some(now) = &self.background.engine_check {
+            // It is being read where nobody listens any more.
+            let _ = now.send(());
             let finished = self.background.finished.recv();
             self.on_finished(finished.expect("this end keeps a sender"))?;
         }
@@ -346,7 +343,7 @@ impl Run {
                 Ok(())
             }
             Finished::EngineChecked(found) => {
-                self.background.is_engine_checked = true;
+                self.background.engine_check = None;
                 self.own_engine_checked(found);
                 Ok(())
             }

@@ -111,7 +111,9 @@ fn wait(socket: &UnixStream, patience: Duration) -> bool {
 impl Run {
     /// Whether nothing is under way, and nothing was asked before.
     fn is_alone(&mut self) -> bool {
-        self.drive(Run::apply_owed);
+        if self.here.owed.is_some() {
+            self.drive(Run::apply_owed);
+        }
         self.take_commands();
         if !self.events.is_empty() {
             self.waker.wake();

@@ -15,7 +15,7 @@ use sha2::{Digest, Sha256};
 use super::disk::Disk;
 use super::engine::{Engine, EngineOptions};
 use super::process::{Executable, Worker, image_in_memory};
-use super::run::{self, Held, Run, Shared, say};
+use super::run::{self, Lent, Run, Shared, say};
 use super::wake::Waker;
 use crate::api::{StartError, VatLimits};
 use crate::protocol::{FromWorker, PROTOCOL_VERSION, Start, ToWorker, TrackerKind};
@@ -77,7 +77,7 @@ pub fn start(options: EngineOptions) -> Result<Engine, StartError> {
     if is_known {
         run.check_own_engine();
     }
-    let shared: Shared = Arc::new(Held::new(run));
+    let shared: Shared = Arc::new(Lent::new(run));
     let engine_thread = shared.clone();
     std::thread::Builder::new()
         .name("kenvat-engine".to_owned())

@@ -116,18 +116,18 @@ pub(super) enum Fatal {
 
 /// Everything the engine's thread owns, for it and for a caller that is alone (`here`); nothing
 /// once the engine has ended.
-pub(crate) type Shared = Arc<Held>;
+pub(crate) type Shared = Arc<Lent>;
 
 /// The lock, and whether the engine's thread is waiting for it: callers that come again and again
 /// would otherwise keep it out.
-pub(crate) struct Held {
+pub(crate) struct Lent {
     run: Mutex<Option<Run>>,
     thread_waits: AtomicBool,
 }
 
-impl Held {
-    pub fn new(run: Run) -> Held {
-        Held {
+impl Lent {
+    pub fn new(run: Run) -> Lent {
+        Lent {
             run: Mutex::new(Some(run)),
             thread_waits: AtomicBool::new(false),
         }
@@ -174,7 +174,7 @@ pub(crate) fn run(shared: &Shared) {
 }
 
 /// A thread that panicked in the middle of something left it undone: nobody goes on from there.
-pub(super) fn lock(shared: &Held) -> MutexGuard<'_, Option<Run>> {
+pub(super) fn lock(shared: &Lent) -> MutexGuard<'_, Option<Run>> {
     shared.run.lock().unwrap_or_else(|poisoned| {
         let mut run = poisoned.into_inner();
         *run = None;

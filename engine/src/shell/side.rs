@@ -17,6 +17,7 @@ use kenvat_store::{
 };
 use rustix::event::epoll;
 
+use super::children::{interest, socket_mark};
 use super::commit::Finished;
 use super::run::{Fatal, Run};
 use super::wake::Waker;
@@ -326,11 +327,9 @@ impl Run {
             return;
         }
         worker.is_unwatched = false;
-        let mut interest = epoll::EventFlags::IN;
-        interest.set(epoll::EventFlags::OUT, worker.blocked);
-        let mark = super::children::socket_mark(generation);
+        let mark = socket_mark(generation);
         // Fails where the process is ending.
-        let _ = epoll::add(&self.epoll, worker.socket(), mark, interest);
+        let _ = epoll::add(&self.epoll, worker.socket(), mark, interest(worker));
         self.take_messages(generation);
         self.to_send.push(generation);
     }

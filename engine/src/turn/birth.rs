@@ -216,18 +216,8 @@ impl<W> Core<W> {
             }
             FromWorker::Aborted { why, .. } => {
                 if birth.generation == generation && birth.waiter.is_some() {
-                    let name = "Error".to_owned();
                     let message = format!("the start function was ended: {why}");
-                    let stack = String::new();
-                    self.miscarry(
-                        id,
-                        DeployError::Program {
-                            name,
-                            message,
-                            stack,
-                        },
-                        out,
-                    );
+                    self.miscarry(id, DeployError::of_program(message), out);
                     out.push(Effect::KillWorker {
                         vat: id,
                         generation,
@@ -259,12 +249,7 @@ impl<W> Core<W> {
             }
             Ok((checked, Some(Outcome::Value(_)))) => self.bear(id, checked, ledger, out)?,
             Ok((_, Some(Outcome::Thrown(thrown)))) => {
-                let error = DeployError::Program {
-                    name: thrown.name,
-                    message: thrown.message,
-                    stack: thrown.stack,
-                };
-                self.miscarry(id, error, out);
+                self.miscarry(id, thrown.into(), out);
             }
             Ok((_, None)) => {
                 let why = "the worker broke the rules: its start is not answered".to_owned();
@@ -518,13 +503,9 @@ pub(crate) fn check_sources(
 
 /// The program is too much for one turn.
 pub(crate) fn takes_too_long() -> DeployError {
-    DeployError::Program {
-        name: "Error".to_owned(),
-        message: "reading and starting the program took longer than a turn may run (`kenvat \
-                  limits`, turn)"
-            .to_owned(),
-        stack: String::new(),
-    }
+    let message = "reading and starting the program took longer than a turn may run (`kenvat \
+                   limits`, turn)";
+    DeployError::of_program(message.to_owned())
 }
 
 /// How a worker's end is told to people.

@@ -40,11 +40,11 @@ impl<W> Core<W> {
                 let why = "the worker broke the rules: it says twice that it starts".to_owned();
                 DeployError::Host(why)
             }
-            None => failed(
+            None => DeployError::of_program(
                 "the start function (or init) returned a promise that nothing is left to settle"
                     .to_owned(),
             ),
-            Some(due) if due.due_ms.max(now_ms) > late_ms => failed(format!(
+            Some(due) if due.due_ms.max(now_ms) > late_ms => DeployError::of_program(format!(
                 "the start function (or init) may take {} s, and waits for a timer that is due {} \
                  s after it began",
                 limits.start / 1000,
@@ -118,7 +118,7 @@ impl<W> Core<W> {
         let of_name = self.births.iter().find(|(_, birth)| birth.is_of(name));
         if let Some(id) = of_name.map(|(id, _)| *id) {
             let message = "it was terminated before its start had settled".to_owned();
-            self.end_birth(id, failed(message), out);
+            self.end_birth(id, DeployError::of_program(message), out);
         }
         let answer = Ok(());
         out.push(Effect::AnswerDone { waiter, answer });
@@ -131,13 +131,5 @@ impl<W> Core<W> {
         };
         self.miscarry(vat, error, out);
         out.push(Effect::KillWorker { vat, generation });
-    }
-}
-
-fn failed(message: String) -> DeployError {
-    DeployError::Program {
-        name: "Error".to_owned(),
-        message,
-        stack: String::new(),
     }
 }

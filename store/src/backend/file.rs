@@ -166,25 +166,30 @@ fn read_pid(file: &fs::File) -> u32 {
 
 /// An open file of the store.
 #[derive(Debug)]
-pub struct DiskFile(fs::File, Direct);
+pub struct DiskFile {
+    file: fs::File,
+    /// The same file, for frames.
+    direct: Direct,
+}
 
 impl DiskFile {
     fn new(file: fs::File, path: PathBuf) -> DiskFile {
-        DiskFile(file, Direct::new(path))
+        let direct = Direct::new(path);
+        DiskFile { file, direct }
     }
 }
 
 impl File for DiskFile {
     fn read_at(&self, offset: u64, bytes: &mut [u8]) -> io::Result<()> {
-        self.0.read_exact_at(bytes, offset)
+        self.file.read_exact_at(bytes, offset)
     }
 
     fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
-        self.0.write_all_at(bytes, offset)
+        self.file.write_all_at(bytes, offset)
     }
 
     fn write_sectors(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
-        match self.1.write(offset, bytes)? {
+        match self.direct.write(offset, bytes)? {
             true => Ok(()),
             false => self.write_at(offset, bytes),
         }
@@ -194,7 +199,7 @@ impl File for DiskFile {
         // Not std's `sync_data`, which calls again after EINTR: a failed sync is never retried
         // (J6).
         SYNCS.fetch_add(1, Relaxed);
-        Ok(rustix::fs::fdatasync(&self.0)?)
+        Ok(rustix::fs::fdatasync(&self.file)?)
     }
 
     fn write_back(&self, stretch: Range<u64>) -> io::Result<()> {
@@ -208,7 +213,7 @@ impl File for DiskFile {
         }
         let mut options = MmapOptions::new();
         options.offset(stretch.start).len(len);
-        match options.map_raw_read_only(&self.0) {
+        match options.map_raw_read_only(&self.file) {
             Ok(mapping) => {
                 SYNCS.fetch_add(1, Relaxed);
                 mapping.flush_range(0, len)
@@ -219,16 +224,16 @@ impl File for DiskFile {
     }
 
     fn len(&self) -> io::Result<u64> {
-        Ok(self.0.metadata()?.len())
+        Ok(self.file.metadata()?.len())
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
-        self.0.set_len(len)
+        self.file.set_len(len)
     }
 
     fn punch(&self, offset: u64, len: u64) -> io::Result<()> {
         let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
-        match rustix::fs::fallocate(&self.0, flags, offset, len) {
+        match rustix::fs::fallocate(&self.file, flags, offset, len) {
             // A file system without holes, or a filter that forbids the call.
             Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::PERM) => write_zeros(self, offset, len),
             result => Ok(result?),
@@ -237,7 +242,7 @@ impl File for DiskFile {
 
     fn allocate(&self, offset: u64, len: u64) -> io::Result<()> {
         loop {
-            match rustix::fs::fallocate(&self.0, FallocateFlags::KEEP_SIZE, offset, len) {
+            match rustix::fs::fallocate(&self.file, FallocateFlags::KEEP_SIZE, offset, len) {
                 Err(rustix::io::Errno::INTR) => {}
                 // A file system that cannot promise room. What then fails when it is written is
                 // made up for later (I2), at the price of a stop near a full disk.
@@ -248,13 +253,13 @@ impl File for DiskFile {
     }
 
     fn next_data(&self, from: u64) -> io::Result<Option<Range<u64>>> {
-        let start = match rustix::fs::seek(&self.0, SeekFrom::Data(from)) {
+        let start = match rustix::fs::seek(&self.file, SeekFrom::Data(from)) {
             Ok(start) => start,
             // Nothing but a hole up to the end.
             Err(rustix::io::Errno::NXIO) => return Ok(None),
             Err(error) => return Err(error.into()),
         };
-        let end = rustix::fs::seek(&self.0, SeekFrom::Hole(start))?;
+        let end = rustix::fs::seek(&self.file, SeekFrom::Hole(start))?;
         Ok(Some(start..end))
     }
 }

@@ -4,7 +4,7 @@ use std::ffi::c_int;
 
 use rquickjs::qjs;
 
-use super::value::{Cx, JsResult, Kind, Value, argument, host_function};
+use super::value::{Cx, JsResult, Value, argument, host_function};
 use crate::worker::chance;
 
 /// Bytes one call gives.
@@ -21,12 +21,9 @@ fn none(cx: Cx) -> Value {
     cx.type_error("no turn runs that chance could be drawn in")
 }
 
-fn number(kind: Kind) -> f64 {
-    match kind {
-        Kind::Int(number) => f64::from(number),
-        Kind::Float(number) => number,
-        _ => 0.0,
-    }
+/// An argument that the library has checked to be a number.
+fn number(argument: &Value) -> f64 {
+    argument.kind().number().unwrap_or_default()
 }
 
 /// `chanceBytes(count)`: so many bytes. The library checks what it gives.
@@ -37,7 +34,7 @@ extern "C" fn bytes(
     arguments: *mut qjs::JSValue,
 ) -> qjs::JSValue {
     host_function(cx, count, arguments, |cx, arguments| {
-        let count = number(argument(cx, arguments, 0).kind()) as usize;
+        let count = number(&argument(cx, arguments, 0)) as usize;
         let mut bytes = vec![0; count.min(BYTES_MAX)];
         match chance::draw(&mut bytes) {
             true => cx.bytes(&bytes),
@@ -54,7 +51,7 @@ extern "C" fn below(
     arguments: *mut qjs::JSValue,
 ) -> qjs::JSValue {
     host_function(cx, count, arguments, |cx, arguments| {
-        let limit = number(argument(cx, arguments, 0).kind()) as u64;
+        let limit = number(&argument(cx, arguments, 0)) as u64;
         let found = chance::below(limit).ok_or_else(|| none(cx))?;
         Ok(cx.number(found as f64))
     })

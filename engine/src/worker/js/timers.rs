@@ -67,13 +67,9 @@ extern "C" fn set(
         let raw = unsafe { *arguments.wrapping_add(at as usize) };
         realm.cx.borrow(raw).kind()
     };
-    let number = |kind| match kind {
-        Kind::Int(number) => Some(f64::from(number)),
-        Kind::Float(number) => Some(number),
-        _ => None,
-    };
-    if let Some(timer) = number(argument(0)) {
-        output::timer(timer as u64, number(argument(1)).map(|due| due as i64));
+    if let Some(timer) = argument(0).number() {
+        let due_ms = argument(1).number();
+        output::timer(timer as u64, due_ms.map(|due| due as i64));
     }
     UNDEFINED
 }

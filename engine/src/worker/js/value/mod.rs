@@ -41,6 +41,17 @@ pub enum Kind {
     Internal,
 }
 
+impl Kind {
+    /// Its value, where it is a number.
+    pub fn number(self) -> Option<f64> {
+        match self {
+            Kind::Int(number) => Some(f64::from(number)),
+            Kind::Float(number) => Some(number),
+            _ => None,
+        }
+    }
+}
+
 /// An own property.
 pub enum Property {
     Data(Value),
