@@ -143,7 +143,8 @@ impl<B: Backend> Store<B> {
             Effect::Side(side) => self.do_or_owe(VatId(side.record.vat), Owed::Side(side)),
             Effect::Log(vat, bytes) => self.do_or_owe(vat, Owed::Log(bytes)),
             Effect::Row(row) => {
-                self.active.rows.insert((row.table, row.key), row.value);
+                let value = row.value.as_deref();
+                self.active.rows.insert(row.table, &row.key, value);
                 Ok(())
             }
             Effect::Terminate(vat) => {
@@ -237,8 +238,8 @@ impl<B: Backend> Store<B> {
             offset: damage.offset,
             what: damage.what.clone(),
         };
-        let key = (table::LOST, codec::vat_key(vat).to_vec());
-        self.active.rows.insert(key, Some(codec::encode(&lost)));
+        let (key, row) = (codec::vat_key(vat), codec::encode(&lost));
+        self.active.rows.insert(table::LOST, &key, Some(&row));
         self.mark_damaged(vat, &damage);
     }
 

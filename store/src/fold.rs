@@ -87,8 +87,9 @@ impl<B: Backend> Store<B> {
         let mut layer = std::mem::take(&mut self.active);
         for &vat in &layer.logs {
             if let Some(found) = self.vats.get(&vat) {
-                let key = (table::LOGS, codec::vat_key(vat).to_vec());
-                layer.rows.insert(key, Some(codec::encode(&found.log)));
+                let log = codec::encode(&found.log);
+                let key = codec::vat_key(vat);
+                layer.rows.insert(table::LOGS, &key, Some(&log));
             }
         }
         let images = layer.images.iter().filter_map(|&vat| {
@@ -302,8 +303,8 @@ impl<B: Backend> Fold<B> {
     }
 
     fn write_rows(&self, batch: &mut Batch<'_>) -> Result<(), StoreError> {
-        for ((table, key), value) in &self.layer.rows {
-            batch.put(*table, key, value.as_deref())?;
+        for (table, key, value) in self.layer.rows.sorted() {
+            batch.put(table, key, value)?;
         }
         for (&vat, pages) in &self.layer.pages {
             write_pages(batch, vat, pages)?;

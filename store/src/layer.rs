@@ -7,17 +7,15 @@
 
 use crate::codec::SideRecord;
 use crate::ids::VatId;
+use crate::loose_rows::LooseRows;
 use crate::page_rows::{GROUP_PAGES, ROW_BYTES as GROUP_ROW_BYTES};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
-use std::ops::Bound;
-
-/// Table and key together, as in the catalog.
-pub(crate) type RowKey = (u8, Vec<u8>);
+use std::ops::{Bound, RangeBounds};
 
 #[derive(Debug, Default)]
 pub(crate) struct Layer {
-    /// `None`: deleted. The engine's rows, and the store's own of vats.
-    pub rows: BTreeMap<RowKey, Option<Vec<u8>>>,
+    /// The engine's rows, and the store's own of vats.
+    pub rows: LooseRows,
     /// Checksums of whole pages as of the newest frame that names them (I3).
     pub pages: HashMap<VatId, HashMap<u32, u32>>,
     /// Images and logs written to, so that a fold syncs them.
@@ -33,8 +31,7 @@ pub(crate) struct Layer {
 impl Layer {
     /// The row, if this layer knows of it: `Some(None)` is a deleted one.
     pub(crate) fn row(&self, table: u8, key: &[u8]) -> Option<Option<&[u8]>> {
-        // A tuple of borrowed parts cannot be looked up, and a key copied is cheap beside the rest.
-        self.rows.get(&(table, key.to_vec())).map(Option::as_deref)
+        self.rows.get(table, key)
     }
 
     pub(crate) fn page(&self, vat: VatId, page: u32) -> Option<u32> {
@@ -49,32 +46,25 @@ impl Layer {
         start: Bound<&[u8]>,
         found: &mut BTreeMap<Vec<u8>, Option<Vec<u8>>>,
     ) {
-        let from = match start {
-            Bound::Included(key) if key >= prefix => Bound::Included((table, key.to_vec())),
-            Bound::Excluded(key) if key >= prefix => Bound::Excluded((table, key.to_vec())),
-            _ => Bound::Included((table, prefix.to_vec())),
-        };
-        let rows = self.rows.range((from, Bound::Unbounded));
-        for ((_, key), value) in
-            rows.take_while(|((found, key), _)| *found == table && key.starts_with(prefix))
-        {
-            found.insert(key.clone(), value.clone());
+        let wanted = (start, Bound::Unbounded);
+        for (_, key, value) in self.rows.of_table(table) {
+            if key.starts_with(prefix) && wanted.contains(key) {
+                found.insert(key.to_vec(), value.map(<[u8]>::to_vec));
+            }
         }
     }
 
     /// Rows a fold will write, and their bytes: page checksums by the group, ends of vats by what
     /// is left of them.
     pub(crate) fn catalog_load(&self) -> (u64, u64) {
-        let rows = self.rows.iter();
-        let bytes = rows.map(|((_, key), value)| key.len() + value.as_ref().map_or(0, Vec::len));
-        let bytes: usize = bytes.sum();
         let groups: HashSet<_> = self
             .pages
             .iter()
             .flat_map(|(vat, pages)| pages.keys().map(move |page| (vat, page / GROUP_PAGES)))
             .collect();
         let rows = self.rows.len() + groups.len() + self.logs.len() + self.terminated.len();
-        (rows as u64, (bytes + groups.len() * GROUP_ROW_BYTES) as u64)
+        let bytes = self.rows.bytes() + groups.len() * GROUP_ROW_BYTES;
+        (rows as u64, bytes as u64)
     }
 
     pub(crate) fn is_empty(&self) -> bool {

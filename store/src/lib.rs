@@ -36,6 +36,7 @@ mod journal;
 mod latch;
 mod layer;
 mod logs;
+mod loose_rows;
 pub mod options;
 mod pace;
 mod page_rows;

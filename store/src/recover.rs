@@ -3,7 +3,8 @@
 //! Order, each step durable before the next acts on it:
 //! 1. the catalog is opened and written to once, so that what is read of it is on disk (J6);
 //! 2. the journal is read from the fold position to its end (`scan`), each frame judged by the
-//!    table in `case`; damage ends here;
+//!    table in `case`; damage ends here; what rows it holds is sorted out meanwhile (`sort`), which
+//!    touches no file;
 //! 3. a torn frame's number is given up in the catalog, then its sectors are zeroed and synced
 //!    (J3);
 //! 4. the last frame found is rewritten, same bytes, same place, and synced (J6);
@@ -19,6 +20,7 @@ pub(crate) mod open;
 pub(crate) mod replay;
 pub(crate) mod rows;
 pub(crate) mod scan;
+mod sort;
 
 use crate::error::Damage;
 

@@ -289,8 +289,8 @@ impl<B: Backend> Store<B> {
             engine: found.engine.0,
             page_limit: found.page_limit,
         };
-        let key = (table::VATS, codec::vat_key(vat).to_vec());
-        self.active.rows.insert(key, Some(codec::encode(&record)));
+        let (key, row) = (codec::vat_key(vat), codec::encode(&record));
+        self.active.rows.insert(table::VATS, &key, Some(&row));
         let pages = self.active.pages.entry(vat).or_default();
         for (page, crc, _) in genesis.pages() {
             // Frames after the first may have been here already, if the image was behind.
@@ -316,9 +316,8 @@ impl<B: Backend> Store<B> {
         if self.vats.remove(&vat).is_none() {
             return;
         }
-        self.active
-            .rows
-            .insert((table::VATS, codec::vat_key(vat).to_vec()), None);
+        let key = codec::vat_key(vat);
+        self.active.rows.insert(table::VATS, &key, None);
         self.active.pages.remove(&vat);
         self.active.images.remove(&vat);
         self.active.logs.remove(&vat);

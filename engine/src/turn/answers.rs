@@ -4,7 +4,7 @@
 //! oldest answers of a client go first, then (much later) the memory that they were given. Writes
 //! rows, absolute ones, into the frame that holds the answer itself. Does not know vats.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use kenvat_store::Row;
 
@@ -23,6 +23,9 @@ pub struct Answers {
     clients: BTreeMap<String, ClientRow>,
     /// Bytes of the answers kept, over all of them.
     bytes: u64,
+    /// Clients whose window the frame being filled moves. Its row is written once a frame, when
+    /// that is closed: of a thousand answers to one client only the last place counts.
+    moved: BTreeSet<String>,
 }
 
 impl Answers {
@@ -33,10 +36,22 @@ impl Answers {
             limits,
             clients: clients.into_iter().collect(),
             bytes,
+            moved: BTreeSet::new(),
         }
     }
 
-    /// The rows that keep this answer, and those that drop what it pushes out.
+    /// The rows of windows that moved since the last call: for the frame that moves them.
+    pub fn take_moved(&mut self) -> Vec<Row> {
+        let moved = std::mem::take(&mut self.moved);
+        let row = |name: String| {
+            let window = self.clients.get(&name)?;
+            Some(rows::put(rows::CLIENTS, name.into_bytes(), window))
+        };
+        moved.into_iter().filter_map(row).collect()
+    }
+
+    /// The rows that keep this answer, and those that drop what it pushes out; those of windows
+    /// that move are left to `take_moved`.
     pub fn keep(
         &mut self,
         key: &RequestKey,
@@ -71,12 +86,8 @@ impl Answers {
             }
         }
         forget_oldest(&key.client, &mut client, self.limits.ids, ledger, &mut out)?;
-        out.push(rows::put(
-            rows::CLIENTS,
-            key.client.as_bytes().to_vec(),
-            &client,
-        ));
         self.bytes = self.bytes - before + client.bytes;
+        self.move_window(&key.client);
         self.clients.insert(key.client.clone(), client);
         self.make_room(ledger, &mut out)?;
         Ok(out)
@@ -98,9 +109,16 @@ impl Answers {
                 break;
             }
             self.bytes = self.bytes - before + window.bytes;
-            out.push(rows::put(rows::CLIENTS, name.as_bytes().to_vec(), window));
+            let name = name.clone();
+            self.move_window(&name);
         }
         Ok(())
+    }
+
+    fn move_window(&mut self, name: &str) {
+        if !self.moved.contains(name) {
+            self.moved.insert(name.to_owned());
+        }
     }
 }
 

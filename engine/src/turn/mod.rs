@@ -35,7 +35,7 @@ mod tests;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 
-use kenvat_store::{EngineHash, VatId};
+use kenvat_store::{EngineHash, Part, VatId};
 
 use self::answers::Answers;
 use self::birth::{Birth, Purpose};
@@ -290,6 +290,9 @@ impl<W> Core<W> {
             }
         }
         if matches!(self.slot, Slot::Free) && !self.filling.is_empty {
+            // Room for them was asked for with each answer.
+            let rows = self.answers.take_moved().into_iter();
+            out.extend(rows.map(|row| Effect::Stage(Part::Row(row))));
             self.slot = Slot::Syncing(std::mem::take(&mut self.filling));
             out.push(Effect::Commit);
             self.let_in(ledger, out)?;

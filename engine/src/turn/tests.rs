@@ -7,7 +7,7 @@ use kenvat_store::{Delta, EngineHash, Part, VatId, Wish};
 
 use super::event::{Death, Effect, Event, Ledger, LedgerError, Reserved};
 use super::limits::{CoreLimits, FRAME_BYTES};
-use super::{Core, Loaded, Settings};
+use super::{Core, Loaded, Settings, rows};
 use crate::api::{Call, CallError, Deploy, KilledBy, RequestKey, VatLimits};
 use crate::protocol::{
     AbortedBy, Delivery, FromWorker, HandOver, Outcome, PROTOCOL_VERSION, Reply, Thrown,
@@ -412,6 +412,33 @@ fn a_promise_is_answered_in_a_later_turn_by_a_later_frame() {
         Some(Ok("\"late\"".into())),
         "kept in the catalog"
     );
+}
+
+#[test]
+fn the_window_of_a_client_is_written_once_a_frame_however_many_answers_move_it() {
+    let mut bench = Bench::with_vat();
+    let ids = ["a", "b", "c"];
+    let waiters = ids.map(|id| bench.call("m", Some(id)));
+    let generation = bench.started().unwrap();
+    bench.hand_over(generation, 1, 4, (2..5).map(|at| value(at, "1")).collect());
+    let staged_in = |bench: &Bench, table: u8| {
+        let of_table = |part: &&Part| matches!(part, Part::Row(row) if row.table == table);
+        bench.staged.iter().filter(of_table).count()
+    };
+    assert!(bench.commit_wanted());
+    let counts = [rows::ANSWERS, rows::ANSWER_ORDER, rows::CLIENTS];
+    assert_eq!(counts.map(|table| staged_in(&bench, table)), [3, 3, 1]);
+    bench.commit();
+    for waiter in waiters {
+        assert_eq!(bench.answer(waiter), Some(Ok("1".into())));
+    }
+    let window = bench.rows.get(rows::CLIENTS, b"c").unwrap().unwrap();
+    let window: rows::ClientRow = rows::read(rows::CLIENTS, &window).unwrap();
+    assert_eq!((window.next, window.kept, window.first), (3, 0, 0));
+    bench.call("m", None);
+    bench.hand_over(generation, 2, 5, vec![value(5, "1")]);
+    assert!(bench.commit_wanted());
+    assert_eq!(staged_in(&bench, rows::CLIENTS), 0, "nothing moved it");
 }
 
 #[test]

@@ -108,10 +108,12 @@ impl<F: File> Reader<'_, F> {
         evidence: &mut Evidence,
         seen: &mut Seen,
     ) -> Result<(), OpenError> {
-        let bytes = self.ahead.read(self.segment, offset, SECTOR_BYTES as u64)?;
-        let Ok(bytes) = <&[u8; SECTOR_BYTES]>::try_from(&bytes[..]) else {
-            return Ok(());
-        };
+        let sector = self
+            .ahead
+            .look(self.segment, offset, SECTOR_BYTES as u64, |bytes| {
+                bytes.first_chunk::<SECTOR_BYTES>().copied()
+            })?;
+        let Some(bytes) = &sector else { return Ok(()) };
         evidence.head = match self.judge(bytes) {
             Judged::Old => Head::Old,
             Judged::Bad => Head::Bad,
@@ -150,7 +152,14 @@ impl<F: File> Reader<'_, F> {
     ) -> Result<(), OpenError> {
         let Some(head) = seen.head else { return Ok(()) };
         seen.extent = u64::from(head.sectors) * SECTOR_BYTES as u64;
-        let bytes = self.ahead.read(self.segment, offset, seen.extent)?;
+        let extent = seen.extent;
+        self.ahead.look(self.segment, offset, extent, |bytes| {
+            self.judge_sectors(bytes, offset, evidence, seen);
+        })
+    }
+
+    /// Each sector of a frame, and the whole of them.
+    fn judge_sectors(&self, bytes: &[u8], offset: u64, evidence: &mut Evidence, seen: &mut Seen) {
         for (index, bytes) in (0..).zip(bytes.as_chunks::<SECTOR_BYTES>().0) {
             let is_wrong = match self.judge(bytes) {
                 Judged::Old => {
@@ -175,11 +184,10 @@ impl<F: File> Reader<'_, F> {
                 seen.at = offset + u64::from(index) * SECTOR_BYTES as u64;
             }
         }
-        if let Some((body, head)) = body_of(&bytes) {
+        if let Some((body, head)) = body_of(bytes) {
             evidence.whole_matches = frame::crc_matches(self.key, seen.sequence, &head, &body);
             seen.body = body;
         }
-        Ok(())
     }
 
     /// From the frame's end (or, its first sector missing, from the next one) to the segment's.

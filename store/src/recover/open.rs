@@ -3,7 +3,8 @@
 use super::folder::{create, io_error, list, open_catalog, write_version};
 use super::gather::Gathered;
 use super::rows::{Rows, open_segments};
-use super::scan::{self, Ahead, Found, Place, Segments};
+use super::scan::{self, Found, Place, Segments};
+use super::sort::{self, Sorted};
 use super::{Recovery, folder, replay};
 use crate::backend::{Backend, File, LockError};
 use crate::ballast::{BALLAST_FILE, Ballast};
@@ -13,7 +14,6 @@ use crate::engines::ENGINES_DIR;
 use crate::error::{Damage, OpenError};
 use crate::ids::VatId;
 use crate::images::{HEAP_DIR, Images};
-use crate::journal::frame::Kind;
 use crate::journal::sector::StampKey;
 use crate::journal::segment::{self, JOURNAL_DIR};
 use crate::journal::writer::{Journal, Position, Shared};
@@ -62,13 +62,8 @@ pub(crate) fn open<B: Backend>(
     let rows = Rows::read(&catalog)?;
     let (segments, unregistered) = open_segments(&backend, &rows)?;
     let key = StampKey::new(&rows.store.stamp_key);
-    let mut terminated = BTreeSet::new();
-    let found = scan::scan_with(&segments, &key, &rows.fold, |place, body| {
-        match place.kind {
-            Kind::Parts => replay::collect_terminated(place, body, &mut terminated),
-            Kind::End => Ok(()),
-        }
-    })?;
+    let (found, sorted) =
+        sort::sort_beside(|take| scan::scan_with(&segments, &key, &rows.fold, take))?;
     if rows.open.opens == 0 {
         // Never opened to the end: a version file that is there may be so in memory only (J6).
         write_version(&backend)?;
@@ -77,7 +72,6 @@ pub(crate) fn open<B: Backend>(
     remove(&backend, JOURNAL_DIR, unregistered, &mut recovery)?;
     recovery.last_sequence = found.sequence;
     recovery.dropped = found.torn.as_ref().map(|torn| torn.dropped.clone());
-    let frames = found.frames.clone();
     let journal = journal(&segments, &rows, found, &open_record);
     let shared = Shared {
         backend,
@@ -94,7 +88,7 @@ pub(crate) fn open<B: Backend>(
     let mut store = assemble(Arc::new(shared), options, rows, open_record.opens)?;
     store.mark_missing_images()?;
     store.mark_lost_sides()?;
-    apply_frames(&mut store, &segments, &frames, &terminated, &mut recovery)?;
+    apply_frames(&mut store, sorted, &mut recovery)?;
     remove_unnamed(&store, &mut recovery)?;
     recovery.damages = store.known_damages();
     store.room.behind_sealed = store.shared.lock_journal().sectors_left();
@@ -222,16 +216,14 @@ fn assemble<B: Backend>(
 /// Applies what the journal holds after the fold position.
 fn apply_frames<B: Backend>(
     store: &mut Store<B>,
-    segments: &Segments<B::File>,
-    frames: &[Place],
-    terminated: &BTreeSet<VatId>,
+    sorted: Sorted,
     recovery: &mut Recovery,
 ) -> Result<(), OpenError> {
     let shared = store.shared.clone();
-    let (ahead, mut gathered) = (Ahead::default(), Gathered::default());
-    for place in frames.iter().filter(|place| place.kind == Kind::Parts) {
-        let body = scan::read_body(segments, &ahead, &shared.key, place)?;
-        replay::replay(store, place, &body, terminated, &mut gathered)?;
+    let mut gathered = Gathered::default();
+    store.active.rows = sorted.rows;
+    for frame in sorted.frames {
+        replay::replay(store, &frame, &sorted.terminated, &mut gathered)?;
         store.images.trim(store.options.open_images_max, |vat| {
             store.active.images.contains(&vat)
         });

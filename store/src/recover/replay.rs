@@ -1,6 +1,6 @@
-//! Applying committed frames again, from their bytes.
+//! Applying committed frames again, from their bytes: all but rows, which `sort` has.
 //!
-//! Promises: the same images, logs and rows as the first time, whatever of it reached the disk;
+//! Promises: the same images and logs as the first time, whatever of it reached the disk;
 //! every word is stored, equal or not, so that the page cache writes it again (I4). A vat whose
 //! image is missing or cut is marked and left alone; the others go on. A part that makes no sense
 //! is damage of the journal: its frame's checksums matched, so it was written that way.
@@ -15,34 +15,19 @@ use crate::journal::segment;
 use crate::options::PAGE_LIMIT_MAX;
 use crate::recover::gather::Gathered;
 use crate::recover::scan::Place;
+use crate::recover::sort::Rest;
 use crate::side;
 use crate::store::Store;
 use std::collections::BTreeSet;
 
-/// The vats a frame ends. Their other parts are skipped in all frames, since their files may be
-/// gone already; ids are never used again, so none of it can be another vat's.
-pub(crate) fn collect_terminated(
-    place: &Place,
-    body: &[u8],
-    terminated: &mut BTreeSet<VatId>,
-) -> Result<(), OpenError> {
-    for_each_part(place, body, |part| {
-        if let PartRecord::Terminate { vat } = part {
-            terminated.insert(VatId(vat));
-        }
-        Ok(())
-    })
-}
-
-/// Applies one frame; the words it changes are left in `gathered`, to be written.
+/// Applies one frame but for its rows; the words it changes are left in `gathered`, to be written.
 pub(crate) fn replay<B: Backend>(
     store: &mut Store<B>,
-    place: &Place,
-    body: &[u8],
+    Rest { place, parts }: &Rest,
     terminated: &BTreeSet<VatId>,
     gathered: &mut Gathered,
 ) -> Result<(), OpenError> {
-    for_each_part(place, body, |part| {
+    for_each_part(place, parts, |part, _| {
         let skips = |vat: u64| terminated.contains(&VatId(vat));
         match part {
             PartRecord::Create { vat, .. } => {
@@ -77,11 +62,6 @@ pub(crate) fn replay<B: Backend>(
                 known(store, place, VatId(vat))?;
                 Ok(store.append_log(VatId(vat), bytes)?)
             }
-            PartRecord::Row { table, key, value } => {
-                let value = value.map(<[u8]>::to_vec);
-                store.active.rows.insert((table, key.to_vec()), value);
-                Ok(())
-            }
             PartRecord::Terminate { vat } => {
                 store.forget_vat(VatId(vat));
                 Ok(())
@@ -89,6 +69,7 @@ pub(crate) fn replay<B: Backend>(
             PartRecord::Heap { .. }
             | PartRecord::Side(_)
             | PartRecord::Pages { .. }
+            | PartRecord::Row { .. }
             | PartRecord::Log { .. } => Ok(()),
         }
     })
@@ -238,22 +219,23 @@ fn known<B: Backend>(store: &Store<B>, place: &Place, vat: VatId) -> Result<u32,
         .ok_or_else(|| senseless(place, &format!("a part of vat {vat}, which is not known")))
 }
 
-fn for_each_part(
+/// Each part of a body, and the bytes it is coded as.
+pub(super) fn for_each_part(
     place: &Place,
     body: &[u8],
-    mut take: impl FnMut(PartRecord<'_>) -> Result<(), OpenError>,
+    mut take: impl FnMut(PartRecord<'_>, &[u8]) -> Result<(), OpenError>,
 ) -> Result<(), OpenError> {
     let mut rest = body;
     while !rest.is_empty() {
         let (part, tail) =
             codec::decode_part(rest).map_err(|error| senseless(place, &error.to_string()))?;
-        take(part)?;
+        take(part, &rest[..rest.len() - tail.len()])?;
         rest = tail;
     }
     Ok(())
 }
 
-fn senseless(place: &Place, what: &str) -> OpenError {
+pub(super) fn senseless(place: &Place, what: &str) -> OpenError {
     let what = format!("frame {} makes no sense: {what}", place.sequence);
     Damage::new(segment::path(place.segment), place.offset, what).into()
 }

@@ -1,7 +1,7 @@
 //! Reading the journal from the fold position to its end.
 //!
-//! Promises: reads only; every length is checked against the segment before it is used; a frame's
-//! body is in memory once, never the whole journal.
+//! Promises: reads only; every length is checked against the segment before it is used; each byte
+//! is read once, and a frame's body given away as soon as the frame is known to be committed.
 
 use super::Dropped;
 use super::case::Case;
@@ -59,15 +59,15 @@ pub(crate) fn scan<F: File>(
     key: &StampKey,
     fold: &FoldRecord,
 ) -> Result<Found, OpenError> {
-    scan_with(segments, key, fold, |_, _| Ok(()))
+    scan_with(segments, key, fold, |_, _| {})
 }
 
-/// The same; `see` is given each committed frame's body, which is in memory just then.
+/// The same; `take` is given the body of each committed frame that has parts.
 pub(crate) fn scan_with<F: File>(
     segments: &Segments<F>,
     key: &StampKey,
     fold: &FoldRecord,
-    mut see: impl FnMut(&Place, &[u8]) -> Result<(), OpenError>,
+    mut take: impl FnMut(Place, Vec<u8>),
 ) -> Result<Found, OpenError> {
     let ahead = Ahead::default();
     let mut found = Found {
@@ -112,39 +112,18 @@ pub(crate) fn scan_with<F: File>(
             }
         }
         let place = seen.place(number, found.offset)?;
-        see(&place, &seen.body)?;
         found.frames.push(place);
         found.sequence = place.sequence;
         found.offset += place.bytes();
-        if place.kind == Kind::End {
-            number = next_segment(&seen.body, &found.chain, &place)?;
-            found.chain.push(number);
-            found.offset = FIRST_FRAME;
+        match place.kind {
+            Kind::Parts => take(place, seen.body),
+            Kind::End => {
+                number = next_segment(&seen.body, &found.chain, &place)?;
+                found.chain.push(number);
+                found.offset = FIRST_FRAME;
+            }
         }
     }
-}
-
-/// Reads a frame found by `scan` again: its body.
-pub(crate) fn read_body<F: File>(
-    segments: &Segments<F>,
-    ahead: &Ahead,
-    key: &StampKey,
-    place: &Place,
-) -> Result<Vec<u8>, OpenError> {
-    let changed = || {
-        Damage::new(
-            segment::path(place.segment),
-            place.offset,
-            "changed since read",
-        )
-    };
-    let segment = segments.get(&place.segment).ok_or_else(changed)?;
-    let bytes = ahead.read(segment, place.offset, place.bytes())?;
-    let (body, head) = body_of(&bytes).ok_or_else(changed)?;
-    if !frame::crc_matches(key, place.sequence, &head, &body) {
-        return Err(changed().into());
-    }
-    Ok(body)
 }
 
 /// Reads stretches that follow each other with fewer calls: what lies behind one is kept for the
@@ -160,34 +139,26 @@ struct Piece {
 }
 
 impl Ahead {
-    /// The bytes of `read_bytes`.
-    pub(crate) fn read<F: File>(
+    /// Lets `see` have so many bytes of a segment.
+    pub(crate) fn look<F: File, T>(
         &self,
         segment: &Segment<F>,
         offset: u64,
         len: u64,
-    ) -> Result<Vec<u8>, OpenError> {
+        see: impl FnOnce(&[u8]) -> T,
+    ) -> Result<T, OpenError> {
         const PIECE_BYTES: u64 = 256 << 10;
         let mut piece = self.0.borrow_mut();
-        if let Some(bytes) = piece.get(segment.number, offset, len) {
-            return Ok(bytes.to_vec());
+        if piece.get(segment.number, offset, len).is_none() {
+            let rest = segment.bytes.saturating_sub(offset);
+            // Where more than what was asked for cannot be read, only what was asked for counts.
+            let wanted = rest.min(PIECE_BYTES);
+            if wanted <= len || piece.fill(segment, offset, wanted).is_err() {
+                piece.fill(segment, offset, len)?;
+            }
         }
-        let wanted = segment.bytes.saturating_sub(offset).min(PIECE_BYTES);
-        // Where more than what was asked for cannot be read, only what was asked for counts.
-        let Some(bytes) = (wanted > len)
-            .then(|| read_bytes(segment, offset, wanted).ok())
-            .flatten()
-        else {
-            return read_bytes(segment, offset, len);
-        };
-        let segment = segment.number;
-        *piece = Piece {
-            segment,
-            offset,
-            bytes,
-        };
-        let bytes = piece.get(segment, offset, len);
-        Ok(bytes.unwrap_or_default().to_vec())
+        let bytes = piece.get(segment.number, offset, len);
+        Ok(see(bytes.unwrap_or_default()))
     }
 }
 
@@ -200,6 +171,19 @@ impl Piece {
         let to = from.checked_add(usize::try_from(len).ok()?)?;
         self.bytes.get(from..to)
     }
+
+    fn fill<F: File>(
+        &mut self,
+        segment: &Segment<F>,
+        offset: u64,
+        len: u64,
+    ) -> Result<(), OpenError> {
+        // Nothing of it counts until it is read.
+        self.segment = 0;
+        let read = read_into(segment, offset, len, &mut self.bytes);
+        (self.segment, self.offset) = (segment.number, offset);
+        read.inspect_err(|_| self.bytes.clear())
+    }
 }
 
 /// Bytes of a segment; an error of the disk says where.
@@ -208,22 +192,30 @@ pub(crate) fn read_bytes<F: File>(
     offset: u64,
     len: u64,
 ) -> Result<Vec<u8>, OpenError> {
-    let file = segment::path(segment.number);
+    let mut bytes = Vec::new();
+    read_into(segment, offset, len, &mut bytes)?;
+    Ok(bytes)
+}
+
+/// The same, into memory that was used before.
+fn read_into<F: File>(
+    segment: &Segment<F>,
+    offset: u64,
+    len: u64,
+    into: &mut Vec<u8>,
+) -> Result<(), OpenError> {
+    let file = || segment::path(segment.number);
     let fits = offset
         .checked_add(len)
         .is_some_and(|end| end <= segment.bytes);
     let len = usize::try_from(len).ok().filter(|_| fits);
-    let len = len.ok_or_else(|| Damage::new(&file, offset, "leaves the segment"))?;
-    let mut bytes = vec![0; len];
-    segment
-        .file
-        .read_at(offset, &mut bytes)
-        .map_err(|source| StoreError::Io {
-            what: "read",
-            file,
-            source,
-        })?;
-    Ok(bytes)
+    let len = len.ok_or_else(|| Damage::new(file(), offset, "leaves the segment"))?;
+    into.resize(len, 0);
+    let read = segment.file.read_at(offset, into);
+    read.map_err(|source| {
+        let (what, file) = ("read", file());
+        StoreError::Io { what, file, source }.into()
+    })
 }
 
 fn next_segment(body: &[u8], chain: &[u32], place: &Place) -> Result<u32, OpenError> {
@@ -241,13 +233,15 @@ pub(super) fn body_of(bytes: &[u8]) -> Option<(Vec<u8>, frame::Head)> {
     let (sectors, _) = bytes.as_chunks::<SECTOR_BYTES>();
     let head = frame::parse_head(sector::content(sectors.first()?)).ok()?;
     let mut body = Vec::with_capacity(sectors.len() * CONTENT_BYTES);
-    sectors
-        .iter()
-        .for_each(|sector| body.extend_from_slice(sector::content(sector)));
-    body.drain(..HEAD_BYTES);
+    let mut behind = HEAD_BYTES;
+    for sector in sectors {
+        body.extend_from_slice(sector::content(sector).get(behind..)?);
+        behind = 0;
+    }
     body.truncate(head.body_bytes as usize);
     (body.len() == head.body_bytes as usize).then_some((body, head))
 }
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -475,10 +469,13 @@ mod tests {
             (found.sequence, found.chain, found.offset),
             (12, vec![1, 2], 1024)
         );
-        assert_eq!(
-            read_body(&bench.segments, &Ahead::default(), &key(), &found.frames[2]).unwrap(),
-            b"on"
-        );
+        let mut bodies = Vec::new();
+        scan_with(&bench.segments, &key(), &FOLD, |place, body| {
+            bodies.push((place, body))
+        })
+        .unwrap();
+        assert_eq!(bodies.last(), Some(&(found.frames[2], b"on".to_vec())));
+        assert_eq!(bodies.len(), 2, "the end of a segment has no parts");
         assert!(ended(1).scan().unwrap_err().what.contains("leads back"));
         assert!(ended(3).scan().unwrap_err().what.contains("missing"));
     }
