@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 
 use serde::Deserialize;
 
-use super::open::{make_genesis, now_ms};
+use super::clock::Clock;
+use super::open::make_genesis;
 use super::process::{Executable, Worker, image_in_memory};
 use crate::api::{DeployError, ProgramError, ProgramReport};
 use crate::protocol::{
@@ -68,7 +69,7 @@ fn start() -> Result<Worker, String> {
 fn ask(mut worker: Worker, message: Message) -> Result<Outcome, DeployError> {
     let turn = Delivery {
         turn: TURN,
-        time_ms: now_ms(),
+        time_ms: Clock::new().now_ms(),
         // Nothing of the program runs, so nothing draws.
         seed: [0; SEED_BYTES].into(),
         message,

@@ -15,7 +15,7 @@ use rustix::event::{Timespec, epoll};
 use rustix::io::Errno;
 use rustix::process::Signal;
 
-use super::open::{make_genesis, now_ms};
+use super::open::make_genesis;
 use super::process::{Executable, Heard, Worker, image_in_memory};
 use super::run::{Fatal, INLINE_PAGES_MAX, Run, WAKER_MARK, say};
 use super::trace::Step;
@@ -141,7 +141,10 @@ impl Run {
 
     /// For how many milliseconds nothing may happen before something has to be looked at anyway.
     pub(super) fn patience_ms(&self) -> Option<i64> {
-        let tick = self.core.next_tick_ms().map(|due| due - now_ms());
+        let tick = self
+            .core
+            .next_tick_ms()
+            .map(|due| due - self.clock.now_ms());
         let often = if self.stopping.is_some() {
             Some(STOP_LOOK_MS)
         } else {

@@ -14,7 +14,6 @@ use kenvat_store::{
 };
 
 use super::engine::Answerer;
-use super::open::now_ms;
 use super::run::{Fatal, Run};
 use super::side;
 use super::trace::Step;
@@ -197,7 +196,7 @@ impl Run {
 
     /// The frame is durable: outputs first, then the images (I1).
     fn release(&mut self, durable: Durable) -> Result<(), Fatal> {
-        let (now, core) = (now_ms(), &mut self.core);
+        let (now, core) = (self.clock.now_ms(), &mut self.core);
         core.handle(now, Event::Committed, &mut self.disk, &mut self.effects)?;
         self.perform()?;
         self.mark(|_| Step::Answered);

@@ -5,7 +5,7 @@
 //! carried out in its order. One thread reads hand-overs, builds the frame, and on an idle host
 //! also writes and syncs it, with no other thread in between (T5). Files: `engine` the handle;
 //! `open` recovery and the engine's own executable; `run` the thread, with `children` (workers and
-//! waiting), `commands` (what is asked) and `commit` (frames to the disk); `here` calls carried
+//! waiting), `clock`, `commands` (what is asked) and `commit` (frames to the disk); `here` calls carried
 //! through by their callers; `process` one worker; `watch` the clock over it; `near` where the two
 //! run; `disk` the store behind the core's `Ledger`; `wake` the way in from other threads; `check`
 //! reads a program without any of this; `trace` when things happened, for benches.
@@ -14,6 +14,7 @@
 
 mod check;
 mod children;
+mod clock;
 mod commands;
 mod commit;
 mod disk;

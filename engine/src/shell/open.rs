@@ -3,7 +3,7 @@
 use std::io;
 use std::path::Path;
 use std::sync::{Arc, mpsc};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use kenvat_store::{
     Backend, Delta, Dropped, EngineHash, FileBackend, Genesis, OpenError, PAGE_BYTES, Recovery,
@@ -12,6 +12,7 @@ use kenvat_store::{
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use sha2::{Digest, Sha256};
 
+use super::clock::Clock;
 use super::disk::Disk;
 use super::engine::{Engine, EngineOptions};
 use super::process::{Executable, Worker, image_in_memory};
@@ -64,15 +65,22 @@ pub fn start(options: EngineOptions) -> Result<Engine, StartError> {
         awake_max,
         limits: options.limits,
     };
-    let core = Core::new(settings, loaded, now_ms());
+    let clock = Clock::new();
+    let core = Core::new(settings, loaded, clock.now_ms());
     let io = |context: &str| {
         let context = context.to_owned();
         move |source| StartError::Io { context, source }
     };
     let waker = Waker::new().map_err(io("make an eventfd"))?;
     let (commands, inbox) = mpsc::channel();
-    let mut run = Run::new(core, Disk::new(store), options, inbox, waker.clone())
-        .map_err(io("make an epoll descriptor"))?;
+    let mut run = Run::new(
+        (core, clock),
+        Disk::new(store),
+        options,
+        inbox,
+        waker.clone(),
+    )
+    .map_err(io("make an epoll descriptor"))?;
     run.engines.insert(engine, executable);
     if is_known {
         run.check_own_engine();
@@ -117,14 +125,6 @@ fn awake_for(descriptors: u64) -> usize {
 
 /// A worker's socket, status page, pidfd, last words and image; one more for safety.
 const DESCRIPTORS_A_WORKER: u64 = 6;
-
-/// Milliseconds since 1970.
-pub(crate) fn now_ms() -> i64 {
-    let since = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
-}
 
 fn open_store(path: &Path, dir: &str) -> Result<(Store<FileBackend>, Recovery), StartError> {
     let options = kenvat_store::Options::default();

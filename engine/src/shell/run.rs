@@ -16,12 +16,12 @@ use std::time::{Duration, Instant};
 use kenvat_store::{Delta, EngineHash, FileBackend, Part, Sealed, StoreError, VatId, Verifying};
 use rustix::event::epoll;
 
+use super::clock::Clock;
 use super::commit::Background;
 use super::disk::Disk;
 use super::engine::{Answerer, Command, EngineOptions};
 use super::here::Here;
 use super::near::Near;
-use super::open::now_ms;
 use super::process::{Executable, Worker};
 use super::side::Sides;
 use super::trace::Step;
@@ -63,6 +63,7 @@ pub(crate) struct Stopping {
 /// Everything the thread owns.
 pub(crate) struct Run {
     pub(super) core: Core<Waiter>,
+    pub(super) clock: Clock,
     pub(super) disk: Disk,
     pub(super) options: EngineOptions,
     pub(super) inbox: mpsc::Receiver<Command>,
@@ -184,7 +185,7 @@ pub(super) fn lock(shared: &Lent) -> MutexGuard<'_, Option<Run>> {
 
 impl Run {
     pub fn new(
-        core: Core<Waiter>,
+        (core, clock): (Core<Waiter>, Clock),
         disk: Disk,
         options: EngineOptions,
         inbox: mpsc::Receiver<Command>,
@@ -197,6 +198,7 @@ impl Run {
         let sides = Sides::start(background.finisher.clone(), waker.clone())?;
         Ok(Run {
             core,
+            clock,
             disk,
             options,
             inbox,
@@ -233,7 +235,8 @@ impl Run {
         self.take_commands();
         self.settle()?;
         self.verify_between_frames();
-        if self.core.next_tick_ms().is_some_and(|due| due <= now_ms()) {
+        let now_ms = self.clock.now_ms();
+        if self.core.next_tick_ms().is_some_and(|due| due <= now_ms) {
             self.events.push_back(Event::Tick);
             self.settle()?;
         }
@@ -251,8 +254,12 @@ impl Run {
     pub(super) fn settle(&mut self) -> Result<(), Fatal> {
         loop {
             while let Some(event) = self.events.pop_front() {
-                self.core
-                    .handle(now_ms(), event, &mut self.disk, &mut self.effects)?;
+                self.core.handle(
+                    self.clock.now_ms(),
+                    event,
+                    &mut self.disk,
+                    &mut self.effects,
+                )?;
             }
             self.core.flush(&mut self.disk, &mut self.effects)?;
             self.perform()?;

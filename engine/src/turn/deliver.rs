@@ -33,6 +33,10 @@ impl<W> Core<W> {
         let Run::Awake { generation, .. } = vat.run else {
             return Ok(());
         };
+        // Nothing is out: what was came back when the turn was undone.
+        if now_ms < vat.pauses_until_ms {
+            return Ok(());
+        }
         let single = vat.single_steps();
         let mut turns = Vec::new();
         if vat.sleepers.is_empty() && !vat.yields {

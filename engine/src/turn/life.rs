@@ -456,6 +456,9 @@ impl<W> Core<W> {
             // Generation 0 never runs: no worker is told of this frame's apply.
             self.count_turns(id, 0, 0, counters, out);
             self.forgive(id, out);
+            if is_limit(by) {
+                self.pause(id);
+            }
             match what {
                 What::Call => self.settle(no, Settled::Killed { by, why }, ledger, out)?,
                 What::Timer(timer) => {
@@ -612,6 +615,12 @@ pub(super) fn done<W>(waiters: Vec<W>, answer: &Result<(), CallError>, out: &mut
             answer: answer.clone(),
         });
     }
+}
+
+/// Whether it was a limit the worker keeps by itself: such turns can come one right after the other.
+fn is_limit(by: KilledBy) -> bool {
+    use KilledBy::{Gas, Heap, Sent, Stack};
+    matches!(by, Gas | Heap | Sent | Stack)
 }
 
 /// Which message a worker died of: the one it says it ran, if that was out, else the only one out.

@@ -69,6 +69,9 @@ pub const START_TRIES_MAX: u32 = 8;
 pub const START_PAUSE_MS: i64 = 25;
 /// Milliseconds such a pause has at most.
 pub const START_PAUSE_MS_MAX: i64 = 5_000;
+/// Milliseconds a vat waits for its next turn after one that went past a limit: as long as a dozen
+/// small turns of another vat. One it undid itself, by `powers.abort`, is no such turn.
+pub const UNDONE_PAUSE_MS: i64 = 4;
 /// Deaths of a worker before it took any message, after which the vat is broken (T3).
 pub const START_DEATHS: u32 = 3;
 

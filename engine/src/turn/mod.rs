@@ -100,6 +100,8 @@ pub struct Core<W> {
     ahead: BTreeSet<VatId>,
     /// A `Tick` is wanted by then.
     tick_due_ms: Option<i64>,
+    /// Vats that get no turn for a moment, their last one having been undone.
+    pausing: BTreeSet<VatId>,
     requests: HashMap<RequestNo, Request<W>>,
     keys: HashMap<RequestKey, RequestNo>,
     next_request: RequestNo,
@@ -134,6 +136,7 @@ impl<W> Core<W> {
             places: Places::new(),
             ahead: BTreeSet::new(),
             tick_due_ms: None,
+            pausing: BTreeSet::new(),
             requests: HashMap::new(),
             keys: HashMap::new(),
             next_request: 1,

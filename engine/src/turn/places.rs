@@ -12,7 +12,7 @@ use kenvat_store::VatId;
 
 use super::Core;
 use super::event::Effect;
-use super::limits::{START_PAUSE_MS, START_PAUSE_MS_MAX, START_TRIES_MAX};
+use super::limits::{START_PAUSE_MS, START_PAUSE_MS_MAX, START_TRIES_MAX, UNDONE_PAUSE_MS};
 use super::vat::{RequestNo, Run};
 use crate::api::CallError;
 
@@ -226,6 +226,7 @@ impl<W> Core<W> {
         let now_ms = self.now_ms;
         self.tick_due_ms = None;
         self.fire_due();
+        self.go_on_after_pauses();
         self.places.look_again();
         let mut drowsy = Vec::new();
         let mut next: Option<i64> = None;
@@ -254,6 +255,29 @@ impl<W> Core<W> {
         }
         if let Some(due) = next {
             self.tick_by(due);
+        }
+    }
+
+    /// A vat whose turn went past a limit waits before its next one. Turns that end after a quarter
+    /// of a millisecond, undone, each with a frame of its own, would keep worker and disk at work
+    /// for nothing, and every other vat behind them.
+    pub(super) fn pause(&mut self, id: VatId) {
+        let due = self.now_ms.saturating_add(UNDONE_PAUSE_MS);
+        self.vat_mut(id).pauses_until_ms = due;
+        self.pausing.insert(id);
+        self.tick_by(due);
+    }
+
+    fn go_on_after_pauses(&mut self) {
+        for id in std::mem::take(&mut self.pausing) {
+            match self.vats.get(&id).map(|vat| vat.pauses_until_ms) {
+                Some(due) if due > self.now_ms => {
+                    self.pausing.insert(id);
+                    self.tick_by(due);
+                }
+                Some(_) => self.touch(id),
+                None => {}
+            }
         }
     }
 

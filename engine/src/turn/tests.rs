@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use kenvat_store::{Delta, EngineHash, Part, VatId, Wish};
 
 use super::event::{Death, Effect, Event, Ledger, LedgerError, Reserved};
-use super::limits::{CoreLimits, FRAME_BYTES};
+use super::limits::{CoreLimits, FRAME_BYTES, UNDONE_PAUSE_MS};
 use super::{Core, Loaded, Settings, rows};
 use crate::api::{Call, CallError, Deploy, KilledBy, RequestKey, VatLimits};
 use crate::protocol::{
@@ -589,6 +589,14 @@ fn an_undone_turn_is_consumed_in_its_place_and_the_others_go_on() {
     );
     assert!(bench.answer(b).is_none());
     bench.hand_over(generation, 1, 2, vec![value(2, "1")]);
+    assert_eq!(bench.deliveries(), vec![], "the vat waits for a moment");
+    assert_eq!(bench.core.next_tick_ms(), Some(UNDONE_PAUSE_MS));
+    bench.now_ms = UNDONE_PAUSE_MS - 1;
+    bench.event(Event::Tick);
+    assert_eq!(bench.deliveries(), vec![]);
+    assert_eq!(bench.core.next_tick_ms(), Some(UNDONE_PAUSE_MS));
+    bench.now_ms = UNDONE_PAUSE_MS;
+    bench.event(Event::Tick);
     assert_eq!(
         bench.deliveries(),
         vec![(4, 0, false)],
@@ -610,6 +618,20 @@ fn an_undone_turn_is_consumed_in_its_place_and_the_others_go_on() {
     bench.hand_over(generation, 2, 4, vec![value(4, "3")]);
     bench.commit();
     assert_eq!(bench.answer(c), Some(Ok("3".into())));
+}
+
+#[test]
+fn a_turn_its_vat_undid_itself_pauses_nobody() {
+    let mut bench = Bench::with_vat();
+    let waiter = bench.call("a", None);
+    let generation = bench.started().unwrap();
+    bench.ready(generation);
+    bench.deliveries();
+    bench.aborts(generation, 2, AbortedBy::Request);
+    bench.commit();
+    assert!(matches!(bench.answer(waiter), Some(Err(_))));
+    bench.call("b", None);
+    assert_eq!(bench.deliveries(), vec![(3, 0, true)]);
 }
 
 #[test]

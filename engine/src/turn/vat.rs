@@ -87,6 +87,8 @@ pub struct Vat<W> {
     pub no_room: bool,
     /// The turn whose worker was last killed from outside, and how often in a row.
     pub killed: (u64, u32),
+    /// Gets no turn before this: its last one was undone by a limit.
+    pub pauses_until_ms: i64,
     pub idle_since_ms: i64,
     pub awake_since_ms: i64,
     /// Stands among those who wait for a process.
@@ -127,6 +129,7 @@ impl<W> Vat<W> {
             start_deaths: 0,
             no_room: false,
             killed: (0, 0),
+            pauses_until_ms: 0,
             idle_since_ms: 0,
             awake_since_ms: 0,
             waits: false,
