@@ -17,6 +17,7 @@ use super::engine::Answerer;
 use super::run::{Fatal, Run};
 use super::side;
 use super::trace::Step;
+use super::urgent;
 use super::wake::Waker;
 use crate::api::CallError;
 use crate::turn::event::Event;
@@ -114,6 +115,7 @@ impl Background {
         std::thread::Builder::new()
             .name("kenvat-sync".to_owned())
             .spawn(move || {
+                urgent::go_first();
                 for sealed in frames {
                     let begun = Instant::now();
                     let written = sealed.write();

@@ -7,7 +7,7 @@
 //! `open` recovery and the engine's own executable; `run` the thread, with `children` (workers and
 //! waiting), `clock`, `commands` (what is asked) and `commit` (frames to the disk); `here` calls carried
 //! through by their callers; `process` one worker; `watch` the clock over it; `near` where the two
-//! run; `disk` the store behind the core's `Ledger`; `wake` the way in from other threads; `check`
+//! run; `urgent` who goes first; `disk` the store behind the core's `Ledger`; `wake` the way in from other threads; `check`
 //! reads a program without any of this; `trace` when things happened, for benches.
 
 #![doc = include_str!("../../HOST.md")]
@@ -26,6 +26,7 @@ mod process;
 mod run;
 mod side;
 mod trace;
+mod urgent;
 mod wake;
 mod watch;
 

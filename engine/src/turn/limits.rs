@@ -71,7 +71,7 @@ pub const START_PAUSE_MS: i64 = 25;
 pub const START_PAUSE_MS_MAX: i64 = 5_000;
 /// Milliseconds a vat waits for its next turn after one that went past a limit: as long as a dozen
 /// small turns of another vat. One it undid itself, by `powers.abort`, is no such turn.
-pub const UNDONE_PAUSE_MS: i64 = 4;
+pub const UNDONE_PAUSE_MS: u64 = 4;
 /// Deaths of a worker before it took any message, after which the vat is broken (T3).
 pub const START_DEATHS: u32 = 3;
 
@@ -108,6 +108,8 @@ pub struct CoreLimits {
     pub ids: u64,
     /// Deaths of a worker over one message before the message is answered with an error.
     pub poison: u32,
+    /// Milliseconds a vat waits for its next turn after one that went past a limit.
+    pub pause: u64,
 }
 
 impl Default for CoreLimits {
@@ -127,6 +129,7 @@ impl Default for CoreLimits {
             host_answer_bytes: HOST_ANSWER_BYTES_MAX,
             ids: ANSWERS_GONE_MAX,
             poison: POISON_DEATHS,
+            pause: UNDONE_PAUSE_MS,
         }
     }
 }
@@ -149,6 +152,7 @@ impl CoreLimits {
             "host-answer-bytes" => self.host_answer_bytes,
             "ids" => self.ids,
             "poison" => u64::from(self.poison),
+            "pause" => self.pause,
             _ => return None,
         })
     }
@@ -171,6 +175,7 @@ impl CoreLimits {
             "host-answer-bytes" => self.host_answer_bytes = value,
             "ids" => self.ids = value,
             "poison" => self.poison = u32::try_from(value).unwrap_or(u32::MAX),
+            "pause" => self.pause = value,
             _ => unreachable!("checked: it can be set"),
         }
     }
@@ -204,7 +209,7 @@ type Row = (&'static str, u64, &'static str, Can, &'static str);
 const PAGES_BYTES_MAX: u64 = kenvat_store::PAGE_LIMIT_MAX as u64 * PAGE_BYTES as u64;
 
 /// Every limit, once.
-const ROWS: [Row; 29] = {
+const ROWS: [Row; 30] = {
     use Can::{BeSet, Engine, Layout};
     [
         (
@@ -409,6 +414,13 @@ const ROWS: [Row; 29] = {
             "deaths",
             BeSet(1..=100),
             "worker deaths before a message is refused",
+        ),
+        (
+            "pause",
+            UNDONE_PAUSE_MS,
+            "ms",
+            BeSet(0..=60_000),
+            "a vat's wait for its next turn after one past a limit",
         ),
     ]
 };

@@ -12,7 +12,7 @@ use kenvat_store::VatId;
 
 use super::Core;
 use super::event::Effect;
-use super::limits::{START_PAUSE_MS, START_PAUSE_MS_MAX, START_TRIES_MAX, UNDONE_PAUSE_MS};
+use super::limits::{START_PAUSE_MS, START_PAUSE_MS_MAX, START_TRIES_MAX};
 use super::vat::{RequestNo, Run};
 use crate::api::CallError;
 
@@ -262,7 +262,8 @@ impl<W> Core<W> {
     /// of a millisecond, undone, each with a frame of its own, would keep worker and disk at work
     /// for nothing, and every other vat behind them.
     pub(super) fn pause(&mut self, id: VatId) {
-        let due = self.now_ms.saturating_add(UNDONE_PAUSE_MS);
+        let pause = i64::try_from(self.settings.limits.pause).unwrap_or(i64::MAX);
+        let due = self.now_ms.saturating_add(pause);
         self.vat_mut(id).pauses_until_ms = due;
         self.pausing.insert(id);
         self.tick_by(due);

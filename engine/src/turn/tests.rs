@@ -590,12 +590,13 @@ fn an_undone_turn_is_consumed_in_its_place_and_the_others_go_on() {
     assert!(bench.answer(b).is_none());
     bench.hand_over(generation, 1, 2, vec![value(2, "1")]);
     assert_eq!(bench.deliveries(), vec![], "the vat waits for a moment");
-    assert_eq!(bench.core.next_tick_ms(), Some(UNDONE_PAUSE_MS));
-    bench.now_ms = UNDONE_PAUSE_MS - 1;
+    let pause = UNDONE_PAUSE_MS.cast_signed();
+    assert_eq!(bench.core.next_tick_ms(), Some(pause));
+    bench.now_ms = pause - 1;
     bench.event(Event::Tick);
     assert_eq!(bench.deliveries(), vec![]);
-    assert_eq!(bench.core.next_tick_ms(), Some(UNDONE_PAUSE_MS));
-    bench.now_ms = UNDONE_PAUSE_MS;
+    assert_eq!(bench.core.next_tick_ms(), Some(pause));
+    bench.now_ms = pause;
     bench.event(Event::Tick);
     assert_eq!(
         bench.deliveries(),
