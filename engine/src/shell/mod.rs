@@ -5,10 +5,11 @@
 //! carried out in its order. One thread reads hand-overs, builds the frame, and on an idle host
 //! also writes and syncs it, with no other thread in between (T5). Files: `engine` the handle;
 //! `open` recovery and the engine's own executable; `run` the thread, with `children` (workers and
-//! waiting), `clock`, `commands` (what is asked) and `commit` (frames to the disk); `here` calls carried
-//! through by their callers; `process` one worker; `watch` the clock over it; `near` where the two
-//! run; `urgent` who goes first; `disk` the store behind the core's `Ledger`; `wake` the way in from other threads; `check`
-//! reads a program without any of this; `trace` when things happened, for benches.
+//! waiting), `commands` (what is asked) and `commit` (frames to the disk); `clock` what time it is;
+//! `here` calls carried through by their callers; `process` one worker; `watch` the clock over it;
+//! `near` where the two run; `urgent` who goes first; `disk` the store behind the core's `Ledger`;
+//! `wake` the way in from other threads; `check` reads a program without any of this; `trace` when
+//! things happened, for benches.
 
 #![doc = include_str!("../../HOST.md")]
 

@@ -1,14 +1,13 @@
 //! The thread that makes frames durable goes first.
 //!
-//! Each frame waits for the disk two or three times, and each time the thread that waits has to get
-//! a processor back from a worker in the middle of its turn. With a worker a processor that was most
-//! of what a commit took at full load (p99 900 µs, 240 for the disk itself). The thread is asked to
-//! go before all others of the machine, and for a tenth of a millisecond at once, which is all it
-//! ever needs between two waits: the kernel hands a processor over at once only to who asks for less
-//! than who has it.
+//! Each frame waits for the disk two or three times, and each time the thread that waits has to
+//! get a processor back from a worker in the middle of its turn. That was most of what a commit
+//! took at full load (p99 900 µs, 240 for the disk itself). So the thread asks to go before all
+//! others of the machine, and for a tenth of a millisecond at a time, which is all it needs between
+//! two waits: the kernel takes a processor away at once only for who asks for less than who has it.
 //!
-//! Promises: nothing but when the calling thread runs depends on it; where the machine does not allow
-//! it, the thread keeps its importance and asks for the short stretch alone, which is free.
+//! Promises: nothing but when the calling thread runs depends on it; where the machine does not
+//! allow it, the thread keeps its importance and asks for the short stretch alone, which is free.
 
 #![allow(unsafe_code, reason = "one system call that rustix does not have")]
 
