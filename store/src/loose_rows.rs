@@ -2,9 +2,9 @@
 //!
 //! A layer gets tens of thousands of small rows between two folds, one by one on the path of
 //! commits and all at once at a start, and is asked for one in a hundred of them. A tree that owns
-//! keys and values cost two allocations and a walk a row, was most of a start, and dropping it after
-//! a fold kept the thread that commits for milliseconds. Here a row is copied once, and a layer goes
-//! as a few blocks of memory. Who wants an order (a fold, on its own thread) sorts.
+//! keys and values cost two allocations and a walk a row, was most of a start, and dropping it
+//! after a fold kept the thread that commits for milliseconds. Here a row is copied once, and a
+//! layer goes as a few blocks of memory. Who wants an order (a fold, on its own thread) sorts.
 //!
 //! Promises: the newest value of a key is the one there is; memory is that of the rows given, of
 //! which frames hold no more than the journal's bound. Keys may be a client's choice, so they are

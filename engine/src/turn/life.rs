@@ -617,7 +617,7 @@ pub(super) fn done<W>(waiters: Vec<W>, answer: &Result<(), CallError>, out: &mut
     }
 }
 
-/// Whether it was a limit the worker keeps by itself: such turns can come one right after the other.
+/// Whether it was a limit the worker keeps by itself: such turns can come one right after another.
 fn is_limit(by: KilledBy) -> bool {
     use KilledBy::{Gas, Heap, Sent, Stack};
     matches!(by, Gas | Heap | Sent | Stack)

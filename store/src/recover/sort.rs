@@ -1,8 +1,8 @@
 //! Taking frames apart while the journal is still being read, on a thread of its own.
 //!
 //! Rows are most parts of most journals, and what they need is memory and time, not a disk: they
-//! are put in their place while the next frame is read and checked, and nothing of a frame is decoded
-//! a second time but what changes files.
+//! are put in their place while the next frame is read and checked, and nothing of a frame is
+//! decoded a second time but what changes files.
 //!
 //! Promises: touches no file, so it may run before what was read is made durable; rows as if the
 //! frames were applied in order; the other parts are kept as they stand, at most as many bytes as
