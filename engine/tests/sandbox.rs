@@ -404,6 +404,17 @@ fn a_running_worker_has_all_its_walls() {
         let found: Vec<_> = rest.unwrap_or_default().split_whitespace().collect();
         assert_eq!(found[..2], [most, most], "{name}");
     }
+    // What the host gave it for its start is closed again.
+    match descriptors(pid.as_raw_nonzero().get().cast_unsigned()) {
+        Ok(found) => {
+            let expected = ["[userfaultfd]", "pagemap", "pipe", "socket"];
+            assert!(
+                found.iter().all(|one| expected.contains(&&**one)),
+                "{found:?}"
+            );
+        }
+        Err(error) => eprintln!("a worker's descriptors cannot be seen ({error}): not tried"),
+    }
     // It computes when the host does not want to.
     let nice = |pid| getpriority_process(pid).expect("its priority");
     assert_eq!(nice(Some(pid)), (nice(None) + 5).min(19));

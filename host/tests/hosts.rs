@@ -175,6 +175,17 @@ fn a_path_too_long_for_a_socket_works_all_the_same() {
 }
 
 #[test]
+fn a_curious_person_is_told_whether_workers_are_behind_landlock() {
+    let world = World::new();
+    for args in [&["-v", "host"][..], &["-v", "run", "counter.js"]] {
+        let said = world.serve(args).stop();
+        let told = said.err.matches("workers are behind Landlock ").count()
+            + said.err.matches("workers are without Landlock: ").count();
+        assert_eq!((said.status, told), (0, 1), "{said:?}");
+    }
+}
+
+#[test]
 fn other_sources_are_said_and_fresh_begins_anew() {
     let world = World::new();
     world.serve(&["run", "counter.js"]).stop();

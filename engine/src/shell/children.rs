@@ -400,8 +400,13 @@ impl Run {
         // A process begins where the thread that starts it may be.
         self.near.apart();
         let executable = &self.engines[&engine];
-        let mut worker = Worker::spawn(executable, image, Duration::from_millis(turn_ms))
-            .map_err(|error| NotStarted::of("start its worker", &error))?;
+        let mut worker =
+            Worker::spawn(executable, image, Duration::from_millis(turn_ms)).map_err(|error| {
+                NotStarted {
+                    why: format!("start its worker: {error}"),
+                    passing: is_passing(error.cause()),
+                }
+            })?;
         worker.page_limit = page_limit;
         worker.queue(&ToWorker::Start(Start {
             protocol: PROTOCOL_VERSION,

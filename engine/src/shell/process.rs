@@ -24,6 +24,7 @@ use rustix::process::{
     prlimit, setpriority_process,
 };
 
+use super::landlock;
 use super::watch::{CLOSED_GRACE, Verdict, Watch};
 use crate::protocol::{
     self, CodecError, FROM_WORKER_BYTES_MAX, FromWorker, IMAGE_FD, SOCKET_FD, STATUS_BYTES,
@@ -31,8 +32,8 @@ use crate::protocol::{
 };
 use crate::turn::event::Death;
 
-/// The executable's descriptor is kept clear of the numbers the child's own descriptors get.
-const EXECUTABLE_FD_MIN: i32 = 16;
+/// Descriptors from here on are clear of the numbers the child's own descriptors get.
+const OTHERS_FD_MIN: i32 = 16;
 /// Bytes asked of the socket at once.
 const READ_BYTES: usize = 256 << 10;
 /// Descriptors a worker may have: its own stay below ten.
@@ -53,7 +54,7 @@ pub(crate) struct Executable(OwnedFd);
 impl Executable {
     pub fn seal(bytes: &[u8]) -> io::Result<Executable> {
         let file = sealed_memfd("kenvat-worker", bytes)?;
-        Ok(Executable(fcntl_dupfd_cloexec(file, EXECUTABLE_FD_MIN)?))
+        Ok(Executable(fcntl_dupfd_cloexec(file, OTHERS_FD_MIN)?))
     }
 }
 
@@ -81,6 +82,29 @@ pub(crate) fn image_in_memory(
     }
     file.set_len(length)?;
     File::open(format!("/proc/self/fd/{}", file.as_raw_fd()))
+}
+
+/// Why there is no worker.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum SpawnError {
+    #[error("{0}")]
+    Os(#[from] io::Error),
+    #[error("this kernel has Landlock and does not put it on: {0}")]
+    Landlock(#[source] io::Error),
+}
+
+impl SpawnError {
+    /// What the kernel said.
+    pub fn cause(&self) -> &io::Error {
+        let (SpawnError::Os(cause) | SpawnError::Landlock(cause)) = self;
+        cause
+    }
+}
+
+impl From<Errno> for SpawnError {
+    fn from(errno: Errno) -> SpawnError {
+        SpawnError::Os(errno.into())
+    }
 }
 
 /// A running worker.
@@ -123,7 +147,11 @@ pub(crate) enum Heard {
 
 impl Worker {
     /// `turn_max` is how long one of its turns may run.
-    pub fn spawn(engine: &Executable, image: File, turn_max: Duration) -> io::Result<Worker> {
+    pub fn spawn(
+        engine: &Executable,
+        image: File,
+        turn_max: Duration,
+    ) -> Result<Worker, SpawnError> {
         let (ours, theirs) = UnixStream::pair()?;
         ours.set_nonblocking(true)?;
         // The write end does not block either: a worker must not hang on its own last words.
@@ -140,6 +168,7 @@ impl Worker {
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::from(mouth));
+        landlock::close_in(&mut command, OTHERS_FD_MIN).map_err(SpawnError::Landlock)?;
         command
             .fd_mappings(vec![
                 FdMapping {

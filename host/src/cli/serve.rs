@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kenvat_engine::api::{Deploy, VatInfo, source_sha256};
-use kenvat_engine::shell::Engine;
+use kenvat_engine::shell::{Engine, landlock};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -36,9 +36,19 @@ const LAST_ANSWERS: Duration = Duration::from_secs(5);
 pub async fn host(dir: &Path, args: ListenArgs, voice: &Voice) -> Result<(), Trouble> {
     let limits = args.limits()?;
     let engine = place::open_to_serve(dir, &limits, Instant::now() + WAIT_MAX).await?;
-    voice.detail(engine.recovered());
+    tell(&engine, voice);
     let served = serve_vats(dir, &engine, &args, voice).await;
     finish(&engine, served).await
+}
+
+/// What was found where this host starts.
+fn tell(engine: &Engine, voice: &Voice) {
+    voice.detail(engine.recovered());
+    match landlock() {
+        Ok(found) => voice.detail(&found.to_string()),
+        // Workers say the same when they are to start.
+        Err(error) => voice.detail(&format!("Landlock cannot be put on: {error}")),
+    }
 }
 
 async fn serve_vats(
@@ -76,7 +86,7 @@ pub async fn run(dir: &Path, args: RunArgs, voice: &Voice) -> Result<(), Trouble
                 "a running host takes more vats: {program} deploy {file} --name {name}"
             ))
         })?;
-    voice.detail(engine.recovered());
+    tell(&engine, voice);
     let served = async {
         let open = Opened::new(dir, &args.listen, voice).await?;
         let found = provide(&engine, &name, &sources, powers, &args, voice).await?;
