@@ -1,11 +1,10 @@
 //! A disk that runs full under a host, on real small file systems where they can be mounted: ext4
-//! in a file, and one in memory; else it is said that nothing was tested. And a folder that cannot
-//! be written, and files that may not be longer (`ulimit -f`).
+//! in a file, with a user's quota too, and one in memory; else it is said that nothing was tested.
+//! And a folder that cannot be written, and files that may not be longer (`ulimit -f`).
 
 mod common;
 
 use std::fs::{File, OpenOptions};
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -37,17 +36,35 @@ const LEFT_MIB: u64 = 5;
 struct Mount {
     folder: TempDir,
     what: &'static str,
+    /// What starts those who are to find it full.
+    starter: &'static [&'static str],
 }
 
 impl Mount {
     fn ext4() -> Option<Mount> {
+        Mount::in_a_file("ext4", DISK_MIB, &[], "loop")
+    }
+
+    /// A large disk, of which this user may have as much as a small one. Root may pass its limits,
+    /// but for one right that is left out.
+    fn quota() -> Option<Mount> {
+        let features = ["-O", "quota", "-E", "quotatype=usrquota"];
+        let mut mount = Mount::in_a_file("quota", 2 * DISK_MIB, &features, "loop,usrquota")?;
+        mount.starter = &["setpriv", "--bounding-set", "-sys_resource"];
+        let blocks = (DISK_MIB << 10).to_string();
+        let limit = ["-u", "0", "0", &blocks, "0", "0"];
+        run("setquota", &limit, &[&mount.path()]).then_some(mount)
+    }
+
+    fn in_a_file(what: &'static str, mib: u64, features: &[&str], options: &str) -> Option<Mount> {
         let folder = tempfile::tempdir().expect("a folder");
         let image = folder.path().join("image");
         let file = File::create(&image).expect("makes it");
-        file.set_len(DISK_MIB << 20).expect("grows it");
-        let made = run("mkfs.ext4", &["-q", "-F", "-m", "0"], &[&image]);
-        let mount = Mount::at(folder, "ext4");
-        (made && run("mount", &["-o", "loop"], &[&image, &mount.path()])).then_some(mount)
+        file.set_len(mib << 20).expect("grows it");
+        let make = [&["-q", "-F", "-m", "0"], features].concat();
+        let made = run("mkfs.ext4", &make, &[&image]);
+        let mount = Mount::at(folder, what);
+        (made && run("mount", &["-o", options], &[&image, &mount.path()])).then_some(mount)
     }
 
     fn memory() -> Option<Mount> {
@@ -60,7 +77,11 @@ impl Mount {
 
     fn at(folder: TempDir, what: &'static str) -> Mount {
         std::fs::create_dir(folder.path().join("mnt")).expect("makes it");
-        Mount { folder, what }
+        Mount {
+            folder,
+            what,
+            starter: &[],
+        }
     }
 
     fn path(&self) -> PathBuf {
@@ -70,9 +91,11 @@ impl Mount {
     /// Fills it up but for so many MiB.
     fn fill(&self, left_mib: u64) {
         let path = self.path().join("filler");
-        let options = OpenOptions::new().create(true).append(true).open(&path);
-        let mut file = options.expect("opens it");
-        while file.write_all(&[0; 1 << 20]).is_ok() {}
+        let into = format!("of={}", path.display());
+        let fill = [self.starter, &["dd", "if=/dev/zero", &into, "bs=1M"]].concat();
+        assert!(!run(fill[0], &fill[1..], &[]), "it has no end");
+        let file = OpenOptions::new().write(true).open(&path);
+        let file = file.expect("opens it");
         let len = file.metadata().expect("measures it").len();
         file.set_len(len.saturating_sub(left_mib << 20))
             .expect("cuts it");
@@ -111,6 +134,14 @@ fn i2_on_ext4_calls_that_need_room_are_refused_and_it_goes_on_when_there_is_some
 }
 
 #[test]
+fn i2_within_a_quota_calls_that_need_room_are_refused_and_it_goes_on_when_there_is_some() {
+    match Mount::quota() {
+        Some(mount) => fills_and_goes_on(&mount),
+        None => println!("not tested: no ext4 with a quota could be mounted here"),
+    }
+}
+
+#[test]
 fn i2_on_tmpfs_calls_that_need_room_are_refused_and_it_goes_on_when_there_is_some() {
     match Mount::memory() {
         Some(mount) => fills_and_goes_on(&mount),
@@ -125,7 +156,8 @@ fn fills_and_goes_on(mount: &Mount) {
     for name in ["counter", "hoard"] {
         world.ok(&["deploy", &format!("{name}.js"), "--name", name]);
     }
-    let host = world.host();
+    let serve = || world.serve_by(mount.starter, &["host"]);
+    let host = serve();
     world.ok(&["call", "hoard", "keep", "1"]);
     world.ok(&["call", "hoard", "incr"]);
     world.ok(&["call", "counter", "incr"]);
@@ -161,7 +193,7 @@ fn fills_and_goes_on(mount: &Mount) {
     );
     // The host is killed on the full disk, and comes back there.
     host.kill();
-    let host = world.host();
+    let host = serve();
     count(kept);
     assert_eq!(world.ok(&["call", "hoard", "read"]), "2", "{what}");
     // Room, and the next call finds it, under the id that was refused.
@@ -171,7 +203,7 @@ fn fills_and_goes_on(mount: &Mount) {
     assert_eq!(found, kept.to_string(), "{what}");
     assert_eq!(world.ok(&["call", "hoard", "incr"]), "3", "{what}");
     host.kill();
-    let host = world.host();
+    let host = serve();
     count(kept);
     assert_eq!(world.ok(&["call", "hoard", "sound"]), "true", "{what}");
     assert_eq!(world.ok(&["call", "hoard", "read"]), "3", "{what}");

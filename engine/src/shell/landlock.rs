@@ -6,7 +6,7 @@
 //! the kernel's version goes it connects and binds no TCP or UDP socket, and signals nobody. What
 //! Landlock does not judge at all: looking at a name (stat), its mode and owner, and everything
 //! about descriptors that are open already. A kernel without Landlock changes nothing, which is
-//! told; one that has it and refuses keeps the worker from starting. Does not know what a worker is.
+//! told; one that has it and refuses keeps the worker from starting. Does not know what workers do.
 //!
 //! The wall is put up in the child, between fork and exec, and so by the one unsafe line of the
 //! host's half. *Rejected*: a thread that closes itself in and then starts workers, which needs no
