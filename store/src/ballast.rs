@@ -2,6 +2,7 @@
 //!
 //! Promises: room is taken when the disk has some to spare, and given back, a piece at a time, to
 //! whatever was refused for want of it and may be asked for again. A sync is never among that (J6).
+//! Whether there is room besides is tried and not asked.
 //! Holds nothing; a ballast that is missing or short is no damage.
 //!
 //! What may draw on it: applying frames, the catalog, and the journal's second segment. Not what a
@@ -109,6 +110,25 @@ impl<F: File> Ballast<F> {
                 Ok(true)
             }
             Err(error) => Err(error),
+        }
+    }
+
+    /// Whether the disk has so many bytes besides: takes them for a moment, as a disk does not tell
+    /// of quotas, nor of all it keeps back. A store that is to have no ballast does not ask.
+    pub(crate) fn has_besides(&self, bytes: u64) -> io::Result<bool> {
+        let held = self.lock();
+        if self.wanted == 0 {
+            return Ok(true);
+        }
+        let Some(file) = &held.file else {
+            return Ok(false);
+        };
+        let taken = file.allocate(held.bytes, bytes);
+        // What was taken in part, too.
+        let given = file.set_len(held.bytes);
+        match taken.and(given) {
+            Err(error) if is_full(&error) => Ok(false),
+            result => result.map(|()| true),
         }
     }
 

@@ -19,6 +19,7 @@ use crate::journal::segment::{self, Segment};
 use crate::journal::writer::{Draw, sectors_in_free};
 use crate::stage::{PART_OVERHEAD_BYTES, cost_of_heap};
 use crate::store::Store;
+use std::io;
 
 /// Bytes of journal kept for rows nobody asked room for: counters, deaths, ends of vats.
 const MARGIN_BYTES: usize = 256 << 10;
@@ -27,7 +28,7 @@ const SLACK_SECTORS: usize = 4;
 /// What one small transaction of the catalog may take: a few pages from root to leaf, and the lists
 /// of free ones.
 pub(crate) const CATALOG_STEP_BYTES: u64 = 1 << 20;
-/// A disk with less than this left is taken for full where the cause of a fault is asked for.
+/// A disk with less than this left is taken for full.
 const FULL_BYTES: u64 = 1 << 20;
 
 /// What a vat's parts of a frame will need, asked for before any of them is staged.
@@ -54,6 +55,8 @@ pub(crate) struct Room {
     promised: (usize, usize),
     /// A fold found no room.
     pub is_starved: bool,
+    /// The last look found no room besides the ballast.
+    pub is_full: bool,
 }
 
 impl Room {
@@ -282,18 +285,22 @@ impl<B: Backend> Store<B> {
         self.room.journal_bytes = journal.total - journal.folded_total;
     }
 
-    /// Whether the disk is short of room: folds or images wait for it, or the ballast is not whole.
+    /// Whether the disk is short of room: folds or images wait for it, the ballast is not whole, or
+    /// the last look found none.
     pub fn is_short(&self) -> bool {
-        self.room.is_starved || !self.behind.is_empty() || !self.shared.ballast.is_whole()
+        let is_whole = self.shared.ballast.is_whole();
+        self.room.is_starved || self.room.is_full || !self.behind.is_empty() || !is_whole
     }
 
-    /// Whether there is no room to speak of: folds or images wait for it, or the disk is full.
+    /// Whether there is no room to speak of: folds or images wait for it, or the disk is full, as
+    /// the last look found or as it says itself.
     pub fn is_pressed(&self) -> bool {
-        self.room.is_starved || !self.behind.is_empty() || self.is_disk_full()
+        let is_waited_for = self.room.is_starved || !self.behind.is_empty();
+        is_waited_for || self.room.is_full || self.is_disk_full()
     }
 
-    /// Tries what waits for room. Whether nothing does any more; `caught_up` gets the vats whose
-    /// images are whole again.
+    /// Tries what waits for room, and whether there is any besides. Whether nothing waits any more;
+    /// `caught_up` gets the vats whose images are whole again.
     pub fn find_room(&mut self, caught_up: &mut Vec<VatId>) -> Result<bool, StoreError> {
         self.shared.latch.check()?;
         self.catch_up(caught_up)?;
@@ -307,16 +314,20 @@ impl<B: Backend> Store<B> {
                 Err(error) => return Err(error),
             }
         }
-        self.fill_ballast()
+        let is_whole = self.fill_ballast()?;
+        let has_room = self.shared.ballast.has_besides(FULL_BYTES);
+        self.room.is_full = !has_room.map_err(|error| self.ballast_failed(error))?;
+        Ok(is_whole)
     }
 
     pub(crate) fn fill_ballast(&self) -> Result<bool, StoreError> {
         let filled = self.shared.ballast.fill();
-        filled.map_err(|error| {
-            self.shared
-                .latch
-                .io("fill", crate::ballast::BALLAST_FILE, error)
-        })
+        filled.map_err(|error| self.ballast_failed(error))
+    }
+
+    fn ballast_failed(&self, error: io::Error) -> StoreError {
+        let latch = &self.shared.latch;
+        latch.io("fill", crate::ballast::BALLAST_FILE, error)
     }
 
     /// Whether the disk says that it has next to nothing left; where it does not say, it has.

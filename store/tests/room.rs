@@ -564,6 +564,36 @@ fn i2_an_image_without_room_is_behind_its_frame_stays_and_no_fold_goes_past_it()
 }
 
 #[test]
+fn i2_a_disk_stays_full_until_there_is_room_whatever_it_says_of_itself() {
+    for want in WANTS {
+        let disk = MemoryBackend::new();
+        disk.set_want(want);
+        let mut driver = open(&disk, Known::default()).unwrap();
+        driver.commit(&[Op::Create(1)]).unwrap();
+        let look = |driver: &mut Driver| {
+            driver.store.find_room(&mut Vec::new()).unwrap();
+            driver.store.is_pressed()
+        };
+        assert!(!look(&mut driver), "{want:?}: the ballast is whole");
+        let taken = disk.taken();
+        disk.set_capacity(Some(taken + 4096));
+        let large = [Op::Heap(
+            1,
+            vec![(4, 0, vec![1; 512]), (5, 0, vec![1; 512])],
+        )];
+        assert_eq!(commit(&mut driver, &large), Ok(Outcome::Refused));
+        for _ in 0..3 {
+            assert!(look(&mut driver) && driver.store.is_short(), "{want:?}");
+        }
+        assert!(disk.taken() <= taken + 4096);
+        disk.set_capacity(Some(taken + (2 << 20)));
+        assert!(!look(&mut driver) && !driver.store.is_short(), "{want:?}");
+        assert_eq!(disk.taken(), taken, "{want:?}: a look takes nothing");
+        assert_eq!(commit(&mut driver, &large), Ok(Outcome::Done));
+    }
+}
+
+#[test]
 fn a_frame_cut_off_inside_a_sector_stops_the_store_and_is_no_damage_afterwards() {
     let disk = MemoryBackend::new();
     let options = Options {

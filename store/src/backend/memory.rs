@@ -467,7 +467,12 @@ impl Backend for MemoryBackend {
     }
 
     fn free_bytes(&self) -> io::Result<u64> {
-        Ok(self.lock_disk().room())
+        let disk = self.lock_disk();
+        // A quota's end, or a file's, is not seen here.
+        Ok(match disk.want {
+            Want::Disk => disk.room(),
+            Want::Quota | Want::FileSize => u64::MAX,
+        })
     }
 
     fn name(&self) -> String {
