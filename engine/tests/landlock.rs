@@ -163,13 +163,18 @@ impl Bad<'_> {
         }
     }
 
-    /// By the number of one of their threads.
-    fn tries_processes(&self, others: &[u32]) {
+    /// By the number of one of the process's threads; needs the right to trace it.
+    fn tries_to_look_into(&self, others: &[u32]) {
         let memory = self.memory();
         for other in others {
-            // A look that needs the right to trace.
             let look = json!([libc::SYS_get_robust_list, other, memory, memory + 8]);
             self.tries(FILES, libc::EPERM, look);
+        }
+    }
+
+    /// Likewise.
+    fn tries_to_signal(&self, others: &[u32]) {
+        for other in others {
             self.tries(SIGNALS, libc::EPERM, json!([libc::SYS_tkill, other, 0]));
         }
     }
@@ -228,8 +233,11 @@ fn without_its_filter_a_worker_reaches_nothing_outside_itself_where_there_is_lan
         };
         bad.tries_files(folder.path(), stranger.0.id());
         // The thread that starts workers shares all of the host's memory.
-        bad.tries_processes(&[std::process::id(), starter()]);
-        bad.tries_processes(&[stranger.0.id(), neighbour]);
+        let others = [std::process::id(), starter(), stranger.0.id()];
+        bad.tries_to_look_into(&others);
+        bad.tries_to_signal(&others);
+        // Workers let nobody but root look into them, Landlock or not.
+        bad.tries_to_signal(&[neighbour]);
         bad.tries_the_network();
         // Nobody else noticed, and the host still ends whom it wants to.
         assert_eq!(
