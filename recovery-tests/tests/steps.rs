@@ -1,6 +1,6 @@
-//! A host killed while it undoes, folds, writes a large delta beside the journal, sleeps, wakes,
-//! deploys, terminates or stops comes back whole: each is done once in peace with its steps written
-//! down, and then again and again, killed before another one of them each time.
+//! A host killed while it undoes, folds, writes a large delta or answer beside the journal, sleeps,
+//! wakes, deploys, terminates or stops comes back whole: each is done once in peace with its steps
+//! written down, and then again and again, killed before another one of them each time.
 //!
 //! A step is a system call that changes a file or tells somebody something (`process::tracer`), so
 //! no state of the disk that a kill can leave is missed, as far as one thread makes it. Where
@@ -17,6 +17,7 @@ const KEEPER: &str = "\
 export default (powers) => {
   let n = 0;
   let kept = '';
+  let told = 0;
   let held = new Uint8Array(5 << 20).fill(255);
   return Far('keeper', {
     incr: () => (n += 1),
@@ -30,6 +31,13 @@ export default (powers) => {
       return value;
     },
     held: () => held[0],
+    tell(value) {
+      told += 1;
+      console.log('told', told);
+      held = new Uint8Array(5 << 20).fill(value);
+      return String(value).padEnd(5 << 20, 'x');
+    },
+    told: () => told,
     isWhole: () => held.every((byte) => byte === held[0]),
     regret() {
       n = -1000;
@@ -235,6 +243,38 @@ fn judge_fill(world: &mut World, step: u32) {
     assert_eq!(held, Ok(json!(step % 250)));
 }
 
+/// As large a delta, and an answer of 5 MiB under its id: both in one file.
+fn tell(world: &mut World, step: u32) -> Result<(), Lost> {
+    let id = format!("tell-{step}");
+    let mut control = world.control()?;
+    let told = control.call("keeper", "tell", &json!([step % 250]), &id)?;
+    assert_eq!(told, Ok(json!(told_text(step))));
+    stop(world, step)
+}
+
+fn told_text(step: u32) -> String {
+    let begin = (step % 250).to_string();
+    let rest = "x".repeat((5 << 20) - begin.len());
+    begin + &rest
+}
+
+/// Told once, whatever came before, and the same to who asks again.
+fn judge_tell(world: &mut World, step: u32) {
+    let id = format!("tell-{step}");
+    for _ in 0..2 {
+        let mut control = world.control().expect("it serves");
+        let told = control.call("keeper", "tell", &json!([step % 250]), &id);
+        let is_so = told.expect("nobody kills it") == Ok(json!(told_text(step)));
+        assert!(is_so, "step {step}");
+    }
+    let whole = world.call("keeper", "isWhole", &json!([]));
+    let held = world.call("keeper", "held", &json!([]));
+    assert_eq!((whole, held), (Ok(json!(true)), Ok(json!(step % 250))));
+    // Steps count from 0.
+    let told = world.call("keeper", "told", &json!([]));
+    assert_eq!(told, Ok(json!(step + 1)));
+}
+
 fn sleep(world: &mut World, _: u32) -> Result<(), Lost> {
     ask_and_forget(world, &json!({"sleep": {"vat": "keeper"}}))
 }
@@ -293,7 +333,7 @@ fn stop(world: &mut World, _: u32) -> Result<(), Lost> {
     Ok(())
 }
 
-const OPERATIONS: [Operation; 8] = [
+const OPERATIONS: [Operation; 9] = [
     Operation {
         name: "undoing a turn",
         follow: false,
@@ -316,6 +356,14 @@ const OPERATIONS: [Operation; 8] = [
         prepare: be_awake,
         act: fill,
         judge: judge_fill,
+        kills_min: 20,
+    },
+    Operation {
+        name: "a delta and an answer in a file of their own",
+        follow: false,
+        prepare: be_awake,
+        act: tell,
+        judge: judge_tell,
         kills_min: 20,
     },
     Operation {

@@ -34,8 +34,9 @@ impl<B: Backend> Store<B> {
 
     /// Does something of a committed frame, or keeps it until there is room.
     pub(crate) fn do_or_owe(&mut self, vat: VatId, owed: Owed) -> Result<(), StoreError> {
-        if let Some(waiting) = self.behind.get_mut(&vat) {
-            waiting.push_back(owed);
+        // Behind a side file, too, which may bring log.
+        if self.behind.contains_key(&vat) || self.applying.contains(&vat) {
+            self.behind.entry(vat).or_default().push_back(owed);
             return Ok(());
         }
         if let Some(owed) = self.try_owed(vat, owed)? {
@@ -48,24 +49,33 @@ impl<B: Backend> Store<B> {
     pub(crate) fn catch_up(&mut self, caught_up: &mut Vec<VatId>) -> Result<(), StoreError> {
         let vats: Vec<VatId> = self.behind.keys().copied().collect();
         for vat in vats {
-            let mut waiting = self.behind.remove(&vat).unwrap_or_default();
-            while let Some(owed) = waiting.pop_front() {
-                if let Some(owed) = self.try_owed(vat, owed)? {
-                    waiting.push_front(owed);
-                    break;
-                }
-            }
-            if waiting.is_empty() {
+            if self.go_on_owing(vat)? {
                 caught_up.push(vat);
-            } else {
-                self.behind.insert(vat, waiting);
             }
         }
         Ok(())
     }
 
+    /// Tries what waits of one vat, as far as no side file is being applied. Whether nothing waits.
+    pub(crate) fn go_on_owing(&mut self, vat: VatId) -> Result<bool, StoreError> {
+        let mut waiting = self.behind.remove(&vat).unwrap_or_default();
+        while !self.applying.contains(&vat)
+            && let Some(owed) = waiting.pop_front()
+        {
+            if let Some(owed) = self.try_owed(vat, owed)? {
+                waiting.push_front(owed);
+                break;
+            }
+        }
+        if waiting.is_empty() {
+            return Ok(true);
+        }
+        self.behind.insert(vat, waiting);
+        Ok(false)
+    }
+
     /// Gives back what found no room.
-    fn try_owed(&mut self, vat: VatId, owed: Owed) -> Result<Option<Owed>, StoreError> {
+    pub(crate) fn try_owed(&mut self, vat: VatId, owed: Owed) -> Result<Option<Owed>, StoreError> {
         let done = match &owed {
             Owed::Image => self.make_image(vat),
             Owed::Side(side) => self.begin_applying(side.clone()),

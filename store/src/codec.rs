@@ -37,7 +37,8 @@ pub(crate) enum PartRecord<'a> {
         vat: u64,
         checksums: &'a [u8],
     },
-    /// What changed in a heap stands in a file of its own, page checksums included (J7).
+    /// What is too large for a frame stands in a file of its own: changes of a heap, page checksums
+    /// included, rows, log (J7).
     Side(SideRecord),
 }
 
@@ -50,7 +51,7 @@ pub(crate) struct SideRecord {
     pub sha256: [u8; 32],
 }
 
-/// A side file that was found damaged before its image was brought up to it: that vat stays where
+/// A side file that was found damaged before all of it was where it belongs: that vat stays where
 /// it is. Kept as long as the vat.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub(crate) struct LostRecord {

@@ -140,11 +140,16 @@ impl<B: Backend> Store<B> {
     fn apply_effect(&mut self, effect: Effect) -> Result<(), StoreError> {
         match effect {
             Effect::Create(vat) => self.do_or_owe(vat, Owed::Image),
-            Effect::Side(side) => self.do_or_owe(VatId(side.record.vat), Owed::Side(side)),
+            Effect::Side(side) => {
+                for (key, row) in &side.contents.rows {
+                    self.active.put_side(key.clone(), *row);
+                }
+                self.do_or_owe(VatId(side.record.vat), Owed::Side(side))
+            }
             Effect::Log(vat, bytes) => self.do_or_owe(vat, Owed::Log(bytes)),
             Effect::Row(row) => {
                 let value = row.value.as_deref();
-                self.active.rows.insert(row.table, &row.key, value);
+                self.active.put(row.table, &row.key, value);
                 Ok(())
             }
             Effect::Terminate(vat) => {
@@ -154,7 +159,7 @@ impl<B: Backend> Store<B> {
         }
     }
 
-    /// A side file's frame is durable: its image is brought up by a job of its own.
+    /// A side file's frame is durable: image and log are brought up by a job of its own.
     pub(crate) fn begin_applying(&mut self, side: Side) -> Result<(), StoreError> {
         let vat = VatId(side.record.vat);
         let found = self.vats.get(&vat);
@@ -164,20 +169,24 @@ impl<B: Backend> Store<B> {
             return Ok(());
         };
         let image = match self.images.file(vat, page_limit) {
+            _ if side.pages() == 0 => None,
             Err(StoreError::Damaged(damage)) => {
                 self.mark_damaged(vat, &damage);
-                self.active.sides.push(side.record);
-                return Ok(());
+                None
             }
-            image => image?,
+            image => Some(image?),
         };
-        self.active.images.insert(vat);
+        if image.is_some() {
+            self.active.images.insert(vat);
+        }
         self.applying.insert(vat);
+        let log_skipped = self.log_skipped(vat, side.log_bytes());
         self.side_jobs.push(SideJob {
             shared: self.shared.clone(),
             side,
             page_limit: pages,
             image,
+            log_skipped,
             is_done: false,
         });
         Ok(())
@@ -207,10 +216,18 @@ impl<B: Backend> Store<B> {
             return Ok(());
         }
         match end {
-            SideEnd::Done => {
-                let checksums = self.active.pages.entry(vat).or_default();
-                checksums.extend(side.pages.iter().copied());
+            SideEnd::Done(log) => {
+                if side.pages() > 0 {
+                    let checksums = self.active.pages.entry(vat).or_default();
+                    checksums.extend(side.contents.pages.iter().copied());
+                }
                 self.active.sides.push(side.record);
+                self.skip_log(vat, side.log_bytes() - log.len() as u64);
+                // It comes before what waits already.
+                if let Some(owed) = self.try_owed(vat, Owed::Log(log))? {
+                    self.behind.entry(vat).or_default().push_front(owed);
+                    return Ok(());
+                }
             }
             SideEnd::Damaged(damage) if damage.file == side::path(side.record.id) => {
                 self.lose_side(&side.record, damage);
@@ -222,9 +239,10 @@ impl<B: Backend> Store<B> {
             SideEnd::NoRoom => {
                 let waiting = self.behind.entry(vat).or_default();
                 waiting.push_front(Owed::Side(side));
+                return Ok(());
             }
         }
-        Ok(())
+        self.go_on_owing(vat).map(drop)
     }
 
     /// A side file cannot be brought into its image, ever: said of the vat for good.
@@ -239,7 +257,7 @@ impl<B: Backend> Store<B> {
             what: damage.what.clone(),
         };
         let (key, row) = (codec::vat_key(vat), codec::encode(&lost));
-        self.active.rows.insert(table::LOST, &key, Some(&row));
+        self.active.put(table::LOST, &key, Some(&row));
         self.mark_damaged(vat, &damage);
     }
 

@@ -9,8 +9,8 @@
 
 use crate::backend::{Backend, is_full};
 use crate::catalog::{Batch, meta, table};
-use crate::codec::{self, FoldRecord, SegmentRecord};
-use crate::error::StoreError;
+use crate::codec::{self, FoldRecord, LostRecord, SegmentRecord, SideRecord};
+use crate::error::{Damage, StoreError};
 use crate::ids::VatId;
 use crate::images::{self, HEAP_DIR};
 use crate::journal::segment::{self, Segment};
@@ -60,7 +60,11 @@ enum Changed {
 pub struct Folded<B: Backend> {
     position: Position,
     made: Option<Segment<B::File>>,
+    lost: Lost,
 }
+
+/// Side files of which a row could not be read again.
+type Lost = Vec<(SideRecord, Damage)>;
 
 impl<B: Backend> Store<B> {
     /// Whether there is enough to fold, and no fold is under way.
@@ -69,7 +73,17 @@ impl<B: Backend> Store<B> {
         self.folding.is_none()
             && self.applying.is_empty()
             && (bytes >= self.options.fold_bytes
+                || self.active.side_bytes() >= self.options.fold_side_bytes
                 || self.active.images.len() >= self.options.open_images_max.max(1))
+    }
+
+    /// Whether so many bytes of side files wait for a fold that no further one is to be finished
+    /// before it. Not so while folds wait for room: then there is none for side files either, and
+    /// whoever asks is told.
+    pub fn sides_full(&self) -> bool {
+        let folding = self.folding.as_ref();
+        let bytes = self.active.side_bytes() + folding.map_or(0, |layer| layer.side_bytes());
+        bytes >= self.options.side_bytes_max && !self.room.is_starved
     }
 
     /// Takes the view of a fold; `None` if one is under way, or there is nothing to fold, or a side
@@ -85,11 +99,11 @@ impl<B: Backend> Store<B> {
         self.room.is_starved = matches!(has_room, Err(StoreError::NoRoom(_)));
         has_room?;
         let mut layer = std::mem::take(&mut self.active);
-        for &vat in &layer.logs {
+        let logs: Vec<VatId> = layer.logs.iter().copied().collect();
+        for vat in logs {
             if let Some(found) = self.vats.get(&vat) {
                 let log = codec::encode(&found.log);
-                let key = codec::vat_key(vat);
-                layer.rows.insert(table::LOGS, &key, Some(&log));
+                layer.put(table::LOGS, &codec::vat_key(vat), Some(&log));
             }
         }
         let images = layer.images.iter().filter_map(|&vat| {
@@ -186,7 +200,11 @@ impl<B: Backend> Store<B> {
         for &vat in &layer.terminated {
             self.remove_files(vat)?;
         }
-        for side in &layer.sides {
+        for (side, damage) in &folded.lost {
+            self.mark_damaged(VatId(side.vat), damage);
+        }
+        let is_lost = |side: &SideRecord| folded.lost.iter().any(|(lost, _)| lost == side);
+        for side in layer.sides.iter().filter(|side| !is_lost(side)) {
             remove(
                 &self.shared.backend,
                 &self.shared.latch,
@@ -258,8 +276,9 @@ impl<B: Backend> Fold<B> {
                 }
             }
         };
+        let mut lost = Vec::new();
         shared.catalog.write(|batch| {
-            self.write_rows(batch)?;
+            lost = self.write_rows(batch)?;
             for segment in &self.retired {
                 batch.put(table::SEGMENTS, &segment.number.to_be_bytes(), None)?;
             }
@@ -279,6 +298,7 @@ impl<B: Backend> Fold<B> {
         Ok(Folded {
             position: self.position,
             made,
+            lost,
         })
     }
 
@@ -302,9 +322,22 @@ impl<B: Backend> Fold<B> {
         Ok(())
     }
 
-    fn write_rows(&self, batch: &mut Batch<'_>) -> Result<(), StoreError> {
-        for (table, key, value) in self.layer.rows.sorted() {
+    fn write_rows(&self, batch: &mut Batch<'_>) -> Result<Lost, StoreError> {
+        let mut lost = Vec::new();
+        for (table, key, value) in self.layer.rows_here() {
             batch.put(table, key, value)?;
+        }
+        for ((table, key, before), row, was_known) in self.layer.rows_aside() {
+            match side::read_row(&self.shared, (table, key), row) {
+                Ok(value) => batch.put(table, key, Some(&value))?,
+                Err(StoreError::Damaged(damage)) => {
+                    if was_known {
+                        batch.put(table, key, before)?;
+                    }
+                    self.lose(row.id, damage, batch, &mut lost)?;
+                }
+                Err(error) => return Err(error),
+            }
         }
         for (&vat, pages) in &self.layer.pages {
             write_pages(batch, vat, pages)?;
@@ -315,6 +348,32 @@ impl<B: Backend> Fold<B> {
             batch.put(table::LOGS, &key, None)?;
             batch.put(table::LOST, &key, None)?;
         }
+        Ok(lost)
+    }
+
+    /// A commit is lost in part: said of its vat for good, and the file stays.
+    fn lose(
+        &self,
+        id: u64,
+        damage: Damage,
+        batch: &mut Batch<'_>,
+        lost: &mut Lost,
+    ) -> Result<(), StoreError> {
+        let side = self.layer.sides.iter().find(|side| side.id == id);
+        // A vat that ended has nothing to go on with; one row of its file tells for all.
+        let Some(&side) = side.filter(|side| {
+            let is_known = lost.iter().any(|(known, _)| known.vat == side.vat);
+            !is_known && !self.layer.terminated.contains(&VatId(side.vat))
+        }) else {
+            return Ok(());
+        };
+        let record = LostRecord {
+            side: id,
+            offset: damage.offset,
+            what: damage.what.clone(),
+        };
+        batch.put_record(table::LOST, &codec::vat_key(VatId(side.vat)), &record)?;
+        lost.push((side, damage.of(VatId(side.vat))));
         Ok(())
     }
 }

@@ -7,22 +7,39 @@
 
 use crate::codec::SideRecord;
 use crate::ids::VatId;
-use crate::loose_rows::LooseRows;
+use crate::loose_rows::{LooseRow, LooseRows};
 use crate::page_rows::{GROUP_PAGES, ROW_BYTES as GROUP_ROW_BYTES};
+use crate::side::SideRow;
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::ops::{Bound, RangeBounds};
+
+/// Table and key together, as in the catalog.
+pub(crate) type RowKey = (u8, Vec<u8>);
+
+/// A row's value, or where it is until a fold writes it to the catalog: large ones are not kept in
+/// memory meanwhile (J7).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Value<'a> {
+    Here(Cow<'a, [u8]>),
+    Side(SideRow),
+}
 
 #[derive(Debug, Default)]
 pub(crate) struct Layer {
     /// The engine's rows, and the store's own of vats.
-    pub rows: LooseRows,
+    rows: LooseRows,
+    /// Rows whose value is in a side file. What `rows` has of such a key is from before, and counts
+    /// where the file turns out to be damaged.
+    side_rows: BTreeMap<RowKey, SideRow>,
     /// Checksums of whole pages as of the newest frame that names them (I3).
     pub pages: HashMap<VatId, HashMap<u32, u32>>,
     /// Images and logs written to, so that a fold syncs them.
     pub images: BTreeSet<VatId>,
     pub logs: BTreeSet<VatId>,
     pub terminated: Vec<VatId>,
-    /// Side files that are in their images: they go when those are synced.
+    /// Side files that are in their images: they go when those are synced, and the rows in the
+    /// catalog.
     pub sides: Vec<SideRecord>,
     /// Entries were made in `heap/` or `logs/`.
     pub entries_made: bool,
@@ -30,8 +47,64 @@ pub(crate) struct Layer {
 
 impl Layer {
     /// The row, if this layer knows of it: `Some(None)` is a deleted one.
-    pub(crate) fn row(&self, table: u8, key: &[u8]) -> Option<Option<&[u8]>> {
-        self.rows.get(table, key)
+    pub(crate) fn row(&self, table: u8, key: &[u8]) -> Option<Option<Value<'_>>> {
+        if let Some(row) = self.side_row(table, key) {
+            return Some(Some(Value::Side(*row)));
+        }
+        let row = self.rows.get(table, key)?;
+        Some(row.map(|value| Value::Here(value.into())))
+    }
+
+    fn side_row(&self, table: u8, key: &[u8]) -> Option<&SideRow> {
+        // A tuple of borrowed parts cannot be looked up, and there are hardly ever any.
+        match self.side_rows.is_empty() {
+            true => None,
+            false => self.side_rows.get(&(table, key.to_vec())),
+        }
+    }
+
+    /// Sets a row; without a value it is deleted.
+    pub(crate) fn put(&mut self, table: u8, key: &[u8], value: Option<&[u8]>) {
+        if !self.side_rows.is_empty() {
+            self.side_rows.remove(&(table, key.to_vec()));
+        }
+        self.rows.insert(table, key, value);
+    }
+
+    /// Sets a row whose value is in a side file.
+    pub(crate) fn put_side(&mut self, key: RowKey, row: SideRow) {
+        self.side_rows.insert(key, row);
+    }
+
+    /// Sets many rows.
+    pub(crate) fn put_all(&mut self, rows: LooseRows) {
+        if self.rows.is_empty() && self.side_rows.is_empty() {
+            self.rows = rows;
+            return;
+        }
+        for (table, key, value) in rows.iter() {
+            self.put(table, key, value);
+        }
+    }
+
+    /// The rows whose values are here, in the order of tables and keys.
+    pub(crate) fn rows_here(&self) -> Vec<LooseRow<'_>> {
+        let mut rows = self.rows.sorted();
+        rows.retain(|(table, key, _)| self.side_row(*table, key).is_none());
+        rows
+    }
+
+    /// The rows whose values are in side files; with each, what there was before.
+    pub(crate) fn rows_aside(&self) -> impl Iterator<Item = (LooseRow<'_>, &SideRow, bool)> {
+        self.side_rows.iter().map(|((table, key), row)| {
+            let before = self.rows.get(*table, key);
+            ((*table, &key[..], before.flatten()), row, before.is_some())
+        })
+    }
+
+    /// Bytes of the side files that a fold would let go.
+    pub(crate) fn side_bytes(&self) -> u64 {
+        self.sides.iter().map(|side| side.bytes).sum()
     }
 
     pub(crate) fn page(&self, vat: VatId, page: u32) -> Option<u32> {
@@ -39,17 +112,23 @@ impl Layer {
     }
 
     /// Lays this layer's rows over `found`.
-    pub(crate) fn lay_over(
-        &self,
+    pub(crate) fn lay_over<'a>(
+        &'a self,
         table: u8,
         prefix: &[u8],
         start: Bound<&[u8]>,
-        found: &mut BTreeMap<Vec<u8>, Option<Vec<u8>>>,
+        found: &mut BTreeMap<Vec<u8>, Option<Value<'a>>>,
     ) {
         let wanted = (start, Bound::Unbounded);
+        let is_wanted = |key: &[u8]| key.starts_with(prefix) && wanted.contains(key);
         for (_, key, value) in self.rows.of_table(table) {
-            if key.starts_with(prefix) && wanted.contains(key) {
-                found.insert(key.to_vec(), value.map(<[u8]>::to_vec));
+            if is_wanted(key) {
+                found.insert(key.to_vec(), value.map(|value| Value::Here(value.into())));
+            }
+        }
+        for ((of_table, key), row) in &self.side_rows {
+            if *of_table == table && is_wanted(key) {
+                found.insert(key.clone(), Some(Value::Side(*row)));
             }
         }
     }
@@ -62,13 +141,18 @@ impl Layer {
             .iter()
             .flat_map(|(vat, pages)| pages.keys().map(move |page| (vat, page / GROUP_PAGES)))
             .collect();
-        let rows = self.rows.len() + groups.len() + self.logs.len() + self.terminated.len();
-        let bytes = self.rows.bytes() + groups.len() * GROUP_ROW_BYTES;
-        (rows as u64, bytes as u64)
+        let aside = self.side_rows.iter();
+        let aside: usize = aside
+            .map(|((_, key), row)| key.len() + row.bytes as usize)
+            .sum();
+        let rows = self.rows.len() + self.side_rows.len() + groups.len() + self.logs.len();
+        let bytes = self.rows.bytes() + aside + groups.len() * GROUP_ROW_BYTES;
+        ((rows + self.terminated.len()) as u64, bytes as u64)
     }
 
     pub(crate) fn is_empty(&self) -> bool {
         self.rows.is_empty()
+            && self.side_rows.is_empty()
             && self.pages.is_empty()
             && self.images.is_empty()
             && self.logs.is_empty()

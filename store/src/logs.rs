@@ -204,6 +204,15 @@ impl<B: Backend> Logs<B> {
         Ok(made)
     }
 
+    /// Goes past bytes up to where a file begins. More than it and the other one hold must follow
+    /// at once: what was there before is not read any more.
+    pub(crate) fn skip(&self, log: &mut LogRecord, bytes: u64) {
+        log.end += bytes;
+        // One for each block that is still to be dropped.
+        let blocks = (log.end - self.oldest(log.end)) / LOG_BLOCK_BYTES;
+        log.checksums = vec![0; blocks as usize];
+    }
+
     /// Brings a record up to bytes that lie in one block.
     fn count(&self, log: &mut LogRecord, bytes: &[u8]) {
         let before = self.oldest(log.end);

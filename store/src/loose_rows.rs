@@ -100,9 +100,14 @@ impl LooseRows {
         of_table.map(|place| self.row(place))
     }
 
+    /// All rows, in no order.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = LooseRow<'_>> {
+        self.places.iter().map(|place| self.row(place))
+    }
+
     /// All rows, in the order of tables and keys.
     pub(crate) fn sorted(&self) -> Vec<LooseRow<'_>> {
-        let mut rows: Vec<_> = self.places.iter().map(|place| self.row(place)).collect();
+        let mut rows: Vec<_> = self.iter().collect();
         rows.sort_unstable_by_key(|&(table, key, _)| (table, key));
         rows
     }

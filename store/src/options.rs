@@ -1,7 +1,7 @@
 //! The store's limits, each with its reason, in one place.
 
-/// Bytes the body of one frame may have: a delta of 64 MiB, as much again of answers and log lines,
-/// and what goes with them.
+/// Bytes the body of one frame may have. What one vat hands over is a few MiB in it at most, but
+/// for the rows that say whose answers it holds, of which there may be a hundred thousand (J7).
 pub const FRAME_BYTES_MAX: usize = 160 << 20;
 /// Pages one heap may have: 64 GiB, what a worker reserves (H6).
 pub const PAGE_LIMIT_MAX: u32 = 16 << 20;
@@ -28,6 +28,10 @@ pub struct Options {
     pub segment_bytes: u64,
     /// Bytes of journal from which a fold is due.
     pub fold_bytes: u64,
+    /// Bytes of side files from which a fold is due: until then they take room beside what they
+    /// were applied to. And at which no further one is to be finished before there was one.
+    pub fold_side_bytes: u64,
+    pub side_bytes_max: u64,
     /// Bytes of journal at which commits wait for the fold.
     pub journal_bytes_max: u64,
     /// Bytes of one frame's body; `FRAME_BYTES_MAX` at most.
@@ -49,6 +53,8 @@ impl Default for Options {
         Options {
             segment_bytes: 4 << 20,
             fold_bytes: 8 << 20,
+            fold_side_bytes: 64 << 20,
+            side_bytes_max: 256 << 20,
             journal_bytes_max: JOURNAL_BYTES_MAX,
             frame_bytes_max: FRAME_BYTES_MAX,
             cached_pages_max: 8192,

@@ -38,9 +38,17 @@ pub struct Wish<'a> {
     /// The vat begins with this frame: its engine and its limit of pages.
     pub creates: Option<(EngineHash, u32)>,
     pub delta: Option<&'a Delta>,
+    /// Bytes of log in the frame, and in a side file it names.
     pub log_bytes: usize,
+    pub side_log_bytes: u64,
     /// Keys and values of rows, and `PART_OVERHEAD_BYTES` for each.
     pub row_bytes: usize,
+}
+
+impl Wish<'_> {
+    fn all_log_bytes(&self) -> u64 {
+        self.log_bytes as u64 + self.side_log_bytes
+    }
 }
 
 /// What is known of the journal's room without asking.
@@ -115,7 +123,7 @@ impl<B: Backend> Store<B> {
         match reserved {
             Ok(()) => {
                 if let Some(vat) = self.vats.get_mut(&wish.vat) {
-                    vat.log_promised += wish.log_bytes as u64;
+                    vat.log_promised += wish.all_log_bytes();
                 }
                 Ok(())
             }
@@ -136,15 +144,15 @@ impl<B: Backend> Store<B> {
                 Some(delta) => self.check_heap(wish.vat, delta)?,
                 None => 0,
             };
-            if wish.log_bytes > 0 {
-                self.reserve_log(wish.vat, wish.log_bytes)?;
+            if wish.all_log_bytes() > 0 {
+                self.reserve_log(wish.vat, wish.all_log_bytes())?;
             }
             return Ok(pages);
         };
         let genesis = self.check_create(wish.vat, engine, page_limit)?;
         self.images.prepare(wish.vat, page_limit, &genesis)?;
-        let (log, bytes) = (LogRecord::default(), wish.log_bytes as u64);
-        self.logs.reserve(wish.vat, &log, 0, bytes)?;
+        let log = LogRecord::default();
+        self.logs.reserve(wish.vat, &log, 0, wish.all_log_bytes())?;
         let Some(delta) = wish.delta else {
             return Ok(0);
         };
@@ -167,10 +175,10 @@ impl<B: Backend> Store<B> {
     }
 
     /// Room in the log for what is staged next.
-    pub(crate) fn reserve_log(&mut self, vat: VatId, bytes: usize) -> Result<(), StageError> {
+    pub(crate) fn reserve_log(&mut self, vat: VatId, bytes: u64) -> Result<(), StageError> {
         let found = self.vats.get(&vat).ok_or(StageError::UnknownVat(vat))?;
         let from = found.log.end + found.log_staged + found.log_promised;
-        Ok(self.logs.reserve(vat, &found.log, from, bytes as u64)?)
+        Ok(self.logs.reserve(vat, &found.log, from, bytes)?)
     }
 
     /// While folds find no room the journal grows up to its bound, and no further.

@@ -1,15 +1,18 @@
-//! Side files: changes of one heap that are too large for a frame (J7).
+//! Side files: what a vat hands over at once and is too large for a frame (J7): changes of its
+//! heap, rows, log.
 //!
 //! ```text
 //! pieces, one after the other:
-//!   kind: u32 LE       1 a piece of the delta, 2 page checksums
-//!   bytes: u32 LE      of the content, at most `PIECE_BYTES_MAX`
+//!   kind: u32 LE       1 a piece of the delta, 2 page checksums, 3 a row, 4 a stretch of log
+//!   bytes: u32 LE      of the content, at most `PIECE_BYTES_MAX`; of a row, `ROW_PIECE_BYTES_MAX`
 //!   crc: u32 LE        of stamp key, id, the piece's number, kind, bytes, content
 //!   content
 //! ```
 //! The pieces of kind 1 in their order are one delta; those of kind 2 come after them and hold
-//! `page: u32 LE, crc: u32 LE` of each page the delta names, as a frame's checksums do. A frame
-//! names the file by number, length and SHA-256.
+//! `page: u32 LE, crc: u32 LE` of each page the delta names, as a frame's checksums do. A row is
+//! `table: u8, key length: u32 LE, key, value`: one piece, so that it is read and checked alone for
+//! as long as the catalog does not have it. The pieces of kind 4 are one stretch of the vat's log.
+//! A frame names the file by number, length and SHA-256.
 //!
 //! Promises: what is given out was checked, piece by piece; damage is told with the piece it is in.
 //! The hash says that the file is the one the frame names; the checksums say where it is not. They
@@ -23,6 +26,8 @@ use crate::error::{Damage, StoreError};
 use crate::ids::VatId;
 use crate::images;
 use crate::journal::writer::Shared;
+use crate::layer::RowKey;
+use crate::options::{ENGINE_TABLES, ROW_KEY_BYTES_MAX, ROW_VALUE_BYTES_MAX};
 use sha2::{Digest, Sha256};
 use std::fmt;
 use std::io;
@@ -34,12 +39,47 @@ pub(crate) const SIDE_DIR: &str = "side";
 /// Bytes of one piece: what a worker sends at once, four MiB and the last page of them.
 pub const PIECE_BYTES_MAX: usize = (4 << 20) + (8 << 10);
 pub(crate) const HEADER_BYTES: usize = 12;
+/// Bytes of a row before its key.
+const ROW_HEAD_BYTES: usize = 5;
+/// Bytes of the largest row there may be.
+const ROW_PIECE_BYTES_MAX: usize = ROW_HEAD_BYTES + ROW_KEY_BYTES_MAX + ROW_VALUE_BYTES_MAX;
 
 /// What a piece holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     Delta = 1,
     Checksums = 2,
+    Row = 3,
+    Log = 4,
+}
+
+impl Kind {
+    fn of(number: u32) -> Option<Kind> {
+        match number {
+            1 => Some(Kind::Delta),
+            2 => Some(Kind::Checksums),
+            3 => Some(Kind::Row),
+            4 => Some(Kind::Log),
+            _ => None,
+        }
+    }
+
+    fn bytes_max(self) -> usize {
+        match self {
+            Kind::Row => ROW_PIECE_BYTES_MAX,
+            _ => PIECE_BYTES_MAX,
+        }
+    }
+}
+
+/// A piece as it is found, checked.
+pub(crate) struct Piece<'a> {
+    pub kind: Kind,
+    /// Where its header stands.
+    pub at: u64,
+    /// Which one of the file it is.
+    pub number: u32,
+    pub content: &'a [u8],
 }
 
 pub(crate) fn path(id: u64) -> String {
@@ -52,13 +92,32 @@ pub(crate) fn id_of(name: &str) -> Option<u64> {
     (name == format!("{id:016x}")).then_some(id)
 }
 
-/// Large changes of one heap, durable in a file of their own and not named by a frame yet. A file
-/// that never is goes when this is dropped.
+/// What a side file holds, but for the bytes.
+#[derive(Debug, Default)]
+pub(crate) struct Contents {
+    /// Page and checksum, sorted.
+    pub pages: Vec<(u32, u32)>,
+    pub rows: Vec<(RowKey, SideRow)>,
+    pub log_bytes: u64,
+}
+
+/// A row whose value is still in its side file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct SideRow {
+    /// The file.
+    pub id: u64,
+    /// Its piece: where it stands, which one it is, bytes of its content.
+    pub at: u64,
+    pub number: u32,
+    pub bytes: u32,
+}
+
+/// Something large, durable in a file of its own and not named by a frame yet. A file that never
+/// is goes when this is dropped.
 #[derive(Clone)]
 pub struct Side {
     pub(crate) record: SideRecord,
-    /// Page and checksum, sorted.
-    pub(crate) pages: Arc<Vec<(u32, u32)>>,
+    pub(crate) contents: Arc<Contents>,
     pub(crate) guard: Arc<Guard>,
 }
 
@@ -93,12 +152,12 @@ impl Drop for Guard {
 impl Side {
     /// Pages that changed.
     pub fn pages(&self) -> usize {
-        self.pages.len()
+        self.contents.pages.len()
     }
 
-    /// One past the last page that changed.
-    pub(crate) fn end(&self) -> u32 {
-        self.pages.last().map_or(0, |&(page, _)| page + 1)
+    /// Bytes of log in it.
+    pub fn log_bytes(&self) -> u64 {
+        self.contents.log_bytes
     }
 
     /// Bytes of the file.
@@ -144,13 +203,14 @@ pub(crate) fn header<B: Backend>(
     header
 }
 
-/// Gives each piece to `see`, checked, and the hash of the whole. An error of `see` ends it.
-pub(crate) fn walk<B: Backend>(
+/// Reads the piece that stands at `at`, of a file of so many bytes; checked. Its header.
+fn read_piece<B: Backend>(
     shared: &Shared<B>,
     file: &B::File,
     (id, bytes): (u64, u64),
-    mut see: impl FnMut(Kind, &[u8]) -> Result<(), StoreError>,
-) -> Result<[u8; 32], StoreError> {
+    (at, number): (u64, u32),
+    content: &mut Vec<u8>,
+) -> Result<(Kind, [u8; HEADER_BYTES]), StoreError> {
     let damage = |at: u64, what: String| StoreError::from(Damage::new(path(id), at, what));
     let read = |at: u64, into: &mut [u8]| match file.read_at(at, into) {
         Ok(()) => Ok(()),
@@ -159,38 +219,103 @@ pub(crate) fn walk<B: Backend>(
         }
         Err(error) => Err(damage(at, format!("cannot be read: {error}"))),
     };
+    let mut found = [0; HEADER_BYTES];
+    read(at, &mut found)?;
+    let [k0, k1, k2, k3, b0, b1, b2, b3, ..] = found;
+    let length = u32::from_le_bytes([b0, b1, b2, b3]) as usize;
+    let kind = u32::from_le_bytes([k0, k1, k2, k3]);
+    let kind = Kind::of(kind).ok_or_else(|| damage(at, format!("a piece of kind {kind}")))?;
+    if length > kind.bytes_max() || at + (HEADER_BYTES + length) as u64 > bytes {
+        return Err(damage(at, format!("a piece of {length} bytes")));
+    }
+    content.resize(length, 0);
+    read(at + HEADER_BYTES as u64, content)?;
+    if header(shared, id, number, kind, content) != found {
+        return Err(damage(at, "a piece does not match its checksum".to_owned()));
+    }
+    Ok((kind, found))
+}
+
+/// Gives each piece to `see`, checked, and the hash of the whole. An error of `see` ends it.
+pub(crate) fn walk<B: Backend>(
+    shared: &Shared<B>,
+    file: &B::File,
+    (id, bytes): (u64, u64),
+    mut see: impl FnMut(Piece<'_>) -> Result<(), StoreError>,
+) -> Result<[u8; 32], StoreError> {
     let mut sha256 = Sha256::new();
     let mut content = Vec::new();
     let (mut at, mut number) = (0, 0);
     while at < bytes {
-        let mut found = [0; HEADER_BYTES];
-        read(at, &mut found)?;
-        let [k0, k1, k2, k3, b0, b1, b2, b3, ..] = found;
-        let length = u32::from_le_bytes([b0, b1, b2, b3]) as usize;
-        let kind = match u32::from_le_bytes([k0, k1, k2, k3]) {
-            1 => Kind::Delta,
-            2 => Kind::Checksums,
-            other => return Err(damage(at, format!("a piece of kind {other}"))),
-        };
-        let end = at + (HEADER_BYTES + length) as u64;
-        if length > PIECE_BYTES_MAX || end > bytes {
-            return Err(damage(at, format!("a piece of {length} bytes")));
-        }
-        content.resize(length, 0);
-        read(at + HEADER_BYTES as u64, &mut content)?;
-        if header(shared, id, number, kind, &content) != found {
-            return Err(damage(at, "a piece does not match its checksum".to_owned()));
-        }
-        sha256.update(found);
+        let place = (at, number);
+        let (kind, head) = read_piece(shared, file, (id, bytes), place, &mut content)?;
+        sha256.update(head);
         sha256.update(&content);
-        see(kind, &content)?;
-        (at, number) = (end, number + 1);
+        see(Piece {
+            kind,
+            at,
+            number,
+            content: &content,
+        })?;
+        at += (HEADER_BYTES + content.len()) as u64;
+        number += 1;
     }
     Ok(sha256.finalize().into())
 }
 
-/// Whether a named file is what its frame says, without using anything of it.
-pub(crate) fn check<B: Backend>(shared: &Shared<B>, record: &SideRecord) -> Result<(), StoreError> {
+/// A row's bytes in its piece.
+pub(crate) fn encode_row(table: u8, key: &[u8], value: &[u8]) -> Vec<u8> {
+    let mut content = Vec::with_capacity(ROW_HEAD_BYTES + key.len() + value.len());
+    content.push(table);
+    // Keys are bounded far below what a u32 holds.
+    content.extend_from_slice(&(key.len() as u32).to_le_bytes());
+    content.extend_from_slice(key);
+    content.extend_from_slice(value);
+    content
+}
+
+/// Table, key and value; `None` where the bytes are no row.
+fn split_row(content: &[u8]) -> Option<(u8, &[u8], &[u8])> {
+    let (&table, rest) = content.split_first()?;
+    let (length, rest) = rest.split_first_chunk::<4>()?;
+    let (key, value) = rest.split_at_checked(u32::from_le_bytes(*length) as usize)?;
+    Some((table, key, value))
+}
+
+/// The value of a row whose frame is applied, read again and checked.
+pub(crate) fn read_row<B: Backend>(
+    shared: &Shared<B>,
+    (table, key): (u8, &[u8]),
+    row: &SideRow,
+) -> Result<Vec<u8>, StoreError> {
+    let path = path(row.id);
+    let damage = |what: &str| StoreError::from(Damage::new(path.clone(), row.at, what));
+    let file = match shared.backend.open(&path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return Err(damage("the file is missing"));
+        }
+        Err(error) => return Err(shared.latch.open(&path, error)),
+    };
+    let end = row.at + HEADER_BYTES as u64 + u64::from(row.bytes);
+    let mut content = Vec::new();
+    let place = (row.at, row.number);
+    read_piece(shared, &file, (row.id, end), place, &mut content)?;
+    match split_row(&content) {
+        Some((found, name, value)) if (found, name) == (table, key) => {
+            let head = content.len() - value.len();
+            content.drain(..head);
+            Ok(content)
+        }
+        _ => Err(damage("another row than was written there")),
+    }
+}
+
+/// Whether a named file is what its frame says, without doing anything of it; what is in it.
+pub(crate) fn check<B: Backend>(
+    shared: &Shared<B>,
+    record: &SideRecord,
+) -> Result<Contents, StoreError> {
     let (path, vat) = (path(record.id), VatId(record.vat));
     let damage = |at: u64, what: &str| Damage::new(path.clone(), at, what).of(vat);
     let file = match shared.backend.open(&path) {
@@ -206,42 +331,70 @@ pub(crate) fn check<B: Backend>(shared: &Shared<B>, record: &SideRecord) -> Resu
         let what = format!("the file has {length} bytes, not {}", record.bytes);
         return Err(damage(length.min(record.bytes), &what).into());
     }
-    let sha256 = walk(shared, &file, (record.id, record.bytes), |_, _| Ok(()));
+    let mut contents = Contents::default();
+    let senseless = |at, what: &str| StoreError::from(damage(at, what));
+    let sha256 = walk(shared, &file, (record.id, record.bytes), |piece| {
+        match piece.kind {
+            Kind::Delta => {}
+            Kind::Checksums => {
+                let (pairs, rest) = piece.content.as_chunks::<8>();
+                if !rest.is_empty() {
+                    return Err(senseless(piece.at, "page checksums are cut off"));
+                }
+                let of_page = |[p0, p1, p2, p3, c0, c1, c2, c3]: &[u8; 8]| {
+                    let page = u32::from_le_bytes([*p0, *p1, *p2, *p3]);
+                    (page, u32::from_le_bytes([*c0, *c1, *c2, *c3]))
+                };
+                contents.pages.extend(pairs.iter().map(of_page));
+            }
+            Kind::Row => {
+                let row = split_row(piece.content).filter(|(table, ..)| *table < ENGINE_TABLES);
+                let Some((table, key, _)) = row else {
+                    return Err(senseless(piece.at, "a row that makes no sense"));
+                };
+                let row = SideRow {
+                    id: record.id,
+                    at: piece.at,
+                    number: piece.number,
+                    bytes: piece.content.len() as u32,
+                };
+                contents.rows.push(((table, key.to_vec()), row));
+            }
+            Kind::Log => contents.log_bytes += piece.content.len() as u64,
+        }
+        Ok(())
+    });
     match sha256 {
-        Ok(sha256) if sha256 == record.sha256 => Ok(()),
+        Ok(sha256) if sha256 == record.sha256 => Ok(contents),
         Ok(_) => Err(damage(0, "the file is not the one its frame names").into()),
         Err(StoreError::Damaged(found)) => Err(found.of(vat).into()),
         Err(error) => Err(error),
     }
 }
 
-/// Writes what a side file says to its image, and gives the checksums of the pages. Doing it again
-/// is doing it.
+/// Writes the changes a side file holds to its image. Doing it again is doing it.
 pub(crate) fn apply<B: Backend>(
     shared: &Shared<B>,
     record: &SideRecord,
     page_limit: u32,
     image: &B::File,
-) -> Result<Vec<(u32, u32)>, StoreError> {
+) -> Result<(), StoreError> {
     let path = path(record.id);
     let file = shared.backend.open(&path);
     let file = file.map_err(|error| shared.latch.io("open", &path, error))?;
-    let (mut pages, mut after) = (Vec::new(), (0, 0));
+    let mut after = (0, 0);
     let image_path = images::path(VatId(record.vat));
     let written = |error| shared.latch.io_or_full("write", &image_path, error);
     let senseless = |what: String| StoreError::from(Damage::new(path.clone(), 0, what));
-    walk(shared, &file, (record.id, record.bytes), |kind, content| {
-        if kind == Kind::Checksums {
-            let (pairs, rest) = content.as_chunks::<8>();
-            if !rest.is_empty() {
-                return Err(senseless("page checksums are cut off".to_owned()));
-            }
-            pages.extend(pairs.iter().map(|[p0, p1, p2, p3, c0, c1, c2, c3]| {
-                let page = u32::from_le_bytes([*p0, *p1, *p2, *p3]);
-                (page, u32::from_le_bytes([*c0, *c1, *c2, *c3]))
-            }));
+    walk(shared, &file, (record.id, record.bytes), |piece| {
+        let Piece {
+            kind: Kind::Delta,
+            content,
+            ..
+        } = piece
+        else {
             return Ok(());
-        }
+        };
         after = delta::check_after(content, page_limit, after)
             .map_err(|error| senseless(error.to_string()))?;
         for run in delta::runs(content) {
@@ -255,17 +408,41 @@ pub(crate) fn apply<B: Backend>(
         }
         Ok(())
     })?;
-    Ok(pages)
+    Ok(())
 }
 
-/// A durable side file to be brought into its image, on any thread. Dropping it undone latches the
-/// store: its frame is committed.
+/// The stretch of log in a side file, but for its first `skipped` bytes.
+pub(crate) fn log_of<B: Backend>(
+    shared: &Shared<B>,
+    record: &SideRecord,
+    skipped: u64,
+) -> Result<Vec<u8>, StoreError> {
+    let path = path(record.id);
+    let file = shared.backend.open(&path);
+    let file = file.map_err(|error| shared.latch.io("open", &path, error))?;
+    let (mut skipped, mut log) = (skipped as usize, Vec::new());
+    walk(shared, &file, (record.id, record.bytes), |piece| {
+        if piece.kind == Kind::Log {
+            let (before, kept) = piece.content.split_at(skipped.min(piece.content.len()));
+            skipped -= before.len();
+            log.extend_from_slice(kept);
+        }
+        Ok(())
+    })?;
+    Ok(log)
+}
+
+/// A durable side file to be brought into its image, on any thread, and its log to be read.
+/// Dropping it undone latches the store: its frame is committed.
 #[derive(Debug)]
 pub struct SideJob<B: Backend> {
     pub(crate) shared: Arc<Shared<B>>,
     pub(crate) side: Side,
     pub(crate) page_limit: u32,
-    pub(crate) image: Arc<B::File>,
+    /// Where it changes the heap.
+    pub(crate) image: Option<Arc<B::File>>,
+    /// Bytes of its log that no file would keep.
+    pub(crate) log_skipped: u64,
     pub(crate) is_done: bool,
 }
 
@@ -280,7 +457,8 @@ pub struct SideApplied {
 /// How bringing a side file into its image ended.
 #[derive(Debug)]
 pub(crate) enum SideEnd {
-    Done,
+    /// The log it brings, but for what no file would keep.
+    Done(Vec<u8>),
     /// The file, or the image, is not what was written.
     Damaged(Damage),
     /// The disk is full: to be done again when there is room (I2).
@@ -296,14 +474,8 @@ impl SideApplied {
 impl<B: Backend> SideJob<B> {
     pub fn run(mut self) -> Result<SideApplied, StoreError> {
         self.shared.latch.check()?;
-        let applied = apply(
-            &self.shared,
-            &self.side.record,
-            self.page_limit,
-            &self.image,
-        );
-        let end = match applied {
-            Ok(_) => SideEnd::Done,
+        let end = match self.bring_in() {
+            Ok(log) => SideEnd::Done(log),
             Err(StoreError::Damaged(damage)) => {
                 SideEnd::Damaged(damage.of(VatId(self.side.record.vat)))
             }
@@ -313,6 +485,17 @@ impl<B: Backend> SideJob<B> {
         self.is_done = true;
         let side = self.side.clone();
         Ok(SideApplied { side, end })
+    }
+
+    fn bring_in(&self) -> Result<Vec<u8>, StoreError> {
+        let (shared, record) = (&self.shared, &self.side.record);
+        if let Some(image) = &self.image {
+            apply(shared, record, self.page_limit, image)?;
+        }
+        match self.side.log_bytes() {
+            0 => Ok(Vec::new()),
+            _ => log_of(shared, record, self.log_skipped),
+        }
     }
 }
 

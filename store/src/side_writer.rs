@@ -1,23 +1,28 @@
 //! Making a side file: pieces as they come, then checksums, then one sync; all off the commit path.
 //!
-//! Promises: bytes a worker sent are checked before they are written, and the file is durable, its
-//! entry too, before a frame can name it (J8). No more than one piece and eight bytes a page
-//! is held in memory. A file that does not come to its end is removed.
+//! Promises: changes of a heap are checked before they are written, and the file is durable, its
+//! entry too, before a frame can name it (J8). No more than one piece, eight bytes a page and the
+//! key of each row are held in memory. A file that does not come to its end is removed.
 
 use crate::backend::{Backend, File, is_full};
 use crate::codec::SideRecord;
 use crate::delta::{self, DeltaError, Run};
-use crate::error::{Damage, ImageError, OpenError, StoreError};
+use crate::error::{Damage, ImageError, OpenError, StageError, StoreError};
 use crate::genesis::{Genesis, Page, ZERO_PAGE};
 use crate::ids::{EngineHash, PAGE_BYTES, VatId};
 use crate::images;
 use crate::journal::writer::Shared;
-use crate::side::{self, Guard, Kind, PIECE_BYTES_MAX, SIDE_DIR, Side};
+use crate::layer::RowKey;
+use crate::side::{self, Contents, Guard, Kind, PIECE_BYTES_MAX, SIDE_DIR, Side, SideRow};
+use crate::stage;
 use crate::store::Store;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
+
+/// Small pieces are written together, so many bytes at a time.
+const WRITE_BYTES: usize = 1 << 20;
 
 /// Why no side file was made. Nothing of it remains.
 #[derive(Debug, thiserror::Error)]
@@ -34,6 +39,9 @@ pub enum SideError {
     /// The heap it changes is not what was written.
     #[error("damaged: {0}")]
     Damaged(Damage),
+    /// A row no frame would take either.
+    #[error("{0}")]
+    Row(StageError),
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -47,8 +55,14 @@ pub struct SideWriter<B: Backend> {
     page_limit: u32,
     /// Made with the first piece: making files is not for the thread that commits.
     file: Option<B::File>,
+    /// Bytes of the file, and how many of them are written; the others are in `buffer`.
     at: u64,
+    written: u64,
+    buffer: Vec<u8>,
     pieces: u32,
+    has_delta: bool,
+    rows: Vec<(RowKey, SideRow)>,
+    log_bytes: u64,
     sha256: Sha256,
     /// Where the next run may begin.
     after: (u32, usize),
@@ -82,7 +96,12 @@ impl<B: Backend> Store<B> {
             page_limit,
             file: None,
             at: 0,
+            written: 0,
+            buffer: Vec::new(),
             pieces: 0,
+            has_delta: false,
+            rows: Vec::new(),
+            log_bytes: 0,
             sha256: Sha256::new(),
             after: (0, 0),
             is_finished: false,
@@ -120,13 +139,46 @@ impl<B: Backend> SideWriter<B> {
             return Err(SideError::PieceTooLong { bytes: piece.len() });
         }
         self.after = delta::check_after(piece, self.page_limit, self.after)?;
-        self.append(Kind::Delta, piece)
+        self.has_delta = true;
+        self.append(Kind::Delta, piece).map(drop)
     }
 
-    /// Ends the file: checksums of all pages it names, over what the heap was, and the sync.
-    pub fn finish(mut self, base: &SideBase<B>) -> Result<Side, SideError> {
+    /// Adds a row of the engine's, which is set where the frame names the file.
+    pub fn push_row(&mut self, table: u8, key: Vec<u8>, value: &[u8]) -> Result<(), SideError> {
+        stage::check_row(table, &key, Some(value)).map_err(SideError::Row)?;
+        let content = side::encode_row(table, &key, value);
+        let (at, number) = self.append(Kind::Row, &content)?;
+        let row = SideRow {
+            id: self.id,
+            at,
+            number,
+            bytes: content.len() as u32,
+        };
+        self.rows.push(((table, key), row));
+        Ok(())
+    }
+
+    /// Adds bytes that are appended to the vat's log where the frame names the file.
+    pub fn push_log(&mut self, bytes: &[u8]) -> Result<(), SideError> {
+        for piece in bytes.chunks(PIECE_BYTES_MAX) {
+            self.append(Kind::Log, piece)?;
+            self.log_bytes += piece.len() as u64;
+        }
+        Ok(())
+    }
+
+    /// Ends the file: checksums of all pages it names, over what the heap was, and the sync. The
+    /// heap is asked for where a piece of a delta was added.
+    pub fn finish(mut self, base: Option<&SideBase<B>>) -> Result<Side, SideError> {
         self.make()?;
-        let pages = self.checksums(base)?;
+        let pages = match base {
+            Some(base) => self.checksums(base)?,
+            None if self.has_delta => {
+                let why = "a delta without the heap it changes";
+                return Err(StoreError::Misuse(why).into());
+            }
+            None => Vec::new(),
+        };
         let mut bytes = Vec::with_capacity(pages.len() * 8);
         for (page, crc) in &pages {
             bytes.extend_from_slice(&page.to_le_bytes());
@@ -135,7 +187,10 @@ impl<B: Backend> SideWriter<B> {
         for piece in bytes.chunks(PIECE_BYTES_MAX / 8 * 8) {
             self.append(Kind::Checksums, piece)?;
         }
-        self.reserve(base, &pages)?;
+        self.write_out()?;
+        if let Some(base) = base {
+            self.reserve(base, &pages)?;
+        }
         let path = side::path(self.id);
         if let Some(file) = &self.file {
             file.sync_data()
@@ -153,25 +208,43 @@ impl<B: Backend> SideWriter<B> {
         let shared = self.shared.clone();
         // What cannot be removed is removed at the next open, since nothing names it.
         let remove = move || _ = shared.backend.remove(&path);
+        let contents = Contents {
+            pages,
+            rows: std::mem::take(&mut self.rows),
+            log_bytes: self.log_bytes,
+        };
         Ok(Side {
             record,
-            pages: Arc::new(pages),
+            contents: Arc::new(contents),
             guard: Arc::new(Guard::new(remove)),
         })
     }
 
-    fn append(&mut self, kind: Kind, content: &[u8]) -> Result<(), SideError> {
+    /// Adds a piece; where it stands, and its number.
+    fn append(&mut self, kind: Kind, content: &[u8]) -> Result<(u64, u32), SideError> {
         self.shared.latch.check()?;
         self.make()?;
         let header = side::header(&self.shared, self.id, self.pieces, kind, content);
-        let bytes = [&header[..], content].concat();
-        if let Some(file) = &self.file {
-            let written = file.write_at(self.at, &bytes);
+        for bytes in [&header[..], content] {
+            self.sha256.update(bytes);
+            self.buffer.extend_from_slice(bytes);
+        }
+        let place = (self.at, self.pieces);
+        self.at += (header.len() + content.len()) as u64;
+        self.pieces += 1;
+        if self.buffer.len() >= WRITE_BYTES {
+            self.write_out()?;
+        }
+        Ok(place)
+    }
+
+    fn write_out(&mut self) -> Result<(), SideError> {
+        if let Some(file) = self.file.as_ref().filter(|_| !self.buffer.is_empty()) {
+            let written = file.write_at(self.written, &self.buffer);
             written.map_err(|error| self.fault("write", error))?;
         }
-        self.sha256.update(&bytes);
-        self.at += bytes.len() as u64;
-        self.pieces += 1;
+        self.written = self.at;
+        self.buffer.clear();
         Ok(())
     }
 
@@ -193,7 +266,8 @@ impl<B: Backend> SideWriter<B> {
     }
 
     /// Reads what was written back, and works out each page as it will be.
-    fn checksums(&self, base: &SideBase<B>) -> Result<Vec<(u32, u32)>, SideError> {
+    fn checksums(&mut self, base: &SideBase<B>) -> Result<Vec<(u32, u32)>, SideError> {
+        self.write_out()?;
         let mut pages = Vec::new();
         let Some(file) = &self.file else {
             return Ok(pages);
@@ -202,8 +276,11 @@ impl<B: Backend> SideWriter<B> {
         let end = |current: Option<(u32, Box<Page>)>, pages: &mut Vec<(u32, u32)>| {
             pages.extend(current.map(|(page, content)| (page, crc32fast::hash(&content[..]))));
         };
-        side::walk(&self.shared, file, (self.id, self.at), |_, content| {
-            for run in delta::runs(content) {
+        side::walk(&self.shared, file, (self.id, self.at), |piece| {
+            if piece.kind != Kind::Delta {
+                return Ok(());
+            }
+            for run in delta::runs(piece.content) {
                 let Run::Words { page, start, bytes } = run else {
                     end(current.take(), &mut pages);
                     pages.extend(run.pages().map(|page| (page, images::zero_page_crc())));

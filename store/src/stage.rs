@@ -43,7 +43,8 @@ pub enum Part {
         vat: VatId,
         delta: Delta,
     },
-    /// The same, in a file of its own (J7). No other change of that heap is staged until it is
+    /// Something large, in a file of its own (J7): changes of a heap, rows, log. Where it changes
+    /// the heap, it is the frame's only change of it; and no other one is staged until it is
     /// applied (`Store::finish_side`).
     Side(Side),
     /// Bytes appended to the vat's log.
@@ -93,19 +94,13 @@ impl<B: Backend> Store<B> {
             Part::Log { vat, bytes } => {
                 self.known_vat(vat)?;
                 let len = bytes.len() as u64;
-                // What room was taken for already is taken again, which costs nothing.
-                if let Some(found) = self.vats.get_mut(&vat) {
-                    found.log_promised = found.log_promised.saturating_sub(len);
-                }
-                self.reserve_log(vat, bytes.len())?;
+                self.redeem_log(vat, len)?;
                 self.make_room(bytes.len())?;
                 self.append(&PartRecord::Log {
                     vat: vat.0,
                     bytes: &bytes,
                 });
-                if let Some(found) = self.vats.get_mut(&vat) {
-                    found.log_staged += len;
-                }
+                self.log_staged(vat, len);
                 self.filling.effects.push(Effect::Log(vat, bytes));
                 Ok(())
             }
@@ -211,32 +206,43 @@ impl<B: Backend> Store<B> {
     fn stage_side(&mut self, side: Side) -> Result<(), StageError> {
         let vat = VatId(side.record.vat);
         let limit = self.sound_vat(vat)?.pages();
-        if let Some(page) = side.end().checked_sub(1).filter(|&page| page >= limit) {
+        let last = side.contents.pages.last().map(|&(page, _)| page);
+        if let Some(page) = last.filter(|&page| page >= limit) {
             let at = 0;
             return Err(DeltaError::BeyondLimit { at, page, limit }.into());
+        }
+        if side.log_bytes() > 0 {
+            self.redeem_log(vat, side.log_bytes())?;
         }
         self.make_room(0)?;
         self.append(&PartRecord::Side(side.record));
         side.guard.keep();
-        self.cache.forget(vat);
+        if last.is_some() {
+            self.cache.forget(vat);
+        }
+        self.log_staged(vat, side.log_bytes());
         self.filling.effects.push(Effect::Side(side));
         Ok(())
     }
 
+    /// What room was taken for already is taken again, which costs nothing.
+    fn redeem_log(&mut self, vat: VatId, bytes: u64) -> Result<(), StageError> {
+        if let Some(found) = self.vats.get_mut(&vat) {
+            found.log_promised = found.log_promised.saturating_sub(bytes);
+        }
+        self.reserve_log(vat, bytes)
+    }
+
+    fn log_staged(&mut self, vat: VatId, bytes: u64) {
+        if let Some(found) = self.vats.get_mut(&vat) {
+            found.log_staged += bytes;
+        }
+    }
+
     fn stage_row(&mut self, row: Row) -> Result<(), StageError> {
-        if row.table >= ENGINE_TABLES {
-            return Err(StageError::ReservedTable(row.table));
-        }
         let value = row.value.as_deref();
-        let too_long = |what, bytes, limit| StageError::RowTooLong { what, bytes, limit };
-        if row.key.len() > ROW_KEY_BYTES_MAX {
-            return Err(too_long("key", row.key.len(), ROW_KEY_BYTES_MAX));
-        }
-        let value_bytes = value.map_or(0, <[u8]>::len);
-        if value_bytes > ROW_VALUE_BYTES_MAX {
-            return Err(too_long("value", value_bytes, ROW_VALUE_BYTES_MAX));
-        }
-        self.make_room(row.key.len() + value_bytes)?;
+        check_row(row.table, &row.key, value)?;
+        self.make_room(row.key.len() + value.map_or(0, <[u8]>::len))?;
         self.append(&PartRecord::Row {
             table: row.table,
             key: &row.key,
@@ -363,4 +369,20 @@ impl<B: Backend> Store<B> {
     fn append(&mut self, part: &PartRecord<'_>) {
         codec::encode_onto(part, &mut self.filling.body);
     }
+}
+
+/// What can be said against a row of the engine's.
+pub(crate) fn check_row(table: u8, key: &[u8], value: Option<&[u8]>) -> Result<(), StageError> {
+    if table >= ENGINE_TABLES {
+        return Err(StageError::ReservedTable(table));
+    }
+    let too_long = |what, bytes, limit| StageError::RowTooLong { what, bytes, limit };
+    if key.len() > ROW_KEY_BYTES_MAX {
+        return Err(too_long("key", key.len(), ROW_KEY_BYTES_MAX));
+    }
+    let value_bytes = value.map_or(0, <[u8]>::len);
+    if value_bytes > ROW_VALUE_BYTES_MAX {
+        return Err(too_long("value", value_bytes, ROW_VALUE_BYTES_MAX));
+    }
+    Ok(())
 }

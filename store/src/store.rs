@@ -13,7 +13,7 @@ use crate::error::{Damage, ImageError, OpenError, StoreError};
 use crate::ids::{EngineHash, VatId};
 use crate::images::{self, Images};
 use crate::journal::writer::{Position, Shared};
-use crate::layer::{Layer, Phase, Vat};
+use crate::layer::{Layer, Phase, Value, Vat};
 use crate::logs::{LogSlice, Logs};
 use crate::options::Options;
 use crate::page_rows;
@@ -101,17 +101,20 @@ impl<B: Backend> Store<B> {
     /// The value of a row.
     pub fn get(&self, table: u8, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
         self.shared.latch.check()?;
-        if let Some(row) = self.active.row(table, key) {
-            return Ok(row.map(<[u8]>::to_vec));
+        let folding = self.folding.as_deref();
+        let row = self.active.row(table, key);
+        match row.or_else(|| folding.and_then(|layer| layer.row(table, key))) {
+            Some(row) => row.map(|value| self.value(table, key, value)).transpose(),
+            None => self.reader.get(table, key),
         }
-        if let Some(row) = self
-            .folding
-            .as_ref()
-            .and_then(|layer| layer.row(table, key))
-        {
-            return Ok(row.map(<[u8]>::to_vec));
+    }
+
+    /// A row's bytes, from its side file where they are there.
+    fn value(&self, table: u8, key: &[u8], value: Value<'_>) -> Result<Vec<u8>, StoreError> {
+        match value {
+            Value::Here(bytes) => Ok(bytes.into_owned()),
+            Value::Side(row) => side::read_row(&self.shared, (table, key), &row),
         }
-        self.reader.get(table, key)
     }
 
     /// Rows of a table whose keys begin with `prefix`, in order of keys.
@@ -141,12 +144,16 @@ impl<B: Backend> Store<B> {
             .reader
             .scan(table, prefix, start, limit.saturating_add(deleted))?;
         for (key, value) in below {
-            found.entry(key).or_insert(Some(value));
+            found.entry(key).or_insert(Some(Value::Here(value.into())));
         }
         let rows = found
             .into_iter()
             .filter_map(|(key, value)| Some((key, value?)));
-        Ok(rows.take(limit).collect())
+        let read = |(key, value): (Vec<u8>, Value<'_>)| {
+            let value = self.value(table, &key, value)?;
+            Ok((key, value))
+        };
+        rows.take(limit).map(read).collect()
     }
 
     /// Vats that are committed, in order of ids.
@@ -290,7 +297,7 @@ impl<B: Backend> Store<B> {
             page_limit: found.page_limit,
         };
         let (key, row) = (codec::vat_key(vat), codec::encode(&record));
-        self.active.rows.insert(table::VATS, &key, Some(&row));
+        self.active.put(table::VATS, &key, Some(&row));
         let pages = self.active.pages.entry(vat).or_default();
         for (page, crc, _) in genesis.pages() {
             // Frames after the first may have been here already, if the image was behind.
@@ -299,6 +306,20 @@ impl<B: Backend> Store<B> {
         self.active.images.insert(vat);
         self.active.entries_made = true;
         Ok(())
+    }
+
+    /// Goes past bytes of a log that no file would keep.
+    pub(crate) fn skip_log(&mut self, vat: VatId, bytes: u64) {
+        if let Some(found) = self.vats.get_mut(&vat).filter(|_| bytes > 0) {
+            self.logs.skip(&mut found.log, bytes);
+            found.log_staged = found.log_staged.saturating_sub(bytes);
+        }
+    }
+
+    /// Bytes of a stretch of log, about to be appended, that no file would keep.
+    pub(crate) fn log_skipped(&self, vat: VatId, bytes: u64) -> u64 {
+        let end = self.vats.get(&vat).map_or(0, |found| found.log.end);
+        self.logs.oldest(end + bytes).saturating_sub(end)
     }
 
     pub(crate) fn append_log(&mut self, vat: VatId, bytes: &[u8]) -> Result<(), StoreError> {
@@ -317,7 +338,7 @@ impl<B: Backend> Store<B> {
             return;
         }
         let key = codec::vat_key(vat);
-        self.active.rows.insert(table::VATS, &key, None);
+        self.active.put(table::VATS, &key, None);
         self.active.pages.remove(&vat);
         self.active.images.remove(&vat);
         self.active.logs.remove(&vat);

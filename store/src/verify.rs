@@ -291,7 +291,7 @@ impl<B: Backend> Store<B> {
     fn verify_sides(&self, report: &mut VerifyReport) -> Result<(), OpenError> {
         for record in &self.active.sides {
             let checked = side::check(&self.shared, record).map_err(OpenError::from);
-            report.read_bytes += report.take(checked)?.map_or(0, |()| record.bytes);
+            report.read_bytes += report.take(checked)?.map_or(0, |_| record.bytes);
         }
         let lost = self.known_damages().into_iter();
         let lost = lost.filter(|damage| damage.file.starts_with(SIDE_DIR));

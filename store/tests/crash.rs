@@ -91,6 +91,24 @@ fn first_life(driver: &mut Driver) -> Result<(), String> {
         row("c", Some("4")),
     ])?;
     driver.commit(&[Op::Heap(1, vec![(1, 4, vec![9]), (5, 0, vec![6; 2])])])?;
+    // A delta, rows and log at once; rows beside a delta that is in the frame.
+    driver.commit(&[
+        row("g", Some("gone")),
+        Op::Large(
+            1,
+            Large {
+                pieces: vec![vec![(0, 9, vec![4; 5])]],
+                rows: vec![
+                    (1, b"f".to_vec(), vec![9; 3000]),
+                    (1, b"g".to_vec(), b"6".to_vec()),
+                ],
+                log: vec![b'y'; 5000],
+            },
+        ),
+        Op::Log(1, b"after\n".to_vec()),
+    ])?;
+    driver.commit(&[Op::Heap(1, vec![(4, 8, vec![7])]), set(1, "h", 900)])?;
+    driver.commit(&[row("h", Some("small")), Op::Log(1, b"three\n".to_vec())])?;
     // Made, and never named by a frame. Nobody waits for its removal: the next open sees to it.
     let side = driver.side(2, &[vec![(3, 3, vec![3])]]);
     drop(side.map_err(|error| error.to_string())?);
@@ -100,9 +118,26 @@ fn first_life(driver: &mut Driver) -> Result<(), String> {
     driver.commit(&[Op::Heap(1, vec![(0, 2, vec![8; 60])])])
 }
 
+/// One row and its log, in a file of their own.
+fn set(vat: u64, key: &str, len: usize) -> Op {
+    Op::Large(
+        vat,
+        Large {
+            rows: vec![(1, key.as_bytes().to_vec(), vec![7; len])],
+            log: format!("{key} is set\n").into_bytes(),
+            ..Large::default()
+        },
+    )
+}
+
 fn second_life(driver: &mut Driver) -> Result<(), String> {
     driver.commit(&[Op::Create(3), Op::Side(3, vec![vec![(1, 0, vec![1; 130])]])])?;
-    driver.fold_around(&[Op::Terminate(1)], &[Op::Log(3, b"three".to_vec())])?;
+    // Kept beyond their vat's end, and set while a fold runs.
+    driver.commit(&[set(1, "i", 700)])?;
+    driver.fold_around(
+        &[set(1, "j", 5000), Op::Terminate(1)],
+        &[Op::Log(3, b"three".to_vec()), set(3, "k", 20)],
+    )?;
     for n in 0..4 {
         driver.commit(&[Op::Heap(3, vec![(n, 5, vec![u64::from(n) + 1; 70])])])?;
     }

@@ -123,7 +123,7 @@ const DEEDS: [Deed; 4] = [
     ("another's", |disk, path| {
         let other = furnished(true).0;
         let foreign = match path {
-            "VERSION" => b"kenvat store 3\n".to_vec(),
+            "VERSION" => b"kenvat store 4\n".to_vec(),
             "heap/0000000000000001" => other.contents("heap/0000000000000002").unwrap(),
             "heap/0000000000000002" => other.contents("heap/0000000000000001").unwrap(),
             "logs/0000000000000001" => vec![b'z'; 180],
@@ -360,7 +360,7 @@ fn store_write(store: &mut Store<MemoryBackend>) -> kenvat_store::Durable {
 #[test]
 fn another_version_is_refused_as_older_or_newer() {
     let (disk, _) = furnished(true);
-    for (text, age) in [("kenvat store 3\n", "newer"), ("kenvat store 1\n", "older")] {
+    for (text, age) in [("kenvat store 4\n", "newer"), ("kenvat store 2\n", "older")] {
         disk.rewrite("VERSION", |bytes| *bytes = text.as_bytes().to_vec());
         let error = Store::open(disk.fork(), tiny()).unwrap_err().to_string();
         assert!(error.contains("VERSION") && error.contains(age), "{error}");

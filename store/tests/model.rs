@@ -24,6 +24,8 @@ enum Choice {
     Create,
     Heap(usize, Vec<RunOf>),
     Side(usize, Vec<RunOf>),
+    /// Rows by key and length, and bytes of log, with a delta or without one.
+    Large(usize, Vec<RunOf>, Vec<(u8, usize)>, usize),
     Log(usize, usize),
     Row(u8, u8, Option<usize>),
     Terminate(usize),
@@ -59,11 +61,21 @@ fn runs() -> impl Strategy<Value = Vec<RunOf>> {
     })
 }
 
+fn large() -> impl Strategy<Value = Choice> {
+    let runs = prop_oneof![runs(), Just(Vec::new())];
+    let rows = proptest::collection::vec((0..6u8, 0..9000usize), 0..4);
+    // Up to more than a log's two files hold.
+    let log = prop_oneof![Just(0), 1..9000usize, 1..400_000usize];
+    (0..9usize, runs, rows, log)
+        .prop_map(|(vat, runs, rows, log)| Choice::Large(vat, runs, rows, log))
+}
+
 fn choice() -> impl Strategy<Value = Choice> {
     prop_oneof![
         2 => Just(Choice::Create),
         8 => (0..9usize, runs()).prop_map(|(vat, runs)| Choice::Heap(vat, runs)),
         2 => (0..9usize, runs()).prop_map(|(vat, runs)| Choice::Side(vat, runs)),
+        2 => large(),
         3 => (0..9usize, 1..40_000usize).prop_map(|(vat, len)| Choice::Log(vat, len)),
         4 => (0..3u8, 0..6u8, proptest::option::of(0..900usize))
             .prop_map(|(table, key, len)| Choice::Row(table, key, len)),
@@ -93,8 +105,11 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 fn changed(ops: &[Op], vat: u64) -> bool {
-    ops.iter()
-        .any(|op| matches!(op, Op::Heap(of, _) | Op::Side(of, _) if *of == vat))
+    ops.iter().any(|op| match op {
+        Op::Heap(of, _) | Op::Side(of, _) => *of == vat,
+        Op::Large(of, large) => *of == vat && !large.pieces.is_empty(),
+        _ => false,
+    })
 }
 
 /// The choices as operations that make sense now.
@@ -118,6 +133,21 @@ fn ops(driver: &mut Driver, choices: &[Choice]) -> Vec<Op> {
                 sides.insert(vat);
                 Op::Side(vat, runs.iter().map(|run| vec![run.clone()]).collect())
             }),
+            Choice::Large(n, runs, rows, log) => {
+                let vat = pick(*n).filter(|vat| runs.is_empty() || !changed(&ops, *vat));
+                vat.map(|vat| {
+                    if !runs.is_empty() {
+                        sides.insert(vat);
+                    }
+                    let row = |(key, len): &(u8, usize)| (1, vec![*key], vec![!*key; *len]);
+                    let large = Large {
+                        pieces: runs.iter().map(|run| vec![run.clone()]).collect(),
+                        rows: rows.iter().map(row).collect(),
+                        log: (0..*log).map(|n| (n / 1000) as u8).collect(),
+                    };
+                    Op::Large(vat, large)
+                })
+            }
             Choice::Log(n, len) => pick(*n).map(|vat| Op::Log(vat, vec![*len as u8; *len])),
             Choice::Row(table, key, len) => {
                 Some(Op::Row(*table, vec![*key], len.map(|len| vec![*key; len])))

@@ -67,6 +67,16 @@ fn steps() -> Vec<Step> {
             ),
             row("e", 40),
         ]),
+        // Rows and log as well; and without a delta, of a vat that has one in the frame.
+        Step::Commit(vec![large(
+            vec![vec![(8, 0, vec![5; 512])]],
+            &[("f", 9000), ("g", 10)],
+            6000,
+        )]),
+        Step::Commit(vec![
+            heap(1, vec![(9, 0, vec![6])]),
+            large(vec![], &[("h", 4000)], 0),
+        ]),
         Step::Commit(vec![Op::Terminate(2), row("b", 5)]),
         Step::Fold,
         Step::Commit(vec![
@@ -88,11 +98,21 @@ fn steps() -> Vec<Step> {
     steps
 }
 
+fn large(pieces: Vec<Vec<RunOf>>, rows: &[(&str, usize)], log: usize) -> Op {
+    let row = |&(key, len): &(&str, usize)| (1, key.as_bytes().to_vec(), vec![8; len]);
+    let large = Large {
+        pieces,
+        rows: rows.iter().map(row).collect(),
+        log: vec![b'l'; log],
+    };
+    Op::Large(1, large)
+}
+
 /// Asks room for a commit's parts; those of a vat that begins go together.
 fn reserve(driver: &mut Driver, ops: &[Op]) -> Result<Outcome, String> {
     let mut born = None;
     for op in ops {
-        let (mut log_bytes, mut row_bytes, mut runs) = (0, 0, None);
+        let (mut log_bytes, mut row_bytes, mut runs, mut side_log_bytes) = (0, 0, None, 0);
         let vat = match op {
             Op::Create(vat) => {
                 born = Some(*vat);
@@ -120,6 +140,10 @@ fn reserve(driver: &mut Driver, ops: &[Op]) -> Result<Outcome, String> {
                 0
             }
             Op::Terminate(vat) | Op::Side(vat, _) => *vat,
+            Op::Large(vat, large) => {
+                side_log_bytes = large.log.len() as u64;
+                *vat
+            }
         };
         let creates = matches!(op, Op::Create(_)).then_some((driver.engine, PAGES));
         let wish = Wish {
@@ -127,6 +151,7 @@ fn reserve(driver: &mut Driver, ops: &[Op]) -> Result<Outcome, String> {
             creates,
             delta: runs.as_ref(),
             log_bytes,
+            side_log_bytes,
             row_bytes,
         };
         match driver.store.reserve(&wish) {

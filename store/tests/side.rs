@@ -1,11 +1,14 @@
-//! Side files (J7): durable before a frame names them, applied once that is durable, gone once
-//! it is folded; damaged ones stop their vat and no other.
+//! Side files (J7), of changes, rows and log: durable before a frame names them, applied once that
+//! is durable, gone once it is folded; damaged ones stop their vat and no other.
 
 mod common;
 
 use common::*;
 use kenvat_store::backend::memory::{Crash, Faults, MemoryBackend};
-use kenvat_store::{Damage, ImageError, PIECE_BYTES_MAX, Part, SideError, Store, VatId, verify};
+use kenvat_store::options::{ENGINE_TABLES, ROW_KEY_BYTES_MAX, ROW_VALUE_BYTES_MAX};
+use kenvat_store::{
+    Damage, ImageError, Options, PIECE_BYTES_MAX, Part, SideError, Store, VatId, verify,
+};
 
 const SIDE: &str = "side/";
 
@@ -203,7 +206,7 @@ fn rot_in_a_page_it_changes_in_part_gets_no_fresh_checksum() {
         .push(delta(&[(0, 3, vec![1; 9])]).as_bytes())
         .unwrap();
     let base = driver.store.side_base(VatId(1)).unwrap();
-    match writer.finish(&base) {
+    match writer.finish(Some(&base)) {
         Err(SideError::Damaged(damage)) => {
             assert_eq!(damage.file, "heap/0000000000000001");
             assert_eq!(damage.vat, Some(VatId(1)));
@@ -263,4 +266,258 @@ fn recovery_keeps_the_order_of_words_and_side_files_on_one_page() {
             check(&disk.crash(crash), &driver.known).unwrap();
         }
     }
+}
+
+/// Rows and log, beside a delta or without one.
+fn set(pieces: Vec<Vec<RunOf>>, rows: &[(&[u8], usize)], log: &[u8]) -> Op {
+    let row = |&(key, len): &(&[u8], usize)| (1, key.to_vec(), vec![key[0]; len]);
+    let large = Large {
+        pieces,
+        rows: rows.iter().map(row).collect(),
+        log: log.to_vec(),
+    };
+    Op::Large(1, large)
+}
+
+#[test]
+fn j7_rows_and_log_too_large_for_a_frame_are_durable_before_it_and_read_from_their_file() {
+    let disk = MemoryBackend::new();
+    let mut driver = driver(&disk);
+    // Larger than a piece of a delta may be.
+    let bytes = PIECE_BYTES_MAX + 5000;
+    let rows: [(&[u8], usize); 2] = [(b"a", bytes), (b"b", 3)];
+    let before = disk.syncs();
+    let ops = [
+        Op::Heap(1, vec![(1, 1, vec![1])]),
+        set(vec![], &rows, &[b'l'; 9000]),
+    ];
+    driver.stage(&ops).unwrap();
+    assert_eq!(disk.syncs() - before, 2, "the file and its folder");
+    let staged = driver.store.staged_bytes();
+    assert!(staged < 200, "{staged} bytes in the frame");
+    assert_eq!(driver.store.get(1, b"b").unwrap(), None);
+    let before = disk.syncs();
+    let sealed = driver.store.seal().unwrap().unwrap();
+    driver.store.apply(sealed.write().unwrap()).unwrap();
+    assert_eq!(disk.syncs() - before, 1);
+    driver.known.acknowledged = driver.known.in_flight.take().unwrap();
+    check(&disk.crash(Crash::Lost), &driver.known).unwrap();
+    // There at once, while what the job does is still to come; another vat commits beside it.
+    assert_eq!(driver.store.get(1, b"a").unwrap(), Some(vec![b'a'; bytes]));
+    let jobs = driver.store.take_side_jobs();
+    driver
+        .commit(&[Op::Heap(2, vec![(0, 0, vec![9])]), Op::Log(1, vec![b'm'])])
+        .unwrap();
+    for job in jobs {
+        driver.store.finish_side(job.run().unwrap()).unwrap();
+    }
+    let found = contents(&mut driver.store).unwrap();
+    assert_eq!(
+        found, driver.known.acknowledged,
+        "log in the order of frames"
+    );
+    for folded in [false, true] {
+        check(&disk.crash(Crash::Lost), &driver.known).unwrap();
+        assert_eq!(sides(&disk).len(), usize::from(!folded));
+        driver.store.fold().unwrap();
+        let found = contents(&mut driver.store).unwrap();
+        assert_eq!(found, driver.known.acknowledged);
+    }
+}
+
+#[test]
+fn rows_of_a_side_file_are_overwritten_deleted_and_found_in_order_like_any_others() {
+    let disk = MemoryBackend::new();
+    let mut driver = driver(&disk);
+    let row =
+        |key: &[u8], value: Option<&[u8]>| Op::Row(1, key.to_vec(), value.map(<[u8]>::to_vec));
+    driver
+        .commit(&[row(b"a", Some(b"old")), row(b"b", Some(b"old"))])
+        .unwrap();
+    driver.store.fold().unwrap();
+    driver
+        .commit(&[
+            row(b"c", Some(b"first")),
+            set(vec![], &[(b"a", 9), (b"c", 9), (b"d", 9)], b""),
+        ])
+        .unwrap();
+    driver
+        .commit(&[row(b"a", None), row(b"d", Some(b"last"))])
+        .unwrap();
+    let expected: Vec<(Vec<u8>, Vec<u8>)> = [("b", "old"), ("c", "ccccccccc"), ("d", "last")]
+        .map(|(key, value)| (key.into(), value.into()))
+        .into();
+    for folds in 0..2 {
+        assert_eq!(driver.store.scan(1, b"").unwrap(), expected);
+        check(&disk.crash(Crash::Lost), &driver.known).unwrap();
+        if folds == 0 {
+            driver.store.fold().unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_log_longer_than_its_files_is_cut_as_if_it_had_come_in_pieces() {
+    let file = tiny().log_file_bytes as usize;
+    for lead in [0, 1, file - 1, file, 3 * file + 7] {
+        let log: Vec<u8> = (0..5 * file + 77).map(|n| (n / 900) as u8).collect();
+        let (at_once, by_pieces) = (MemoryBackend::new(), MemoryBackend::new());
+        for (disk, is_at_once) in [(&at_once, true), (&by_pieces, false)] {
+            let mut driver = driver(disk);
+            driver.commit(&[Op::Log(1, vec![b'-'; lead])]).unwrap();
+            driver.store.fold().unwrap();
+            match is_at_once {
+                true => driver.commit(&[set(vec![], &[], &log)]).unwrap(),
+                false => {
+                    let pieces = log.chunks(40_000).map(|piece| Op::Log(1, piece.to_vec()));
+                    for piece in pieces {
+                        driver.commit(&[piece]).unwrap();
+                        driver.store.fold().unwrap();
+                    }
+                }
+            }
+            driver.commit(&[Op::Log(1, b"more".to_vec())]).unwrap();
+            assert_eq!(driver.store.verify().unwrap().damages, []);
+        }
+        let read = |disk: &MemoryBackend| {
+            let (store, _) = Store::open(disk.crash(Crash::Lost), tiny()).unwrap();
+            store.log_read(VatId(1), 0, usize::MAX).unwrap()
+        };
+        let found = read(&at_once);
+        assert_eq!(found, read(&by_pieces), "{lead}");
+        assert!(found.bytes.ends_with(b"more"));
+        let whole =
+            |disk: &MemoryBackend, half: &str| disk.contents(&format!("logs/{}{half}", VatId(1)));
+        for half in ["", ".1"] {
+            assert!(
+                whole(&at_once, half) == whole(&by_pieces, half),
+                "{lead}{half}"
+            );
+        }
+    }
+}
+
+#[test]
+fn rows_a_store_would_not_take_are_refused_before_they_are_written() {
+    let disk = MemoryBackend::new();
+    let mut driver = driver(&disk);
+    let mut writer = driver.store.begin_side(VatId(1), PAGES).unwrap();
+    let refused =
+        |refused: Result<(), SideError>| assert!(matches!(refused, Err(SideError::Row(_))));
+    refused(writer.push_row(ENGINE_TABLES, vec![1], b""));
+    refused(writer.push_row(1, vec![1; ROW_KEY_BYTES_MAX + 1], b""));
+    refused(writer.push_row(1, vec![1], &vec![0; ROW_VALUE_BYTES_MAX + 1]));
+    writer
+        .push(delta(&[(0, 3, vec![1; 9])]).as_bytes())
+        .unwrap();
+    assert!(matches!(writer.finish(None), Err(SideError::Store(_))));
+    assert!(sides(&disk).is_empty());
+}
+
+/// Found by the fold that would write the row to the catalog: what the frame itself says of it
+/// stands, its vat does not go on, and everything else does.
+#[test]
+fn j7_a_row_damaged_before_it_is_folded_is_told_for_good_and_no_other_row_is_lost() {
+    let disk = MemoryBackend::new();
+    let mut driver = driver(&disk);
+    let row = |key: &[u8], value: &[u8]| Op::Row(1, key.to_vec(), Some(value.to_vec()));
+    driver
+        .commit(&[
+            row(b"a", b"gone"),
+            row(b"k", b"v"),
+            set(vec![], &[(b"a", 900), (b"b", 900), (b"c", 900)], b"said"),
+        ])
+        .unwrap();
+    let path = sides(&disk).pop().unwrap();
+    for at in [100, 1000] {
+        disk.flip(&path, at, 2);
+    }
+    assert!(driver.store.get(1, b"a").is_err());
+    let whole = Some(vec![b'c'; 900]);
+    assert_eq!(driver.store.get(1, b"c").unwrap(), whole);
+    driver.store.image(VatId(1)).expect("nobody has noticed");
+    driver.store.fold().unwrap();
+    for _ in 0..2 {
+        let Err(ImageError::Damaged(damage)) = driver.store.image(VatId(1)) else {
+            panic!("a vat that lost a row starts")
+        };
+        assert_eq!((&damage.file, damage.vat), (&path, Some(VatId(1))));
+        assert_eq!(driver.store.get(1, b"a").unwrap(), Some(b"gone".to_vec()));
+        assert_eq!(driver.store.get(1, b"b").unwrap(), None);
+        assert_eq!(driver.store.get(1, b"c").unwrap(), whole);
+        assert_eq!(driver.store.get(1, b"k").unwrap(), Some(b"v".to_vec()));
+        driver.store.image(VatId(2)).unwrap();
+        let report = driver.store.verify().unwrap();
+        assert!(report.damages.iter().any(|damage| damage.file == path));
+        driver
+            .commit(&[Op::Heap(2, vec![(0, 0, vec![3])])])
+            .unwrap();
+        driver.store.fold().unwrap();
+        drop(driver.store);
+        driver.store = Store::open(disk.clone(), tiny()).unwrap().0;
+    }
+    driver.commit(&[Op::Terminate(1)]).unwrap();
+    driver.store.fold().unwrap();
+    drop(driver.store);
+    Store::open(disk.clone(), tiny()).unwrap();
+    assert!(sides(&disk).is_empty());
+}
+
+#[test]
+fn j7_a_damaged_set_is_not_done_in_part_and_stops_its_vat_alone() {
+    let disk = MemoryBackend::new();
+    let mut driver = driver(&disk);
+    driver
+        .commit(&[
+            Op::Row(1, b"a".to_vec(), Some(b"gone".to_vec())),
+            set(
+                vec![vec![(3, 3, vec![3; 9])]],
+                &[(b"a", 700), (b"b", 30)],
+                &[b'l'; 500],
+            ),
+        ])
+        .unwrap();
+    let path = sides(&disk).pop().unwrap();
+    let length = disk.contents(&path).unwrap().len() as u64;
+    for at in (0..length).step_by(11).chain([length - 1]) {
+        let disk = disk.crash(Crash::Lost);
+        disk.flip(&path, at, 1);
+        for _ in 0..2 {
+            let (mut store, recovery) = Store::open(disk.clone(), tiny()).unwrap();
+            let told: Vec<_> = recovery.damages.iter().map(|found| &found.file).collect();
+            assert_eq!(told, [&path], "{at}");
+            assert!(matches!(store.image(VatId(1)), Err(ImageError::Damaged(_))));
+            assert_eq!(store.get(1, b"a").unwrap(), Some(b"gone".to_vec()));
+            assert_eq!(store.get(1, b"b").unwrap(), None);
+            assert_eq!(store.log_read(VatId(1), 0, 9).unwrap().next, 0);
+            store.image(VatId(2)).unwrap();
+            store.fold().unwrap();
+        }
+    }
+}
+
+#[test]
+fn many_bytes_of_side_files_make_a_fold_due_and_more_wait_for_it() {
+    let disk = MemoryBackend::new();
+    let mut driver = driver(&disk);
+    let options = Options {
+        fold_bytes: 1 << 30,
+        fold_side_bytes: 3000,
+        side_bytes_max: 5000,
+        ..tiny()
+    };
+    drop(driver.store);
+    driver.store = Store::open(disk.clone(), options).unwrap().0;
+    driver.store.fold().unwrap();
+    let mut due = Vec::new();
+    for _ in 0..3 {
+        driver.commit(&[set(vec![], &[(b"a", 2000)], b"")]).unwrap();
+        due.push((driver.store.fold_due(), driver.store.sides_full()));
+    }
+    assert_eq!(due, [(false, false), (true, false), (true, true)]);
+    let fold = driver.store.begin_fold().unwrap().unwrap();
+    assert!(driver.store.sides_full(), "they are there until it is over");
+    let folded = fold.run().unwrap();
+    driver.store.finish_fold(folded).unwrap();
+    assert!(!driver.store.sides_full() && sides(&disk).is_empty());
 }

@@ -22,6 +22,7 @@ use super::trace::Step;
 use crate::api::VatLimits;
 use crate::protocol::{FromWorker, PROTOCOL_VERSION, Start, ToWorker};
 use crate::turn::event::{Death, Event};
+use crate::turn::limits::LONG_MESSAGE_BYTES;
 
 /// Descriptors looked at in one wait.
 const EVENTS_A_WAIT: usize = 256;
@@ -190,10 +191,14 @@ impl Run {
             let vat = *vat;
             let taken = match worker.take() {
                 Ok(Some(FromWorker::Delta { bytes, .. })) => self.on_piece(vat, generation, bytes),
-                Ok(Some(FromWorker::HandOver(hand_over))) if hand_over.pieces > 0 => {
-                    self.on_large(generation, hand_over)
+                Ok(Some(FromWorker::HandOver(hand_over)))
+                    if self.core.is_large(vat, &hand_over) =>
+                {
+                    self.on_large(vat, generation, hand_over)
                 }
                 Ok(Some(message)) => {
+                    // The core gives out at the next commit what nobody keeps.
+                    self.let_go_of(generation);
                     self.events.push_back(Event::FromWorker {
                         vat,
                         generation,
@@ -201,7 +206,13 @@ impl Run {
                     });
                     Ok(())
                 }
-                Ok(None) => return,
+                Ok(None) => {
+                    let bytes = worker.under_way();
+                    if bytes > LONG_MESSAGE_BYTES {
+                        self.on_long(generation, bytes);
+                    }
+                    return;
+                }
                 Err(error) => Err(error.to_string()),
             };
             if let Err(why) = taken {
@@ -232,6 +243,7 @@ impl Run {
         self.take_messages(generation);
         // A large hand-over that is not durable yet did not come whole.
         self.sides.give_up(generation);
+        self.let_go_of(generation);
         let Some((vat, mut worker)) = self.workers.remove(&generation) else {
             return Ok(());
         };

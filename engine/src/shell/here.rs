@@ -223,6 +223,7 @@ impl Run {
             || !self.here.checked.is_empty()
             || self.here.fatal.is_some()
             || self.here.fold_due
+            || self.sides.is_asked()
             || self.disk.was_refused
             || self.next_room.is_some()
             || self.stopping.is_some()

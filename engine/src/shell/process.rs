@@ -320,6 +320,13 @@ impl Worker {
         Ok(Some(message))
     }
 
+    /// Bytes of the message that has begun and is not there whole.
+    pub fn under_way(&self) -> usize {
+        let rest = &self.input[self.taken..];
+        let length = protocol::frame_length(rest, FROM_WORKER_BYTES_MAX);
+        length.ok().flatten().unwrap_or(0)
+    }
+
     pub fn kill(&mut self) {
         // Fails only when the process is reaped already.
         let _ = kill_process(Pid::from_child(&self.child), Signal::KILL);

@@ -1,19 +1,21 @@
-//! Large hand-overs on their way: pieces to a side file, the file to its frame, the frame to its
-//! image (J7).
+//! Large hand-overs on their way: what is large of them to a side file, the file to its frame, the
+//! frame to its image (J7).
 //!
-//! Promises: the engine's thread writes and syncs none of it; a worker whose delta is large is not
-//! listened to from its hand-over until that is in the image, so only its vat waits; what is queued
-//! for the disk is bounded by not listening either. Does not look into pieces: the store does.
+//! Promises: the engine's thread writes and syncs none of it; a worker whose hand-over is large is
+//! not listened to from then until that is in the image, so only its vat waits; what is queued for
+//! the disk, and what is heard of long messages, is bounded by not listening either. Does not look
+//! into pieces: the store does.
 
-use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::mpsc;
 
 use kenvat_store::{
-    FileBackend, ImageError, Side, SideApplied, SideBase, SideError, SideJob, SideWriter,
-    StoreError, VatId,
+    FileBackend, ImageError, SideApplied, SideBase, SideError, SideJob, SideWriter, StoreError,
+    VatId,
 };
 use rustix::event::epoll;
 
@@ -22,21 +24,23 @@ use super::commit::Finished;
 use super::run::{Fatal, Run};
 use super::wake::Waker;
 use crate::protocol::HandOver;
+use crate::turn::Checked;
 use crate::turn::event::{Event, SideRefusal};
+use crate::turn::large::{Aside, AsideError};
 use crate::turn::limits::SIDE_BYTES_QUEUED;
 
 /// What the thread is to do. A worker is named by its generation.
 enum Work {
-    Begin(u64, SideWriter<FileBackend>),
+    Begin(u64, Box<SideWriter<FileBackend>>),
     Piece(u64, Vec<u8>),
-    Finish(u64, SideBase<FileBackend>),
+    Finish(u64, Box<Aside>, Option<SideBase<FileBackend>>),
     GiveUp(u64),
     Apply(SideJob<FileBackend>),
 }
 
 /// What the thread has done.
 pub(super) enum Done {
-    Made(u64, Box<Result<Side, SideError>>),
+    Made(u64, Box<Result<Checked, AsideError>>),
     Applied(Result<SideApplied, StoreError>),
     /// Less is queued than may be, where there was more.
     Drained,
@@ -48,19 +52,31 @@ pub(super) struct Sides {
     queued: Arc<AtomicUsize>,
     /// By generation.
     pending: HashMap<u64, Pending>,
+    /// Bytes of a message longer than a piece that a worker began, until all of it is where it
+    /// belongs, by generation.
+    heard: HashMap<u64, usize>,
+    /// Workers that are not listened to until such messages of others are.
+    waiting: VecDeque<u64>,
     /// Workers that are not listened to until less is queued.
     held: Vec<u64>,
     /// Files on their way into images.
     applying: usize,
 }
 
-/// A worker's delta of which pieces came.
+/// A worker's large hand-over.
 struct Pending {
     vat: VatId,
+    /// Those of its delta that came.
     pieces: u32,
-    /// The hand-over they belong to, until the file is asked for.
-    hand_over: Option<Box<HandOver>>,
-    is_finishing: bool,
+    state: State,
+}
+
+enum State {
+    /// Only pieces came.
+    Begun,
+    /// All of it came; the file is to be asked for.
+    Whole(Box<HandOver>),
+    Finishing,
 }
 
 impl Sides {
@@ -80,6 +96,8 @@ impl Sides {
             to_thread,
             queued,
             pending: HashMap::new(),
+            heard: HashMap::new(),
+            waiting: VecDeque::new(),
             held: Vec::new(),
             applying: 0,
         })
@@ -88,6 +106,12 @@ impl Sides {
     /// Whether a fold has to wait for a side file.
     pub fn is_applying(&self) -> bool {
         self.applying > 0
+    }
+
+    /// Whether the engine's thread has to ask for a file.
+    pub fn is_asked(&self) -> bool {
+        let mut pending = self.pending.values();
+        pending.any(|pending| matches!(pending.state, State::Whole(_)))
     }
 
     fn send(&self, work: Work) {
@@ -109,7 +133,7 @@ fn write(work: &mpsc::Receiver<Work>, queued: &AtomicUsize, tell: impl Fn(Done))
     let mut writers: HashMap<u64, Result<SideWriter<FileBackend>, SideError>> = HashMap::new();
     for work in work {
         match work {
-            Work::Begin(generation, writer) => _ = writers.insert(generation, Ok(writer)),
+            Work::Begin(generation, writer) => _ = writers.insert(generation, Ok(*writer)),
             Work::GiveUp(generation) => _ = writers.remove(&generation),
             Work::Piece(generation, bytes) => {
                 if let Some(Ok(writer)) = writers.get_mut(&generation)
@@ -122,11 +146,12 @@ fn write(work: &mpsc::Receiver<Work>, queued: &AtomicUsize, tell: impl Fn(Done))
                     tell(Done::Drained);
                 }
             }
-            Work::Finish(generation, base) => {
+            Work::Finish(generation, aside, base) => {
                 let Some(writer) = writers.remove(&generation) else {
                     continue;
                 };
-                let made = writer.and_then(|writer| writer.finish(&base));
+                let writer = writer.map_err(AsideError::from);
+                let made = writer.and_then(|writer| aside.write(writer, base.as_ref()));
                 tell(Done::Made(generation, Box::new(made)));
             }
             Work::Apply(job) => tell(Done::Applied(job.run())),
@@ -142,24 +167,8 @@ impl Run {
         generation: u64,
         bytes: Vec<u8>,
     ) -> Result<(), String> {
-        if !self.sides.pending.contains_key(&generation) {
-            let Some((_, worker)) = self.workers.get(&generation) else {
-                return Ok(());
-            };
-            let begun = self.disk.store.begin_side(vat, worker.page_limit);
-            let writer = begun.map_err(|error| error.to_string())?;
-            self.sides.send(Work::Begin(generation, writer));
-            let pending = Pending {
-                vat,
-                pieces: 0,
-                hand_over: None,
-                is_finishing: false,
-            };
-            self.sides.pending.insert(generation, pending);
-        }
-        if let Some(pending) = self.sides.pending.get_mut(&generation) {
-            pending.pieces = pending.pieces.saturating_add(1);
-        }
+        let pending = self.begin(vat, generation)?;
+        pending.pieces = pending.pieces.saturating_add(1);
         let queued = self.sides.queued.fetch_add(bytes.len(), Relaxed) + bytes.len();
         self.sides.send(Work::Piece(generation, bytes));
         if queued > SIDE_BYTES_QUEUED {
@@ -169,52 +178,112 @@ impl Run {
         Ok(())
     }
 
-    /// The hand-over the pieces belong to: its worker is not listened to until it is in the image.
-    pub(super) fn on_large(&mut self, generation: u64, hand_over: HandOver) -> Result<(), String> {
-        let found = self.sides.pending.get_mut(&generation);
-        let came = found.as_ref().map_or(0, |pending| pending.pieces);
-        let said = hand_over.pieces;
-        let Some(pending) = found.filter(|_| came == said && hand_over.delta.is_empty()) else {
+    /// What is under way of a worker's large hand-over, which may begin here.
+    fn begin(&mut self, vat: VatId, generation: u64) -> Result<&mut Pending, String> {
+        let sides = &mut self.sides;
+        match sides.pending.entry(generation) {
+            Entry::Occupied(entry) => Ok(entry.into_mut()),
+            Entry::Vacant(entry) => {
+                let worker = self.workers.get(&generation);
+                let page_limit = worker.map_or(0, |(_, worker)| worker.page_limit);
+                let begun = self.disk.store.begin_side(vat, page_limit);
+                let writer = begun.map_err(|error| error.to_string())?;
+                // The thread ends only with the channel's other end, which is ours.
+                let _ = sides
+                    .to_thread
+                    .send(Work::Begin(generation, Box::new(writer)));
+                Ok(entry.insert(Pending {
+                    vat,
+                    pieces: 0,
+                    state: State::Begun,
+                }))
+            }
+        }
+    }
+
+    /// A large hand-over came whole: its worker is not listened to until it is in the image.
+    pub(super) fn on_large(
+        &mut self,
+        vat: VatId,
+        generation: u64,
+        hand_over: HandOver,
+    ) -> Result<(), String> {
+        let pending = self.begin(vat, generation)?;
+        let (said, came) = (hand_over.pieces, pending.pieces);
+        if came != said || (said > 0 && !hand_over.delta.is_empty()) {
             return Err(format!("a delta of {said} pieces, of which {came} came"));
-        };
-        pending.hand_over = Some(Box::new(hand_over));
+        }
+        pending.state = State::Whole(Box::new(hand_over));
         self.hold(generation);
         Ok(())
     }
 
-    /// Asks for the files of deltas that came whole, once what was handed over before is in the
-    /// image: their checksums are worked out over it.
+    /// Asks for the files of hand-overs that came whole, once what was handed over before is in the
+    /// image: checksums are worked out over it. Where there are many files, once a fold has let go
+    /// of them.
     pub(super) fn finish_sides(&mut self) -> Result<(), Fatal> {
-        if self.sides.pending.is_empty() {
+        if !self.sides.is_asked() {
             return Ok(());
         }
+        if self.disk.store.sides_full() {
+            self.fold()?;
+            if self.disk.store.sides_full() {
+                return Ok(());
+            }
+        }
         let core = &self.core;
-        let is_ready = |(_, pending): &(&u64, &Pending)| {
-            let waits = pending.hand_over.is_some() && !pending.is_finishing;
-            waits && core.unapplied(pending.vat) == 0
+        let pending = self.sides.pending.iter_mut();
+        let mut ready = Vec::new();
+        for (generation, pending) in pending.filter(|(_, it)| !core.owes_image(it.vat)) {
+            match std::mem::replace(&mut pending.state, State::Finishing) {
+                State::Whole(hand_over) => ready.push((*generation, pending.vat, *hand_over)),
+                state => pending.state = state,
+            }
+        }
+        for (generation, vat, hand_over) in ready {
+            self.finish_side(vat, generation, hand_over)?;
+        }
+        Ok(())
+    }
+
+    fn finish_side(
+        &mut self,
+        vat: VatId,
+        generation: u64,
+        hand_over: HandOver,
+    ) -> Result<(), Fatal> {
+        let has_pieces = hand_over.pieces > 0;
+        let aside = match self.core.set_aside(vat, generation, hand_over) {
+            None => {
+                self.sides.give_up(generation);
+                return Ok(());
+            }
+            Some(Err(why)) => {
+                self.sides.give_up(generation);
+                self.events.push_back(Event::WorkerUnintelligible {
+                    vat,
+                    generation,
+                    why,
+                });
+                return Ok(());
+            }
+            Some(Ok(aside)) => Box::new(aside),
         };
-        let ready = self.sides.pending.iter().filter(is_ready);
-        let ready: Vec<(u64, VatId)> = ready.map(|(at, pending)| (*at, pending.vat)).collect();
-        for (generation, vat) in ready {
-            let base = if self.core.is_being_born(vat) {
+        let base = match has_pieces {
+            false => Ok(None),
+            true if self.core.is_being_born(vat) => {
                 let base = self.disk.store.side_base_of(self.core.engine());
-                base.map_err(ImageError::from)
-            } else {
-                self.disk.store.side_base(vat)
-            };
-            match base {
-                Ok(base) => {
-                    self.sides.send(Work::Finish(generation, base));
-                    if let Some(pending) = self.sides.pending.get_mut(&generation) {
-                        pending.is_finishing = true;
-                    }
-                }
-                Err(ImageError::Store(error)) => return Err(error.into()),
-                Err(error) => {
-                    self.sides.give_up(generation);
-                    let refusal = SideRefusal::Damaged(error.to_string());
-                    self.refuse_side(vat, generation, refusal);
-                }
+                base.map(Some).map_err(ImageError::from)
+            }
+            true => self.disk.store.side_base(vat).map(Some),
+        };
+        match base {
+            Ok(base) => self.sides.send(Work::Finish(generation, aside, base)),
+            Err(ImageError::Store(error)) => return Err(error.into()),
+            Err(error) => {
+                self.sides.give_up(generation);
+                let refusal = SideRefusal::Damaged(error.to_string());
+                self.refuse_side(vat, generation, refusal);
             }
         }
         Ok(())
@@ -260,7 +329,12 @@ impl Run {
                 let of_vat = self.workers.iter().filter(|(_, (id, _))| *id == vat);
                 let generations: Vec<u64> = of_vat.map(|(generation, _)| *generation).collect();
                 for generation in generations {
+                    self.let_go_of(generation);
                     self.listen(generation);
+                }
+                // There was none while it was under way.
+                if self.disk.store.fold_due() {
+                    self.fold()?;
                 }
                 self.verify_between_frames();
             }
@@ -268,30 +342,23 @@ impl Run {
         Ok(())
     }
 
-    fn on_made(&mut self, generation: u64, made: Result<Side, SideError>) -> Result<(), Fatal> {
+    fn on_made(&mut self, generation: u64, made: Result<Checked, AsideError>) -> Result<(), Fatal> {
         // A worker that is gone: the file goes with what names it here.
-        let Some(pending) = self.sides.pending.remove(&generation) else {
-            return Ok(());
-        };
-        let (vat, Some(hand_over)) = (pending.vat, pending.hand_over) else {
+        let Some(Pending { vat, .. }) = self.sides.pending.remove(&generation) else {
             return Ok(());
         };
         match made {
-            Ok(side) => {
-                let hand_over = *hand_over;
-                self.events.push_back(Event::LargeHandOver {
-                    vat,
-                    generation,
-                    hand_over,
-                    side,
-                });
-            }
-            Err(SideError::Store(error)) => return Err(error.into()),
-            Err(error @ SideError::Full { .. }) => {
+            Ok(checked) => self.events.push_back(Event::LargeHandOver {
+                vat,
+                generation,
+                checked: Box::new(checked),
+            }),
+            Err(AsideError::Side(SideError::Store(error))) => return Err(error.into()),
+            Err(AsideError::Side(error @ SideError::Full { .. })) => {
                 self.disk.was_refused = true;
                 self.refuse_side(vat, generation, SideRefusal::NoRoom(error.to_string()));
             }
-            Err(SideError::Damaged(damage)) => {
+            Err(AsideError::Side(SideError::Damaged(damage))) => {
                 let refusal = SideRefusal::Damaged(format!("damaged: {damage}"));
                 self.refuse_side(vat, generation, refusal);
             }
@@ -302,6 +369,37 @@ impl Run {
             }),
         }
         Ok(())
+    }
+
+    /// A worker has begun a message longer than a piece. There is memory for some at a time; the
+    /// others are not listened to meanwhile.
+    pub(super) fn on_long(&mut self, generation: u64, bytes: usize) {
+        let sides = &mut self.sides;
+        if sides.heard.contains_key(&generation) {
+            return;
+        }
+        let sum: usize = sides.heard.values().sum();
+        if sum == 0 || sum + bytes <= SIDE_BYTES_QUEUED {
+            sides.heard.insert(generation, bytes);
+            return;
+        }
+        sides.waiting.push_back(generation);
+        self.hold(generation);
+    }
+
+    /// What a worker said at length is where it belongs, or nobody's.
+    pub(super) fn let_go_of(&mut self, generation: u64) {
+        if self.sides.heard.remove(&generation).is_none() {
+            return;
+        }
+        // In their order: the longest would wait for ever otherwise.
+        while let Some(next) = self.sides.waiting.pop_front() {
+            self.listen(next);
+            if self.sides.waiting.back() == Some(&next) {
+                self.sides.waiting.rotate_right(1);
+                break;
+            }
+        }
     }
 
     /// Stops listening to a worker. What it sends waits, and so does it, once the socket is full.
@@ -317,7 +415,7 @@ impl Run {
     /// Listens again, unless the worker's hand-over is still under way.
     fn listen(&mut self, generation: u64) {
         let pending = self.sides.pending.get(&generation);
-        if pending.is_some_and(|pending| pending.hand_over.is_some()) {
+        if pending.is_some_and(|pending| !matches!(pending.state, State::Begun)) {
             return;
         }
         let Some((_, worker)) = self.workers.get_mut(&generation) else {

@@ -16,6 +16,15 @@ use crate::api::RequestKey;
 /// How many old answers one new answer may push out: bounds the rows of one frame.
 const TRIM_STEPS_MAX: usize = 4;
 
+/// Where an answer stands that is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Home {
+    Frame,
+    /// In a side file the frame names behind the rows made here, which say for the case of its
+    /// damage that there was an answer: it is never run again.
+    Side,
+}
+
 /// The windows of all clients whose answers are kept.
 #[derive(Debug)]
 pub struct Answers {
@@ -54,17 +63,19 @@ impl Answers {
     /// that move are left to `take_moved`.
     pub fn keep(
         &mut self,
-        key: &RequestKey,
-        content: [u8; 32],
-        settled: &Settled,
+        (key, content): (&RequestKey, [u8; 32]),
+        (settled, home): (&Settled, Home),
         ledger: &dyn Ledger,
     ) -> Result<Vec<Row>, LedgerError> {
         let mut client = self.clients.get(&key.client).copied().unwrap_or_default();
         let before = client.bytes;
         let bytes = settled.weight();
-        let answer = AnswerRow::Settled {
-            content,
-            settled: settled.clone(),
+        let answer = match home {
+            Home::Frame => AnswerRow::Settled {
+                content,
+                settled: settled.clone(),
+            },
+            Home::Side => AnswerRow::Gone,
         };
         let order = OrderRow {
             id: key.id.clone(),

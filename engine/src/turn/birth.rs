@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use kenvat_store::{EngineHash, PART_OVERHEAD_BYTES, Part, Side, VatId, Wish};
 
-use super::check::{Checked, Expected, check};
+use super::check::{Checked, Expected, check_content, check_place};
 use super::event::{Death, Effect, Ledger, LedgerError, Reserved};
 use super::frame::{Born, Turns};
 use super::room::TIMER_ROW_BYTES;
@@ -66,6 +66,56 @@ impl<W> Birth<W> {
         self.waits.is_some() || self.turn > FIRST_TURN
     }
 
+    /// Whether this is its worker, and its hand-over is waited for.
+    pub fn expects(&self, generation: u64) -> bool {
+        self.generation == generation && !self.done && self.waiter.is_some()
+    }
+
+    /// Bytes of what its vat is made from, where one is.
+    pub fn source_bytes(&self) -> usize {
+        let texts = self.deploy.files.iter().chain(&self.deploy.give);
+        match self.purpose {
+            Purpose::Vat => texts.map(|(name, text)| name.len() + text.len()).sum(),
+            Purpose::Trial => 0,
+        }
+    }
+
+    pub fn sources(&self) -> SourcesRow {
+        let deploy = &self.deploy;
+        SourcesRow {
+            entry: deploy.entry.clone(),
+            files: deploy.files.clone(),
+            give: deploy.give.clone(),
+            deny: deploy.deny.clone(),
+        }
+    }
+
+    /// What can be said against its worker's hand-over without a look at every byte.
+    pub fn check_place(&self, hand_over: &HandOver) -> Result<(), String> {
+        if hand_over.generation != self.generation {
+            let generation = hand_over.generation;
+            return Err(format!("it hands over as generation {generation}"));
+        }
+        let (open, timers, timer_turns) = (BTreeMap::new(), BTreeMap::new(), BTreeSet::new());
+        let expected = Expected {
+            number: 0,
+            handed_turn: 0,
+            last_turn: self.turn,
+            open: &open,
+            timers: &timers,
+            timer_turns: &timer_turns,
+            page_limit: self.page_limit,
+        };
+        check_place(hand_over, &expected).map_err(|violation| violation.to_string())?;
+        if self.waits.is_some() || hand_over.last_turn != self.turn {
+            return Err("it hands over what nobody asked for".to_owned());
+        }
+        if hand_over.replies.iter().any(|it| it.request != FIRST_TURN) {
+            return Err("it answers what nobody asked".to_owned());
+        }
+        Ok(())
+    }
+
     /// Whether a turn of it runs.
     pub fn is_running(&self) -> bool {
         !self.done && self.waits.is_none()
@@ -81,15 +131,19 @@ const VAT_ROWS_BYTES: usize = 4 << 10;
 impl<W> Birth<W> {
     /// What the frame that makes the vat needs.
     fn wish<'a>(&self, vat: VatId, engine: EngineHash, checked: &'a Checked) -> Wish<'a> {
-        let texts = self.deploy.files.iter().chain(&self.deploy.give);
-        let texts = texts.map(|(name, text)| name.len() + text.len() + PART_OVERHEAD_BYTES);
+        let count = self.deploy.files.len() + self.deploy.give.len();
+        let sources = match checked.rows_are_aside {
+            true => 0,
+            false => self.source_bytes() + count * PART_OVERHEAD_BYTES,
+        };
         Wish {
             vat,
             creates: Some((engine, self.page_limit)),
             delta: (!checked.delta.is_empty()).then_some(&checked.delta),
             log_bytes: checked.log.len(),
+            side_log_bytes: checked.side.as_ref().map_or(0, Side::log_bytes),
             row_bytes: VAT_ROWS_BYTES
-                + texts.sum::<usize>()
+                + sources
                 + checked.timers.len() * (TIMER_ROW_BYTES + PART_OVERHEAD_BYTES),
         }
     }
@@ -212,7 +266,7 @@ impl<W> Core<W> {
                 }
             }
             FromWorker::HandOver(hand_over) => {
-                return self.on_first_hand_over(id, generation, hand_over, None, ledger, out);
+                return self.on_first_hand_over(id, generation, hand_over, ledger, out);
             }
             FromWorker::Aborted { why, .. } => {
                 if birth.generation == generation && birth.waiter.is_some() {
@@ -229,33 +283,55 @@ impl<W> Core<W> {
         Ok(())
     }
 
-    /// The start function is done; a large delta is in `side` already.
-    pub(super) fn on_first_hand_over(
+    /// The start function is done.
+    fn on_first_hand_over(
         &mut self,
         id: VatId,
         generation: u64,
         hand_over: HandOver,
-        side: Option<Side>,
         ledger: &mut dyn Ledger,
         out: &mut Vec<Effect<W>>,
     ) -> Result<(), LedgerError> {
         let birth = self.births.get(&id).expect("asked for by the caller");
-        if birth.generation != generation || birth.done || birth.waiter.is_none() {
+        if !birth.expects(generation) {
             return Ok(());
         }
-        match checked(hand_over, side, birth) {
-            Ok((_, Some(Outcome::Value(_)))) if birth.purpose == Purpose::Trial => {
-                self.pass(id, out);
+        let checked = birth.check_place(&hand_over).and_then(|()| {
+            let checked = check_content(hand_over, 0, birth.page_limit);
+            checked.map_err(|violation| violation.to_string())
+        });
+        match checked {
+            Ok(checked) => self.on_first_checked(id, generation, checked, ledger, out),
+            Err(why) => {
+                let why = format!("the worker broke the rules: {why}");
+                self.miscarry(id, DeployError::Host(why), out);
+                out.push(Effect::KillWorker {
+                    vat: id,
+                    generation,
+                });
+                Ok(())
             }
-            Ok((checked, Some(Outcome::Value(_)))) => self.bear(id, checked, ledger, out)?,
-            Ok((_, Some(Outcome::Thrown(thrown)))) => {
-                self.miscarry(id, thrown.into(), out);
-            }
-            Ok((_, None)) => {
+        }
+    }
+
+    /// And what it handed over was checked; what is large of it is in a side file already.
+    pub(super) fn on_first_checked(
+        &mut self,
+        id: VatId,
+        generation: u64,
+        mut checked: Checked,
+        ledger: &mut dyn Ledger,
+        out: &mut Vec<Effect<W>>,
+    ) -> Result<(), LedgerError> {
+        let birth = self.births.get(&id).expect("asked for by the caller");
+        match checked.replies.pop().map(|reply| reply.outcome) {
+            Some(Outcome::Value(_)) if birth.purpose == Purpose::Trial => self.pass(id, out),
+            Some(Outcome::Value(_)) => self.bear(id, checked, ledger, out)?,
+            Some(Outcome::Thrown(thrown)) => self.miscarry(id, thrown.into(), out),
+            None => {
                 let why = "the worker broke the rules: its start is not answered".to_owned();
                 self.miscarry(id, DeployError::Host(why), out);
             }
-            Err(why) => self.miscarry(id, DeployError::Host(why), out),
         }
         out.push(Effect::KillWorker {
             vat: id,
@@ -311,6 +387,8 @@ impl<W> Core<W> {
             give: std::mem::take(&mut deploy.give),
             deny: std::mem::take(&mut deploy.deny),
         };
+        let are_aside = checked.rows_are_aside;
+        let sources = (!are_aside).then(|| rows::put(rows::SOURCES, rows::vat_key(id), &sources));
         let counters = CountersRow {
             turns: birth.turn,
             used_pages: checked.used_pages,
@@ -328,9 +406,6 @@ impl<W> Core<W> {
                 delta: checked.delta,
             }));
         }
-        if let Some(side) = checked.side {
-            out.push(Effect::Stage(Part::Side(side)));
-        }
         if !checked.log.is_empty() {
             out.push(Effect::Stage(Part::Log {
                 vat: id,
@@ -343,12 +418,15 @@ impl<W> Core<W> {
             let row = rows::put(rows::LIMITS, key.clone(), &limits);
             out.push(Effect::Stage(Part::Row(row)));
         }
-        for row in [
+        let of_vat = [
             rows::put(rows::VATS, key.clone(), &row),
-            rows::put(rows::SOURCES, key.clone(), &sources),
             rows::put(rows::COUNTERS, key, &counters),
-        ] {
+        ];
+        for row in of_vat.into_iter().chain(sources) {
             out.push(Effect::Stage(Part::Row(row)));
+        }
+        if let Some(side) = checked.side {
+            out.push(Effect::Stage(Part::Side(side)));
         }
         let set = |change: TimerChange| {
             let due_ms = change.due_ms?;
@@ -518,38 +596,4 @@ pub(crate) fn describe(death: Death) -> String {
         Death::NoRoom => "had no room on the disk".to_owned(),
         Death::Exit(code) => format!("ended with status {code}"),
     }
-}
-
-fn checked<W>(
-    hand_over: HandOver,
-    side: Option<Side>,
-    birth: &Birth<W>,
-) -> Result<(Checked, Option<Outcome>), String> {
-    let open = BTreeMap::new();
-    if hand_over.generation != birth.generation {
-        return Err(format!(
-            "the worker hands over as generation {}",
-            hand_over.generation
-        ));
-    }
-    let expected = Expected {
-        number: 0,
-        handed_turn: 0,
-        last_turn: birth.turn,
-        open: &open,
-        timers: &BTreeMap::new(),
-        timer_turns: &BTreeSet::new(),
-        page_limit: birth.page_limit,
-    };
-    let mut checked = check(hand_over, &expected)
-        .map_err(|violation| format!("the worker broke the rules: {violation}"))?;
-    if birth.waits.is_some() || checked.last_turn != birth.turn {
-        return Err("the worker broke the rules: it hands over what nobody asked for".to_owned());
-    }
-    if checked.replies.iter().any(|it| it.request != FIRST_TURN) {
-        return Err("the worker broke the rules: it answers what nobody asked".to_owned());
-    }
-    checked.side = side;
-    let outcome = checked.replies.pop().map(|reply| reply.outcome);
-    Ok((checked, outcome))
 }

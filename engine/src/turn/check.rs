@@ -39,8 +39,22 @@ pub struct Checked {
     pub timers: Vec<TimerChange>,
     pub used_pages: u32,
     pub delta: Delta,
-    /// The file a delta too large for a frame is in, durable and checked before (J7).
+    /// The file with what is too large for a frame, durable and checked before (J7): the delta, or
+    /// log and kept answers, or both.
     pub side: Option<Side>,
+    /// Whether the answers kept for clients are in that file, and a new vat's sources.
+    pub rows_are_aside: bool,
+}
+
+impl Checked {
+    /// Bytes of it that a frame has, roughly.
+    pub fn frame_bytes(&self) -> usize {
+        let answers = match self.rows_are_aside {
+            true => 0,
+            false => self.replies.iter().map(Reply::bytes).sum(),
+        };
+        self.delta.as_bytes().len() + self.log.len() + answers
+    }
 }
 
 /// What a worker did that it may not. It is ended; nothing of the hand-over has an effect.
@@ -81,16 +95,18 @@ pub enum Violation {
 
 /// Checks one hand-over.
 pub fn check(hand_over: HandOver, expected: &Expected<'_>) -> Result<Checked, Violation> {
+    check_place(&hand_over, expected)?;
+    check_content(hand_over, expected.handed_turn, expected.page_limit)
+}
+
+/// What can be said with the vat at hand, and without a look at every byte.
+pub fn check_place(hand_over: &HandOver, expected: &Expected<'_>) -> Result<(), Violation> {
     let HandOver {
         number,
         last_turn,
-        replies,
-        log,
-        timers,
         used_pages,
-        delta,
         ..
-    } = hand_over;
+    } = *hand_over;
     if number != expected.number + 1 {
         return Err(Violation::Number {
             found: number,
@@ -110,17 +126,32 @@ pub fn check(hand_over: HandOver, expected: &Expected<'_>) -> Result<Checked, Vi
             limit: expected.page_limit,
         });
     }
-    within("delta", delta.len(), DELTA_BYTES_MAX)?;
-    check_replies(&replies, last_turn, expected)?;
-    check_timers(&timers, expected)?;
-    let sent: usize = replies.iter().map(Reply::bytes).sum();
-    let log = check_log(
-        &log,
-        expected.handed_turn,
+    within("delta", hand_over.delta.len(), DELTA_BYTES_MAX)?;
+    check_replies(&hand_over.replies, last_turn, expected)?;
+    check_timers(&hand_over.timers, expected)
+}
+
+/// The rest: every byte of it. On any thread.
+pub fn check_content(
+    hand_over: HandOver,
+    handed_turn: u64,
+    page_limit: u32,
+) -> Result<Checked, Violation> {
+    let HandOver {
+        number,
         last_turn,
-        HANDED_BYTES_MAX.saturating_sub(sent),
-    )?;
-    let delta = Delta::parse(delta, expected.page_limit)?;
+        replies,
+        log,
+        timers,
+        used_pages,
+        delta,
+        ..
+    } = hand_over;
+    check_json(&replies)?;
+    let sent: usize = replies.iter().map(Reply::bytes).sum();
+    let left = HANDED_BYTES_MAX.saturating_sub(sent);
+    let log = check_log(&log, handed_turn, last_turn, left)?;
+    let delta = Delta::parse(delta, page_limit)?;
     Ok(Checked {
         number,
         last_turn,
@@ -130,6 +161,7 @@ pub fn check(hand_over: HandOver, expected: &Expected<'_>) -> Result<Checked, Vi
         used_pages,
         delta,
         side: None,
+        rows_are_aside: false,
     })
 }
 
@@ -147,20 +179,26 @@ fn check_replies(replies: &[Reply], last: u64, expected: &Expected<'_>) -> Resul
             return Err(Violation::AnsweredTwice(request));
         }
         within("an answer", reply.bytes(), REPLY_BYTES_MAX)?;
-        if let Outcome::Value(json) = &reply.outcome {
-            serde_json::from_str::<serde::de::IgnoredAny>(json).map_err(|error| {
-                Violation::NotJson {
-                    request,
-                    why: error.to_string(),
-                }
-            })?;
-        }
     }
     within(
         "answers",
         replies.iter().map(Reply::bytes).sum(),
         HANDED_BYTES_MAX,
     )
+}
+
+fn check_json(replies: &[Reply]) -> Result<(), Violation> {
+    for Reply { request, outcome } in replies {
+        let Outcome::Value(json) = outcome else {
+            continue;
+        };
+        let read = serde_json::from_str::<serde::de::IgnoredAny>(json);
+        read.map_err(|error| Violation::NotJson {
+            request: *request,
+            why: error.to_string(),
+        })?;
+    }
+    Ok(())
 }
 
 fn check_timers(changes: &[TimerChange], expected: &Expected<'_>) -> Result<(), Violation> {

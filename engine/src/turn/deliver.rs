@@ -3,10 +3,11 @@
 //! Promises: see `turn`'s rules. Everything of an accepted hand-over is staged before the next
 //! event is looked at, so frames take hand-overs in the order received (J8).
 
-use kenvat_store::{Part, Side, VatId};
+use kenvat_store::{Part, VatId};
 
 use super::Core;
-use super::check::{Checked, Expected, check};
+use super::answers::Home;
+use super::check::{Checked, check};
 use super::event::{Effect, Ledger, LedgerError, Reserved};
 use super::frame::{Frame, Limited, Slot, Turns};
 use super::limits::{FRAME_BYTES, GROUP_BYTES_MAX};
@@ -162,7 +163,7 @@ impl<W> Core<W> {
                 self.on_lie(id, generation, why, out)
             }
             FromWorker::HandOver(hand_over) => {
-                self.on_hand_over(id, generation, (hand_over, None), ledger, out)
+                self.on_hand_over(id, generation, hand_over, ledger, out)
             }
             FromWorker::Aborted {
                 generation: named,
@@ -171,9 +172,9 @@ impl<W> Core<W> {
                 why,
             } if named == generation => {
                 // What it handed over before stays handed over, also where that waits for room.
-                if self.held_back.iter().any(|held| held.vat == id) {
+                if self.is_held_back(id) {
                     let held = Held::Aborted { turn, by, why };
-                    self.hold_back(id, generation, held);
+                    self.hold_back(id, generation, 0, held);
                     return Ok(());
                 }
                 self.on_aborted(id, generation, turn, (by, why), out)
@@ -192,30 +193,57 @@ impl<W> Core<W> {
         vat.is_some_and(|vat| vat.is_current(generation))
     }
 
-    /// Takes a hand-over, with the file of a large delta, into the frame being filled, or holds it
-    /// back until there is room.
-    pub(super) fn on_hand_over(
+    /// Takes a hand-over into the frame being filled, or holds it back until there is room.
+    fn on_hand_over(
         &mut self,
         vat: VatId,
         generation: u64,
-        (hand_over, side): (HandOver, Option<Side>),
+        hand_over: HandOver,
         ledger: &mut dyn Ledger,
         out: &mut Vec<Effect<W>>,
     ) -> Result<(), LedgerError> {
-        let bytes = hand_over.bytes();
-        let full = self.filling.bytes > 0 && self.filling.bytes + bytes > FRAME_BYTES;
-        if full || !self.held_back.is_empty() {
-            self.hold_back(vat, generation, Held::HandOver(hand_over, side));
+        let bytes = self.frame_bytes(vat, &hand_over);
+        if self.is_full(bytes) {
+            self.hold_back(vat, generation, bytes, Held::HandOver(hand_over));
             return Ok(());
         }
         self.filling.bytes += bytes;
-        self.examine(vat, generation, (hand_over, side), ledger, out)
+        self.examine(vat, generation, hand_over, ledger, out)
     }
 
-    fn hold_back(&mut self, vat: VatId, generation: u64, held: Held) {
+    /// The same of one that was checked when its side file was made.
+    pub(super) fn on_checked(
+        &mut self,
+        vat: VatId,
+        generation: u64,
+        checked: Checked,
+        ledger: &mut dyn Ledger,
+        out: &mut Vec<Effect<W>>,
+    ) -> Result<(), LedgerError> {
+        let bytes = checked.frame_bytes();
+        if self.is_full(bytes) {
+            self.hold_back(vat, generation, bytes, Held::Checked(Box::new(checked)));
+            return Ok(());
+        }
+        self.filling.bytes += bytes;
+        self.accept(vat, generation, checked, ledger, out)
+    }
+
+    fn is_full(&self, bytes: usize) -> bool {
+        let is_over = self.filling.bytes > 0 && self.filling.bytes + bytes > FRAME_BYTES;
+        is_over || !self.held_back.is_empty()
+    }
+
+    /// Whether something a vat's worker said waits for room in a frame.
+    pub(super) fn is_held_back(&self, vat: VatId) -> bool {
+        self.held_back.iter().any(|held| held.vat == vat)
+    }
+
+    fn hold_back(&mut self, vat: VatId, generation: u64, bytes: usize, held: Held) {
         self.held_back.push_back(HeldBack {
             vat,
             generation,
+            bytes,
             held,
         });
     }
@@ -227,7 +255,7 @@ impl<W> Core<W> {
         out: &mut Vec<Effect<W>>,
     ) -> Result<(), LedgerError> {
         while let Some(next) = self.held_back.front() {
-            let bytes = next.held.bytes();
+            let bytes = next.bytes;
             if self.filling.bytes > 0 && self.filling.bytes + bytes > FRAME_BYTES {
                 break;
             }
@@ -236,15 +264,17 @@ impl<W> Core<W> {
                 vat,
                 generation,
                 held,
+                ..
             }) = self.held_back.pop_front()
             else {
                 break;
             };
             match held {
                 _ if !self.is_current(vat, generation) => {}
-                Held::HandOver(hand_over, side) => {
-                    self.examine(vat, generation, (hand_over, side), ledger, out)?;
+                Held::HandOver(hand_over) => {
+                    self.examine(vat, generation, hand_over, ledger, out)?;
                 }
+                Held::Checked(checked) => self.accept(vat, generation, *checked, ledger, out)?,
                 Held::Aborted { turn, by, why } => {
                     self.on_aborted(vat, generation, turn, (by, why), out)?;
                 }
@@ -257,7 +287,7 @@ impl<W> Core<W> {
         &mut self,
         id: VatId,
         generation: u64,
-        (hand_over, side): (HandOver, Option<Side>),
+        hand_over: HandOver,
         ledger: &mut dyn Ledger,
         out: &mut Vec<Effect<W>>,
     ) -> Result<(), LedgerError> {
@@ -266,20 +296,8 @@ impl<W> Core<W> {
             let why = format!("a hand-over of generation {}", hand_over.generation);
             return self.on_lie(id, generation, why, out);
         }
-        let expected = Expected {
-            number: vat.hand_over,
-            handed_turn: vat.handed_turn,
-            last_turn: vat.last_turn(),
-            open: &vat.open,
-            timers: &vat.timers,
-            timer_turns: &vat.timer_turns,
-            page_limit: vat.pages,
-        };
-        match check(hand_over, &expected) {
-            Ok(checked) => {
-                let checked = Checked { side, ..checked };
-                self.accept(id, generation, checked, ledger, out)
-            }
+        match check(hand_over, &vat.expected()) {
+            Ok(checked) => self.accept(id, generation, checked, ledger, out),
             Err(violation) => self.on_lie(id, generation, violation.to_string(), out),
         }
     }
@@ -313,6 +331,7 @@ impl<W> Core<W> {
             used_pages,
             delta,
             side,
+            rows_are_aside,
         } = checked;
         let vat = self.vat_mut(id);
         let first = vat.handed_turn + 1;
@@ -331,9 +350,6 @@ impl<W> Core<W> {
         if !delta.is_empty() {
             out.push(Effect::Stage(Part::Heap { vat: id, delta }));
         }
-        if let Some(side) = side {
-            out.push(Effect::Stage(Part::Side(side)));
-        }
         if !log.is_empty() {
             out.push(Effect::Stage(Part::Log {
                 vat: id,
@@ -350,7 +366,15 @@ impl<W> Core<W> {
             },
             out,
         );
-        self.settle_replies(id, first, &consumed, replies, ledger, out)?;
+        let home = match rows_are_aside {
+            true => Home::Side,
+            false => Home::Frame,
+        };
+        self.settle_replies(id, (first, &consumed), (replies, home), ledger, out)?;
+        // Behind what the frame itself says of the rows in it.
+        if let Some(side) = side {
+            out.push(Effect::Stage(Part::Side(side)));
+        }
         self.change_timers(id, timers, out);
         self.forgive(id, out);
         self.touch(id);
@@ -360,9 +384,8 @@ impl<W> Core<W> {
     fn settle_replies(
         &mut self,
         id: VatId,
-        first: u64,
-        consumed: &[RequestNo],
-        replies: Vec<Reply>,
+        (first, consumed): (u64, &[RequestNo]),
+        (replies, home): (Vec<Reply>, Home),
         ledger: &mut dyn Ledger,
         out: &mut Vec<Effect<W>>,
     ) -> Result<(), LedgerError> {
@@ -385,7 +408,7 @@ impl<W> Core<W> {
                         .expect("checked: open")
                 }
             };
-            self.settle(no, Settled::from_outcome(outcome), ledger, out)?;
+            self.settle(no, (Settled::from_outcome(outcome), home), ledger, out)?;
         }
         for (at, no) in consumed.iter().enumerate().filter(|(at, _)| !answered[*at]) {
             match self.requests[no].what {
@@ -485,26 +508,20 @@ impl<W> Core<W> {
 pub struct HeldBack {
     vat: VatId,
     generation: u64,
+    /// Of a frame.
+    bytes: usize,
     held: Held,
 }
 
 #[derive(Debug)]
 enum Held {
-    HandOver(HandOver, Option<Side>),
+    HandOver(HandOver),
+    Checked(Box<Checked>),
     Aborted {
         turn: u64,
         by: AbortedBy,
         why: String,
     },
-}
-
-impl Held {
-    fn bytes(&self) -> usize {
-        match self {
-            Held::HandOver(hand_over, _) => hand_over.bytes(),
-            Held::Aborted { .. } => 0,
-        }
-    }
 }
 
 fn send<W>(vat: VatId, generation: u64, message: ToWorker) -> Effect<W> {

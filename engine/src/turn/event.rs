@@ -3,10 +3,11 @@
 //! `W` is whatever the shell needs to answer somebody who waits; the core only keeps it and gives
 //! it back. A simulation uses a number there.
 
-use kenvat_store::{Part, Side, StageError, VatId, Wish};
+use kenvat_store::{Part, StageError, VatId, Wish};
 
+use super::check::Checked;
 use crate::api::{Call, CallError, Deploy, DeployError, Deployed, RequestKey, VatLimits};
-use crate::protocol::{FromWorker, HandOver, ToWorker};
+use crate::protocol::{FromWorker, ToWorker};
 use crate::seed::Seed;
 
 /// Something that happened.
@@ -55,13 +56,12 @@ pub enum Event<W> {
         generation: u64,
         message: FromWorker,
     },
-    /// The same of a hand-over whose delta came before it and is durable in a side file (J7).
-    /// Nothing else of that worker is handed in before that is in the image.
+    /// A hand-over that was too large for a frame, checked and durable in a side file (J7). Nothing
+    /// else of that worker is handed in before that is in the image.
     LargeHandOver {
         vat: VatId,
         generation: u64,
-        hand_over: HandOver,
-        side: Side,
+        checked: Box<Checked>,
     },
     /// No side file could be made of what a worker handed over: nothing of it counts.
     NoSide {

@@ -7,6 +7,7 @@
 
 use kenvat_store::{Part, VatId};
 
+use super::answers::Home;
 use super::birth::describe;
 use super::event::{Death, Effect, Ledger, LedgerError};
 use super::frame::Limited;
@@ -460,7 +461,10 @@ impl<W> Core<W> {
                 self.pause(id);
             }
             match what {
-                What::Call => self.settle(no, Settled::Killed { by, why }, ledger, out)?,
+                What::Call => {
+                    let settled = Settled::Killed { by, why };
+                    self.settle(no, (settled, Home::Frame), ledger, out)?;
+                }
                 What::Timer(timer) => {
                     self.say_undone(id, turn, (by, &why), ledger, out)?;
                     self.fired(id, no, timer, out);
@@ -581,7 +585,7 @@ impl<W> Core<W> {
                 name: name.clone(),
                 why: TERMINATED.to_owned(),
             };
-            self.settle(no, settled, ledger, out)?;
+            self.settle(no, (settled, Home::Frame), ledger, out)?;
         }
         out.push(Effect::Stage(Part::Terminate { vat: id }));
         self.filling.terminated.push(id);

@@ -32,10 +32,17 @@ pub const HANDED_BYTES_MAX: usize = SENT_BYTES_MAX + SENT_BYTES_HELD;
 /// Bytes of a delta that comes with its hand-over: a piece and the last page of it. A larger one
 /// goes to a side file (J7).
 pub const DELTA_BYTES_MAX: usize = kenvat_store::PIECE_BYTES_MAX;
-/// Bytes of deltas on their way to side files, of all vats: beyond it their workers wait.
+/// Bytes of deltas on their way to side files, of all vats: beyond it their workers wait. As many
+/// of what hand-overs say besides.
 pub const SIDE_BYTES_QUEUED: usize = 64 << 20;
-/// Bytes of hand-overs after which a frame takes no more, unless one alone is larger: the others
-/// wait for the next one.
+/// Bytes that a hand-over logs and answers under keys, so few that they are no reason for a side
+/// file: its two syncs would cost more.
+pub const ASIDE_BYTES_MIN: usize = 64 << 10;
+/// Bytes of a worker's message beyond which there is memory for some of them at a time only: more
+/// than a piece of a delta, or a hand-over that goes into a frame whole.
+pub const LONG_MESSAGE_BYTES: usize = DELTA_BYTES_MAX + FRAME_BYTES;
+/// Bytes of hand-overs after which a frame takes no more: the others wait for the next one. One
+/// that alone would have more goes to a side file, by its delta or by what it says (J7).
 pub const FRAME_BYTES: usize = 4 << 20;
 /// Bytes of answers kept for one client.
 pub const ANSWER_BYTES_MAX: u64 = 64 << 20;
@@ -357,7 +364,7 @@ const ROWS: [Row; 30] = {
             FRAME_BYTES as u64,
             "bytes",
             Layout,
-            "hand-overs in one frame of the journal, unless one alone is larger",
+            "hand-overs in one frame of the journal; what is larger goes to a file of its own",
         ),
         (
             "journal",

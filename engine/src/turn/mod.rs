@@ -19,7 +19,7 @@ mod check;
 mod deliver;
 pub mod event;
 mod frame;
-mod large;
+pub mod large;
 mod life;
 pub mod limits;
 mod places;
@@ -39,7 +39,7 @@ use kenvat_store::{EngineHash, Part, VatId};
 
 use self::answers::Answers;
 use self::birth::{Birth, Purpose};
-pub use self::check::Violation;
+pub use self::check::{Checked, Violation};
 use self::deliver::HeldBack;
 use self::event::{Effect, Event, Ledger, LedgerError};
 use self::frame::{Frame, Slot, Turns};
@@ -229,9 +229,8 @@ impl<W> Core<W> {
             Event::LargeHandOver {
                 vat,
                 generation,
-                hand_over,
-                side,
-            } => self.on_large(vat, generation, (hand_over, side), ledger, out),
+                checked,
+            } => self.on_large(vat, generation, *checked, ledger, out),
             Event::NoSide {
                 vat,
                 generation,

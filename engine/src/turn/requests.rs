@@ -8,6 +8,7 @@ use kenvat_store::{Part, VatId};
 use sha2::{Digest, Sha256};
 
 use super::Core;
+use super::answers::Home;
 use super::event::{Effect, Ledger, LedgerError};
 use super::limits::METHOD_BYTES_MAX;
 use super::rows::{self, AnswerRow, OpenRow, Settled};
@@ -331,7 +332,7 @@ impl<W> Core<W> {
     pub(super) fn settle(
         &mut self,
         no: RequestNo,
-        settled: Settled,
+        (settled, home): (Settled, Home),
         ledger: &dyn Ledger,
         out: &mut Vec<Effect<W>>,
     ) -> Result<(), LedgerError> {
@@ -340,7 +341,10 @@ impl<W> Core<W> {
             .get_mut(&no)
             .expect("settled requests are under way");
         if let Some(key) = &request.key {
-            for row in self.answers.keep(key, request.content, &settled, ledger)? {
+            for row in self
+                .answers
+                .keep((key, request.content), (&settled, home), ledger)?
+            {
                 out.push(Effect::Stage(Part::Row(row)));
             }
         }

@@ -5,7 +5,7 @@
 //! from the image (I2, J8). A worker the system killed for want of room is no poison (T3). A vat
 //! whose image is behind is not told that its hand-over is applied, and no other worker starts.
 
-use kenvat_store::{PART_OVERHEAD_BYTES, VatId, Wish};
+use kenvat_store::{PART_OVERHEAD_BYTES, Side, VatId, Wish};
 
 use super::Core;
 use super::check::Checked;
@@ -41,7 +41,10 @@ impl<W> Core<W> {
             .filter_map(|reply| vat.open.get(&reply.request));
         let is_keyed = |no: &&RequestNo| self.requests[*no].key.is_some();
         let keyed = consumed.chain(older).filter(is_keyed).count();
-        let answers: usize = checked.replies.iter().map(|reply| reply.bytes()).sum();
+        let answers = match checked.rows_are_aside {
+            true => 0,
+            false => checked.replies.iter().map(|reply| reply.bytes()).sum(),
+        };
         let row_bytes = VAT_ROWS_BYTES
             + answers
             + keyed * KEYED_ROWS_BYTES
@@ -52,6 +55,7 @@ impl<W> Core<W> {
             creates: None,
             delta: (!checked.delta.is_empty()).then_some(&checked.delta),
             log_bytes: checked.log.len(),
+            side_log_bytes: checked.side.as_ref().map_or(0, Side::log_bytes),
             row_bytes,
         })
     }

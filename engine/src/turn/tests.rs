@@ -17,6 +17,7 @@ use crate::protocol::{
 use crate::seed::{SEED_BYTES, Seed};
 
 mod chance;
+mod large;
 mod places;
 mod room;
 mod starts;

@@ -141,6 +141,7 @@ impl<W> Core<W> {
             creates: None,
             delta: None,
             log_bytes: bytes.len(),
+            side_log_bytes: 0,
             row_bytes: 0,
         };
         if ledger.reserve(&wish)? == Reserved::Taken {

@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use kenvat_store::VatId;
 
+use super::check::Expected;
 use super::rows::{CountersRow, PoisonRow, VatRow};
 use super::timers::Timer;
 use crate::api::VatLimits;
@@ -179,6 +180,19 @@ impl<W> Vat<W> {
         self.applied_untold = None;
         self.hand_over = 0;
         self.recall()
+    }
+
+    /// What its worker's next hand-over is held against.
+    pub fn expected(&self) -> Expected<'_> {
+        Expected {
+            number: self.hand_over,
+            handed_turn: self.handed_turn,
+            last_turn: self.last_turn(),
+            open: &self.open,
+            timers: &self.timers,
+            timer_turns: &self.timer_turns,
+            page_limit: self.pages,
+        }
     }
 
     /// What was delivered and not handed over waits again, in its order. How many turns.

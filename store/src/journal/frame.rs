@@ -18,7 +18,7 @@ use super::sector::{self, StampKey};
 /// Bytes of the head.
 pub(crate) const HEAD_BYTES: usize = 24;
 /// What this program writes.
-pub(crate) const FRAME_VERSION: u16 = 2;
+pub(crate) const FRAME_VERSION: u16 = 3;
 
 /// What a frame is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

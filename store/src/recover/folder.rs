@@ -26,7 +26,7 @@ pub(crate) const VERSION_FILE: &str = "VERSION";
 const VERSION_BYTES_MAX: usize = 64;
 const VERSION_PREFIX: &str = "kenvat store ";
 /// The format of the whole folder.
-pub(crate) const STORE_VERSION: u64 = 2;
+pub(crate) const STORE_VERSION: u64 = 3;
 pub(crate) const DIRS: [&str; 5] = [JOURNAL_DIR, HEAP_DIR, LOGS_DIR, ENGINES_DIR, SIDE_DIR];
 
 /// The catalog of an existing store; `None` if there is no store yet.

@@ -216,14 +216,17 @@ fn assemble<B: Backend>(
 /// Applies what the journal holds after the fold position.
 fn apply_frames<B: Backend>(
     store: &mut Store<B>,
-    sorted: Sorted,
+    mut sorted: Sorted,
     recovery: &mut Recovery,
 ) -> Result<(), OpenError> {
     let shared = store.shared.clone();
     let mut gathered = Gathered::default();
-    store.active.rows = sorted.rows;
+    let stretches = &mut sorted.rows;
+    store
+        .active
+        .put_all(stretches.pop_front().unwrap_or_default());
     for frame in sorted.frames {
-        replay::replay(store, &frame, &sorted.terminated, &mut gathered)?;
+        replay::replay(store, &frame, &sorted.terminated, stretches, &mut gathered)?;
         store.images.trim(store.options.open_images_max, |vat| {
             store.active.images.contains(&vat)
         });

@@ -12,19 +12,22 @@ use crate::error::{Damage, OpenError, StoreError};
 use crate::ids::{EngineHash, VatId};
 use crate::images::Room;
 use crate::journal::segment;
+use crate::loose_rows::LooseRows;
 use crate::options::PAGE_LIMIT_MAX;
 use crate::recover::gather::Gathered;
 use crate::recover::scan::Place;
 use crate::recover::sort::Rest;
 use crate::side;
 use crate::store::Store;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 
-/// Applies one frame but for its rows; the words it changes are left in `gathered`, to be written.
+/// Applies one frame but for its rows, of which the next of `stretches` are laid over those of each
+/// side file; the words it changes are left in `gathered`, to be written.
 pub(crate) fn replay<B: Backend>(
     store: &mut Store<B>,
     Rest { place, parts }: &Rest,
     terminated: &BTreeSet<VatId>,
+    stretches: &mut VecDeque<LooseRows>,
     gathered: &mut Gathered,
 ) -> Result<(), OpenError> {
     for_each_part(place, parts, |part, _| {
@@ -41,10 +44,19 @@ pub(crate) fn replay<B: Backend>(
             PartRecord::Heap { vat, delta } if !skips(vat) => {
                 replay_heap(store, place, VatId(vat), delta, gathered)
             }
-            PartRecord::Side(record) if !skips(record.vat) => {
-                // Its words come after those of the parts before it, page for page.
-                gathered.write(store)?;
-                replay_side(store, place, &record)
+            PartRecord::Side(record) => {
+                if skips(record.vat) {
+                    replay_rows(store, &record)?;
+                } else {
+                    // Its words come after those of the parts before it, page for page.
+                    gathered.write(store)?;
+                    replay_side(store, place, &record)?;
+                }
+                // And its rows before those of the parts behind it.
+                store
+                    .active
+                    .put_all(stretches.pop_front().unwrap_or_default());
+                Ok(())
             }
             PartRecord::Pages { vat, checksums } if !skips(vat) => {
                 let (pairs, rest) = checksums.as_chunks::<8>();
@@ -67,7 +79,6 @@ pub(crate) fn replay<B: Backend>(
                 Ok(())
             }
             PartRecord::Heap { .. }
-            | PartRecord::Side(_)
             | PartRecord::Pages { .. }
             | PartRecord::Row { .. }
             | PartRecord::Log { .. } => Ok(()),
@@ -184,29 +195,56 @@ fn replay_side<B: Backend>(
     let vat = VatId(record.vat);
     let page_limit = known(store, place, vat)?;
     let shared = store.shared.clone();
-    let applied = side::check(&shared, record).and_then(|()| {
-        store.active.images.insert(vat);
-        let image = store.images.file(vat, page_limit)?;
-        side::apply(&shared, record, PAGE_LIMIT_MAX, &image)
-    });
-    match applied {
-        Ok(pages) => {
-            let end = pages.last().map_or(0, |&(page, _)| page.saturating_add(1));
-            extend(store, vat, page_limit, end)?;
+    let contents = match side::check(&shared, record) {
+        Ok(contents) => contents,
+        Err(StoreError::Damaged(damage)) => {
+            store.lose_side(record, damage.of(vat));
+            return Ok(());
+        }
+        Err(error) => return Err(error.into()),
+    };
+    store.active.sides.push(*record);
+    for (key, row) in contents.rows {
+        store.active.put_side(key, row);
+    }
+    if contents.log_bytes > 0 {
+        let skipped = store.log_skipped(vat, contents.log_bytes);
+        let log = side::log_of(&shared, record, skipped)?;
+        store.skip_log(vat, skipped);
+        store.append_log(vat, &log)?;
+    }
+    let pages = contents.pages;
+    let Some(&(last, _)) = pages.last() else {
+        return Ok(());
+    };
+    store.active.images.insert(vat);
+    let image = store.images.file(vat, page_limit);
+    match image.and_then(|image| side::apply(&shared, record, PAGE_LIMIT_MAX, &image)) {
+        Ok(()) => {
+            extend(store, vat, page_limit, last.saturating_add(1))?;
             store.active.pages.entry(vat).or_default().extend(pages);
-            store.active.sides.push(*record);
             Ok(())
         }
         Err(StoreError::Damaged(damage)) => {
-            let damage = damage.of(vat);
-            if damage.file == side::path(record.id) {
-                store.lose_side(record, damage);
-            } else {
-                store.mark_damaged(vat, &damage);
-                store.active.sides.push(*record);
+            store.mark_damaged(vat, &damage.of(vat));
+            Ok(())
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Of a vat that ends in a later frame only the rows matter, which are not its own. Where they are
+/// lost, what the frame itself says of them stands.
+fn replay_rows<B: Backend>(store: &mut Store<B>, record: &SideRecord) -> Result<(), OpenError> {
+    match side::check(&store.shared, record) {
+        Ok(contents) => {
+            store.active.sides.push(*record);
+            for (key, row) in contents.rows {
+                store.active.put_side(key, row);
             }
             Ok(())
         }
+        Err(StoreError::Damaged(_)) => Ok(()),
         Err(error) => Err(error.into()),
     }
 }

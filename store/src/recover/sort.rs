@@ -15,7 +15,7 @@ use crate::error::{OpenError, StoreError};
 use crate::ids::VatId;
 use crate::loose_rows::LooseRows;
 use crate::options::{ENGINE_TABLES, ROW_KEY_BYTES_MAX, ROW_VALUE_BYTES_MAX};
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::mpsc::sync_channel;
 use std::thread;
 
@@ -26,7 +26,9 @@ const AHEAD_MAX: usize = 1024;
 /// What committed frames hold.
 #[derive(Debug, Default)]
 pub(crate) struct Sorted {
-    pub rows: LooseRows,
+    /// Up to the first side file, from there to the next, and so on: one holds rows that only its
+    /// reading tells of, and which come before those of the parts behind it.
+    pub rows: VecDeque<LooseRows>,
     /// The vats they end. Their other parts are skipped in all frames, since their files may be
     /// gone already; ids are never used again, so none of it can be another vat's.
     pub terminated: BTreeSet<VatId>,
@@ -49,7 +51,10 @@ pub(crate) fn sort_beside<T>(
     let (sender, receiver) = sync_channel::<(Place, Vec<u8>)>(AHEAD_MAX);
     thread::scope(|scope| {
         let sort = move || {
-            let mut sorted = Sorted::default();
+            let mut sorted = Sorted {
+                rows: [LooseRows::default()].into(),
+                ..Sorted::default()
+            };
             for (place, body) in receiver {
                 sorted.take(place, &body)?;
             }
@@ -83,12 +88,15 @@ impl Sorted {
                     if table >= ENGINE_TABLES {
                         return Err(senseless(&place, "a row of the store's own"));
                     }
-                    self.rows.insert(table, key, value);
+                    if let Some(rows) = self.rows.back_mut() {
+                        rows.insert(table, key, value);
+                    }
                     return Ok(());
                 }
                 PartRecord::Terminate { vat } => {
                     self.terminated.insert(VatId(vat));
                 }
+                PartRecord::Side(_) => self.rows.push_back(LooseRows::default()),
                 _ => {}
             }
             parts.extend_from_slice(bytes);
@@ -102,7 +110,7 @@ impl Sorted {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::codec;
+    use crate::codec::{self, SideRecord};
     use crate::error::Damage;
     use crate::journal::frame::Kind;
     use crate::loose_rows::LooseRow;
@@ -153,7 +161,8 @@ mod tests {
         let first = body(&[row(b"a", Some(b"1")), log.clone(), row(b"b", Some(b"2"))]);
         let second = body(&[end.clone(), row(b"a", None)]);
         let sorted = sort(vec![first, second, body(&[row(b"c", Some(b""))])]).unwrap();
-        let rows: Vec<_> = sorted.rows.sorted();
+        let rows: Vec<_> = sorted.rows[0].sorted();
+        assert_eq!(sorted.rows.len(), 1);
         let expected: [LooseRow<'_>; 3] =
             [(3, b"a", None), (3, b"b", Some(b"2")), (3, b"c", Some(b""))];
         assert_eq!(rows, expected);
@@ -166,6 +175,26 @@ mod tests {
         assert_eq!(rests, [body(&[log]), body(&[end]), body(&[])]);
         let places: Vec<_> = sorted.frames.iter().map(|rest| rest.place).collect();
         assert_eq!(places, [place(1), place(2), place(3)]);
+    }
+
+    #[test]
+    fn rows_behind_a_side_file_stay_apart_from_those_before_it() {
+        let side = PartRecord::Side(SideRecord {
+            vat: 1,
+            id: 2,
+            bytes: 3,
+            sha256: [4; 32],
+        });
+        let first = body(&[row(b"a", Some(b"1")), side.clone(), row(b"a", Some(b"2"))]);
+        let second = body(&[row(b"a", Some(b"3")), side.clone()]);
+        let sorted = sort(vec![first, second]).unwrap();
+        let of = |at: usize| sorted.rows[at].get(3, b"a");
+        assert_eq!(
+            (of(0), of(1)),
+            (Some(Some(&b"1"[..])), Some(Some(&b"3"[..])))
+        );
+        assert_eq!((sorted.rows.len(), of(2)), (3, None));
+        assert_eq!(sorted.frames[0].parts, body(&[side]));
     }
 
     #[test]

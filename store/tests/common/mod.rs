@@ -41,9 +41,19 @@ pub enum Op {
     Heap(u64, Vec<RunOf>),
     /// The same by a side file, a piece each.
     Side(u64, Vec<Vec<RunOf>>),
+    /// A side file with whatever one may hold.
+    Large(u64, Large),
     Log(u64, Vec<u8>),
     Row(u8, Vec<u8>, Option<Vec<u8>>),
     Terminate(u64),
+}
+
+/// What a side file holds: pieces of a delta, rows, log.
+#[derive(Clone, Debug, Default)]
+pub struct Large {
+    pub pieces: Vec<Vec<RunOf>>,
+    pub rows: Vec<(u8, Vec<u8>, Vec<u8>)>,
+    pub log: Vec<u8>,
 }
 
 /// Files small enough that a few frames roll, fold and fill them.
@@ -100,6 +110,13 @@ impl Model {
                 let vat = self.vats.get_mut(vat).unwrap();
                 pieces.iter().flatten().for_each(|run| vat.write(run));
             }
+            Op::Large(vat, Large { pieces, rows, log }) => {
+                self.apply(&Op::Side(*vat, pieces.clone()));
+                self.apply(&Op::Log(*vat, log.clone()));
+                for (table, key, value) in rows {
+                    self.rows.insert((*table, key.clone()), value.clone());
+                }
+            }
             Op::Log(vat, bytes) => self.vats.get_mut(vat).unwrap().log.extend(bytes),
             Op::Row(table, key, Some(value)) => {
                 self.rows.insert((*table, key.clone()), value.clone());
@@ -140,7 +157,7 @@ pub fn part(op: &Op, engine: EngineHash) -> Part {
             vat: VatId(vat),
             delta: delta(&runs),
         },
-        Op::Side(..) => unreachable!("made by the driver"),
+        Op::Side(..) | Op::Large(..) => unreachable!("made by the driver"),
         Op::Log(vat, bytes) => Part::Log {
             vat: VatId(vat),
             bytes,
@@ -213,6 +230,7 @@ impl Driver {
     pub fn sides(&mut self, ops: &[Op]) -> Result<VecDeque<Side>, SideError> {
         let sides = ops.iter().filter_map(|op| match op {
             Op::Side(vat, pieces) => Some(self.side(*vat, pieces)),
+            Op::Large(vat, large) => Some(self.large(*vat, large)),
             _ => None,
         });
         sides.collect()
@@ -222,7 +240,9 @@ impl Driver {
         let mut model = self.known.acknowledged.clone();
         for op in ops {
             let part = match op {
-                Op::Side(..) => Part::Side(sides.pop_front().expect("one for each")),
+                Op::Side(..) | Op::Large(..) => {
+                    Part::Side(sides.pop_front().expect("one for each"))
+                }
                 op => part(op, self.engine),
             };
             self.store.stage(part).map_err(|error| error.to_string())?;
@@ -249,11 +269,29 @@ impl Driver {
     }
 
     pub fn side(&mut self, vat: u64, pieces: &[Vec<RunOf>]) -> Result<Side, SideError> {
+        let pieces = pieces.to_vec();
+        self.large(
+            vat,
+            &Large {
+                pieces,
+                ..Large::default()
+            },
+        )
+    }
+
+    pub fn large(&mut self, vat: u64, large: &Large) -> Result<Side, SideError> {
         let store = &mut self.store;
         let is_there = store.vat(VatId(vat)).is_some();
         let mut writer = store.begin_side(VatId(vat), PAGES)?;
-        for piece in pieces {
+        for piece in &large.pieces {
             writer.push(delta(piece).as_bytes())?;
+        }
+        for (table, key, value) in &large.rows {
+            writer.push_row(*table, key.clone(), value)?;
+        }
+        writer.push_log(&large.log)?;
+        if large.pieces.is_empty() {
+            return writer.finish(None);
         }
         let base = match is_there {
             true => store.side_base(VatId(vat)).map_err(|error| match error {
@@ -262,16 +300,21 @@ impl Driver {
             })?,
             false => store.side_base_of(self.engine)?,
         };
-        writer.finish(&base)
+        writer.finish(Some(&base))
     }
 
     pub fn finish_sides(&mut self) -> Result<(), String> {
-        for job in self.store.take_side_jobs() {
-            let applied = job.run().map_err(|error| error.to_string())?;
-            let finished = self.store.finish_side(applied);
-            finished.map_err(|error| error.to_string())?;
+        loop {
+            let jobs = self.store.take_side_jobs();
+            if jobs.is_empty() {
+                return Ok(());
+            }
+            for job in jobs {
+                let applied = job.run().map_err(|error| error.to_string())?;
+                let finished = self.store.finish_side(applied);
+                finished.map_err(|error| error.to_string())?;
+            }
         }
-        Ok(())
     }
 
     /// A fold with commits while it runs.
