@@ -287,3 +287,34 @@ fn j7_what_a_vat_is_made_from_may_be_large() {
     assert_no_damage(&engine);
     stop(&engine);
 }
+
+/// More than a frame would take if each answer were reckoned at its worst.
+#[test]
+fn a_turn_may_settle_tens_of_thousands_of_calls_under_keys() {
+    const CALLS: usize = 30_000;
+    // As many as may wait for a vat at once, less what else is asked.
+    const AT_ONCE: usize = 5_000;
+    let dir = tempfile::tempdir().expect("a folder");
+    let engine = host(dir.path(), None);
+    deploy(&engine, "v", PROGRAM);
+    let mut waiting = Vec::new();
+    for batch in 0..CALLS / AT_ONCE {
+        let ids = (0..AT_ONCE).map(|at| format!("later {}", batch * AT_ONCE + at));
+        waiting.extend(ids.map(|id| send(&engine, ("v", "later", "[]"), &id)));
+        let counted = call(&engine, ("v", "count", "[]"), &format!("count {batch}"));
+        assert_eq!(counted.as_deref(), Ok("0"), "all before it are consumed");
+    }
+    let settled = call(&engine, ("v", "settle", "[0]"), "settle");
+    assert_eq!(settled.as_deref(), Ok("\"9\""));
+    for (at, answer) in waiting.into_iter().enumerate() {
+        let answer = answer.wait().expect("answered");
+        assert_eq!(answer, Ok(format!("\"{at}\"")));
+    }
+    stop(&engine);
+    let engine = host(dir.path(), None);
+    let again = call(&engine, ("v", "later", "[]"), "later 29999");
+    assert_eq!(again.as_deref(), Ok("\"29999\""), "kept, and not run again");
+    let turns = call(&engine, ("v", "count", "[]"), "count");
+    assert_eq!(turns.as_deref(), Ok("1"));
+    stop(&engine);
+}

@@ -6,15 +6,25 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use kenvat_store::Row;
+use kenvat_store::{PART_OVERHEAD_BYTES, Row};
 
 use super::event::{Ledger, LedgerError};
 use super::limits::CoreLimits;
 use super::rows::{self, AnswerRow, ClientRow, OrderRow, Settled};
-use crate::api::RequestKey;
+use crate::api::{CLIENT_BYTES_MAX, REQUEST_ID_BYTES_MAX, RequestKey};
 
-/// How many old answers one new answer may push out: bounds the rows of one frame.
+/// How many old answers one new answer may push out: the bounds are met again soon after a limit
+/// was lowered, and no call pays for all of it.
 const TRIM_STEPS_MAX: usize = 4;
+/// How many old answers one frame may push out. A turn that settles tens of thousands of calls at
+/// once is one frame; what is left over is pushed out by later ones.
+const PUSHED_A_FRAME_MAX: usize = 1_024;
+/// Bytes of rows that pushing out one answer takes.
+const PUSHED_BYTES: usize = 2 * (KEY_BYTES_MAX + PART_OVERHEAD_BYTES);
+/// Bytes of a row's key, where client and id are as long as may be: their lengths, a number.
+const KEY_BYTES_MAX: usize = CLIENT_BYTES_MAX + REQUEST_ID_BYTES_MAX + 32;
+/// Bytes of rows about an answer besides its keys and itself: hashes, numbers, lengths.
+const ROWS_BYTES: usize = 128;
 
 /// Where an answer stands that is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +45,8 @@ pub struct Answers {
     /// Clients whose window the frame being filled moves. Its row is written once a frame, when
     /// that is closed: of a thousand answers to one client only the last place counts.
     moved: BTreeSet<String>,
+    /// Answers the frame being filled pushes out.
+    pushed: usize,
 }
 
 impl Answers {
@@ -46,12 +58,14 @@ impl Answers {
             clients: clients.into_iter().collect(),
             bytes,
             moved: BTreeSet::new(),
+            pushed: 0,
         }
     }
 
     /// The rows of windows that moved since the last call: for the frame that moves them.
     pub fn take_moved(&mut self) -> Vec<Row> {
         let moved = std::mem::take(&mut self.moved);
+        self.pushed = 0;
         let row = |name: String| {
             let window = self.clients.get(&name)?;
             Some(rows::put(rows::CLIENTS, name.into_bytes(), window))
@@ -92,11 +106,18 @@ impl Answers {
         client.next += 1;
         client.bytes += bytes;
         for _ in 0..TRIM_STEPS_MAX {
-            if !drop_oldest(&key.client, &mut client, &self.limits, ledger, &mut out)? {
+            if self.pushes_no_more()
+                || !drop_oldest(&key.client, &mut client, &self.limits, ledger, &mut out)?
+            {
                 break;
             }
+            self.pushed += 1;
         }
-        forget_oldest(&key.client, &mut client, self.limits.ids, ledger, &mut out)?;
+        if !self.pushes_no_more()
+            && forget_oldest(&key.client, &mut client, self.limits.ids, ledger, &mut out)?
+        {
+            self.pushed += 1;
+        }
         self.bytes = self.bytes - before + client.bytes;
         self.move_window(&key.client);
         self.clients.insert(key.client.clone(), client);
@@ -107,7 +128,7 @@ impl Answers {
     /// Over the host's bound, whoever has most kept gives up his oldest.
     fn make_room(&mut self, ledger: &dyn Ledger, out: &mut Vec<Row>) -> Result<(), LedgerError> {
         for _ in 0..TRIM_STEPS_MAX {
-            if self.bytes <= self.limits.host_answer_bytes {
+            if self.bytes <= self.limits.host_answer_bytes || self.pushes_no_more() {
                 break;
             }
             let most = self
@@ -120,10 +141,15 @@ impl Answers {
                 break;
             }
             self.bytes = self.bytes - before + window.bytes;
+            self.pushed += 1;
             let name = name.clone();
             self.move_window(&name);
         }
         Ok(())
+    }
+
+    fn pushes_no_more(&self) -> bool {
+        self.pushed >= PUSHED_A_FRAME_MAX
     }
 
     fn move_window(&mut self, name: &str) {
@@ -131,6 +157,19 @@ impl Answers {
             self.moved.insert(name.to_owned());
         }
     }
+}
+
+/// Bytes of rows that answers under these keys bring besides themselves, at most: the order they
+/// were given in, their clients' windows, and what they push out.
+pub fn rows_bytes<'a>(keys: impl Iterator<Item = &'a RequestKey>) -> usize {
+    let (mut bytes, mut count) = (0, 0);
+    for RequestKey { client, id } in keys {
+        bytes += 3 * (client.len() + PART_OVERHEAD_BYTES) + 2 * id.len() + ROWS_BYTES;
+        count += 1;
+    }
+    // Steps of its own, of the host's, and one that forgets.
+    let pushed = PUSHED_A_FRAME_MAX.min(count * (2 * TRIM_STEPS_MAX + 1));
+    bytes + pushed * PUSHED_BYTES
 }
 
 /// Replaces the oldest kept answer by the memory of it, where the client is over its limits.
@@ -184,12 +223,12 @@ fn forget_oldest(
     most: u64,
     ledger: &dyn Ledger,
     out: &mut Vec<Row>,
-) -> Result<(), LedgerError> {
+) -> Result<bool, LedgerError> {
     if client.kept - client.first <= most {
-        return Ok(());
+        return Ok(false);
     }
     let Some(order) = order_row(name, client.first, ledger)? else {
-        return Ok(());
+        return Ok(false);
     };
     let key = RequestKey {
         client: name.to_owned(),
@@ -201,7 +240,7 @@ fn forget_oldest(
         rows::order_key(name, client.first),
     ));
     client.first += 1;
-    Ok(())
+    Ok(true)
 }
 
 fn order_row(name: &str, seq: u64, ledger: &dyn Ledger) -> Result<Option<OrderRow>, LedgerError> {

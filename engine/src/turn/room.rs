@@ -8,15 +8,13 @@
 use kenvat_store::{PART_OVERHEAD_BYTES, Side, VatId, Wish};
 
 use super::Core;
+use super::answers::rows_bytes;
 use super::check::Checked;
 use super::event::{Effect, Ledger, LedgerError, Reserved};
 use super::frame::Turns;
-use super::vat::{Ending, RequestNo, Run};
+use super::vat::{Ending, Run};
 use crate::api::CallError;
 
-/// Bytes of rows that one answer under a client's key brings, besides itself: the order it was
-/// given in, the client's window, and what it pushes out.
-const KEYED_ROWS_BYTES: usize = 6 << 10;
 /// Bytes of rows of one request that is consumed and not answered.
 const OPEN_ROW_BYTES: usize = 256;
 /// Bytes of the row of a timer that is set or cleared.
@@ -39,15 +37,15 @@ impl<W> Core<W> {
             .replies
             .iter()
             .filter_map(|reply| vat.open.get(&reply.request));
-        let is_keyed = |no: &&RequestNo| self.requests[*no].key.is_some();
-        let keyed = consumed.chain(older).filter(is_keyed).count();
+        let keys = consumed.chain(older);
+        let keyed = rows_bytes(keys.filter_map(|no| self.requests[no].key.as_ref()));
         let answers = match checked.rows_are_aside {
             true => 0,
             false => checked.replies.iter().map(|reply| reply.bytes()).sum(),
         };
         let row_bytes = VAT_ROWS_BYTES
             + answers
-            + keyed * KEYED_ROWS_BYTES
+            + keyed
             + checked.timers.len() * (TIMER_ROW_BYTES + PART_OVERHEAD_BYTES)
             + (turns as usize + checked.replies.len()) * (OPEN_ROW_BYTES + PART_OVERHEAD_BYTES);
         ledger.reserve(&Wish {

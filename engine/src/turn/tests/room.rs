@@ -1,7 +1,11 @@
 //! A full disk, as the core meets it (I2, J8).
 
+use kenvat_store::{PART_OVERHEAD_BYTES, Row};
+
+use super::super::answers::{Answers, Home, rows_bytes};
+use super::super::rows::Settled;
 use super::*;
-use crate::api::VatState;
+use crate::api::{CLIENT_BYTES_MAX, REQUEST_ID_BYTES_MAX, VatState};
 
 fn no_room() -> Option<Reserved> {
     Some(Reserved::NoRoom("the disk is full: grow heap/1".into()))
@@ -168,4 +172,51 @@ fn an_answer_that_cannot_be_read_is_told_to_who_asks_for_it_and_stops_nobody() {
     );
     bench.call("m", None);
     assert!(bench.started().is_some());
+}
+
+#[test]
+fn j8_rows_about_answers_take_no_more_than_was_reckoned_and_bounds_are_met_again() {
+    let limits = CoreLimits {
+        answers: 3,
+        ids: 2,
+        host_answer_bytes: 400,
+        ..CoreLimits::default()
+    };
+    let (mut kept, mut answers) = (Rows::default(), Answers::new(Vec::new(), limits));
+    let settled = Settled::Value("7".repeat(100));
+    let keys: Vec<RequestKey> = (0..60)
+        .map(|at| RequestKey {
+            client: format!("{:0>CLIENT_BYTES_MAX$}", at % 3),
+            id: format!("{at:0>REQUEST_ID_BYTES_MAX$}"),
+        })
+        .collect();
+    for of_frame in keys.chunks(10) {
+        let mut rows = Vec::new();
+        for key in of_frame {
+            let answer = (&settled, Home::Frame);
+            rows.extend(answers.keep((key, [9; 32]), answer, &kept).unwrap());
+        }
+        rows.extend(answers.take_moved());
+        let bytes = |row: &Row| row.key.len() + row.value.as_ref().map_or(0, Vec::len);
+        let taken: usize = rows
+            .iter()
+            .map(|row| bytes(row) + PART_OVERHEAD_BYTES)
+            .sum();
+        let own = of_frame.len() * (100 + 32);
+        assert!(taken <= rows_bytes(of_frame.iter()) + own, "{taken}");
+        for Row { table, key, value } in rows {
+            match value {
+                Some(value) => kept.rows.insert((table, key), value),
+                None => kept.rows.remove(&(table, key)),
+            };
+        }
+    }
+    let with = |table: u8| kept.rows.keys().filter(|row| row.0 == table).count();
+    assert!(
+        with(rows::ANSWERS) < 30,
+        "{}: old ones are forgotten",
+        with(rows::ANSWERS)
+    );
+    assert_eq!(with(rows::ANSWERS), with(rows::ANSWER_ORDER));
+    assert_eq!(with(rows::CLIENTS), 3);
 }
