@@ -6,7 +6,7 @@ use crate::turn::check::Violation;
 use crate::turn::large::{Aside, AsideError};
 use crate::turn::rows::{self, AnswerRow};
 use kenvat_store::backend::memory::MemoryBackend;
-use kenvat_store::{Options, Row, Store};
+use kenvat_store::{Options, Row, Side, Store};
 
 const LARGE: usize = FRAME_BYTES + 1;
 
@@ -53,6 +53,15 @@ impl Bench {
         rows.collect()
     }
 
+    /// The side file the frame being filled names, and where.
+    fn staged_side(&self) -> Option<(usize, &Side)> {
+        let mut parts = self.staged.iter().enumerate();
+        parts.find_map(|(at, part)| match part {
+            Part::Side(side) => Some((at, side)),
+            _ => None,
+        })
+    }
+
     fn staged_bytes(&self) -> usize {
         let bytes = |part: &Part| match part {
             Part::Row(row) => row.key.len() + row.value.as_ref().map_or(0, Vec::len),
@@ -94,12 +103,10 @@ fn j7_kept_answers_and_log_are_in_the_file_and_the_frame_says_that_there_was_one
     };
     let row: AnswerRow = rows::read(rows::ANSWERS, row.value.as_ref().unwrap()).unwrap();
     assert_eq!(row, AnswerRow::Gone);
-    let Some(Part::Side(side)) = bench.staged.last() else {
-        panic!("{:?}", bench.staged.last())
-    };
+    let (side_at, side) = bench.staged_side().expect("a file is named");
     assert!(side.bytes() as usize > LARGE && (side.bytes() as usize) < 2 * LARGE);
     assert_eq!(side.log_bytes(), b"2 log said\n".len() as u64);
-    assert!(at < bench.staged.len() - 1);
+    assert!(at < side_at);
     bench.commit();
     assert_eq!(bench.answer(kept), Some(Ok(long("kept"))));
     assert_eq!(bench.answer(other), Some(Ok(long("other"))));
@@ -175,7 +182,7 @@ fn a_large_hand_over_waits_for_what_was_held_back_before_it() {
     assert_eq!(bench.answer(first), Some(Ok("1".to_owned())));
     let last = handed(generation, 4, 5, vec![value(5, &long("d"))]);
     bench.large(generation, last).unwrap();
-    assert!(matches!(bench.staged.last(), Some(Part::Side(_))));
+    assert!(bench.staged_side().is_some());
 }
 
 #[test]
