@@ -227,6 +227,8 @@ impl<B: Backend> Store<B> {
             Draw::Nothing
         };
         let bytes = segment::bytes_for(sectors, shared.segment_bytes);
+        // A frame that fills row by row must not need another segment for each row.
+        let bytes = bytes.next_multiple_of(shared.segment_bytes.max(1));
         let segment = shared.create_segment(number, bytes, draw, None)?;
         if let Err(error) = self.has_catalog_room(CATALOG_STEP_BYTES) {
             // Not registered: where even this fails, the next open removes it.

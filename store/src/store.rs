@@ -342,7 +342,12 @@ impl<B: Backend> Store<B> {
         self.active.pages.remove(&vat);
         self.active.images.remove(&vat);
         self.active.logs.remove(&vat);
-        self.behind.remove(&vat);
+        for owed in self.behind.remove(&vat).unwrap_or_default() {
+            // The file goes with the fold that writes its rows to the catalog.
+            if let Owed::Side(side) = owed {
+                self.active.sides.push(side.record);
+            }
+        }
         self.active.terminated.push(vat);
     }
 

@@ -57,6 +57,8 @@ pub(super) struct Sides {
     heard: HashMap<u64, usize>,
     /// Workers that are not listened to until such messages of others are.
     waiting: VecDeque<u64>,
+    /// The one of those whose turn it is.
+    next: Option<u64>,
     /// Workers that are not listened to until less is queued.
     held: Vec<u64>,
     /// Files on their way into images.
@@ -98,6 +100,7 @@ impl Sides {
             pending: HashMap::new(),
             heard: HashMap::new(),
             waiting: VecDeque::new(),
+            next: None,
             held: Vec::new(),
             applying: 0,
         })
@@ -379,7 +382,9 @@ impl Run {
             return;
         }
         let sum: usize = sides.heard.values().sum();
-        if sum == 0 || sum + bytes <= SIDE_BYTES_QUEUED {
+        // Nobody goes ahead of who waits, or the longest would wait for ever.
+        let is_in_order = sides.waiting.is_empty() || sides.next == Some(generation);
+        if is_in_order && (sum == 0 || sum + bytes <= SIDE_BYTES_QUEUED) {
             sides.heard.insert(generation, bytes);
             return;
         }
@@ -392,9 +397,10 @@ impl Run {
         if self.sides.heard.remove(&generation).is_none() {
             return;
         }
-        // In their order: the longest would wait for ever otherwise.
         while let Some(next) = self.sides.waiting.pop_front() {
+            self.sides.next = Some(next);
             self.listen(next);
+            self.sides.next = None;
             if self.sides.waiting.back() == Some(&next) {
                 self.sides.waiting.rotate_right(1);
                 break;

@@ -18,7 +18,7 @@ use crate::api::{CLIENT_BYTES_MAX, REQUEST_ID_BYTES_MAX, RequestKey};
 const TRIM_STEPS_MAX: usize = 4;
 /// How many old answers one frame may push out. A turn that settles tens of thousands of calls at
 /// once is one frame; what is left over is pushed out by later ones.
-const PUSHED_A_FRAME_MAX: usize = 1_024;
+const PUSHED_A_FRAME_MAX: usize = 4_096;
 /// Bytes of rows that pushing out one answer takes.
 const PUSHED_BYTES: usize = 2 * (KEY_BYTES_MAX + PART_OVERHEAD_BYTES);
 /// Bytes of a row's key, where client and id are as long as may be: their lengths, a number.

@@ -9,7 +9,7 @@ use kenvat_store::{Part, VatId};
 
 use super::answers::Home;
 use super::birth::describe;
-use super::event::{Death, Effect, Ledger, LedgerError};
+use super::event::{Death, Effect, Ledger, LedgerError, Reserved};
 use super::frame::Limited;
 use super::limits::{ABORT_REASON_BYTES_MAX, KILLS_MAX, START_DEATHS};
 use super::requests::What;
@@ -138,7 +138,7 @@ impl<W> Core<W> {
     fn advance_asleep(
         &mut self,
         id: VatId,
-        ledger: &dyn Ledger,
+        ledger: &mut dyn Ledger,
         out: &mut Vec<Effect<W>>,
     ) -> Result<(), LedgerError> {
         let vat = self.vats.get_mut(&id).expect("looked up by the caller");
@@ -554,15 +554,27 @@ impl<W> Core<W> {
         self.touch(id);
     }
 
-    /// Puts the vat's end into the frame being filled.
+    /// Puts the vat's end into the frame being filled. Without room for it the vat lives on, and
+    /// whoever wanted its end is told.
     fn stage_termination(
         &mut self,
         id: VatId,
-        ledger: &dyn Ledger,
+        ledger: &mut dyn Ledger,
         out: &mut Vec<Effect<W>>,
     ) -> Result<(), LedgerError> {
         let syncing = matches!(&self.slot, Slot::Syncing(f) if f.terminated.contains(&id));
         if syncing || self.filling.terminated.contains(&id) {
+            return Ok(());
+        }
+        let refused = match self.reserve_end(id, ledger)? {
+            Reserved::Taken => None,
+            Reserved::NoRoom(why) => Some(CallError::NoRoom(why)),
+            Reserved::Damaged(why) => Some(CallError::Host(why)),
+        };
+        if let Some(error) = refused {
+            let waiters = std::mem::take(&mut self.vat_mut(id).terminators);
+            done(waiters, &Err(error), out);
+            self.touch(id);
             return Ok(());
         }
         let key = rows::vat_key(id);

@@ -15,10 +15,17 @@ use super::frame::Turns;
 use super::vat::{Ending, Run};
 use crate::api::CallError;
 
-/// Bytes of rows of one request that is consumed and not answered.
+/// Bytes of rows of one request that is consumed and not answered, besides its key twice.
 const OPEN_ROW_BYTES: usize = 256;
+/// Bytes of the row that goes when such a request is answered.
+const CLOSED_ROW_BYTES: usize = 16;
 /// Bytes of the row of a timer that is set or cleared.
 pub(super) const TIMER_ROW_BYTES: usize = 64;
+/// Bytes of the answer that a vat's end is, but for its name.
+const END_BYTES: usize = 64;
+/// Bytes of an end that no room is asked for: a part of what the store keeps for such rows, since on a
+/// full disk ending vats is a way to get room.
+const END_BYTES_UNASKED: usize = 64 << 10;
 /// Bytes of a vat's own rows in a frame: counters, a death forgiven.
 const VAT_ROWS_BYTES: usize = 1 << 10;
 
@@ -47,13 +54,39 @@ impl<W> Core<W> {
             + answers
             + keyed
             + checked.timers.len() * (TIMER_ROW_BYTES + PART_OVERHEAD_BYTES)
-            + (turns as usize + checked.replies.len()) * (OPEN_ROW_BYTES + PART_OVERHEAD_BYTES);
+            + turns as usize * (OPEN_ROW_BYTES + PART_OVERHEAD_BYTES)
+            + checked.replies.len() * (CLOSED_ROW_BYTES + PART_OVERHEAD_BYTES);
         ledger.reserve(&Wish {
             vat: id,
             creates: None,
             delta: (!checked.delta.is_empty()).then_some(&checked.delta),
             log_bytes: checked.log.len(),
             side_log_bytes: checked.side.as_ref().map_or(0, Side::log_bytes),
+            row_bytes,
+        })
+    }
+
+    /// Room for the end of a vat, whose open requests are all answered by it.
+    pub(super) fn reserve_end(
+        &self,
+        id: VatId,
+        ledger: &mut dyn Ledger,
+    ) -> Result<Reserved, LedgerError> {
+        let vat = &self.vats[&id];
+        let keys = vat.open.values();
+        let keyed = rows_bytes(keys.filter_map(|no| self.requests[no].key.as_ref()));
+        let answer = CLOSED_ROW_BYTES + PART_OVERHEAD_BYTES + vat.row.name.len() + END_BYTES;
+        let timers = vat.timers.len() * (TIMER_ROW_BYTES + PART_OVERHEAD_BYTES);
+        let row_bytes = VAT_ROWS_BYTES + keyed + vat.open.len() * answer + timers;
+        if row_bytes <= END_BYTES_UNASKED {
+            return Ok(Reserved::Taken);
+        }
+        ledger.reserve(&Wish {
+            vat: id,
+            creates: None,
+            delta: None,
+            log_bytes: 0,
+            side_log_bytes: 0,
             row_bytes,
         })
     }

@@ -220,3 +220,40 @@ fn j8_rows_about_answers_take_no_more_than_was_reckoned_and_bounds_are_met_again
     assert_eq!(with(rows::ANSWERS), with(rows::ANSWER_ORDER));
     assert_eq!(with(rows::CLIENTS), 3);
 }
+
+#[test]
+fn j8_a_vat_with_many_open_calls_ends_only_where_there_is_room_for_all_their_answers() {
+    let mut bench = Bench::with_vat();
+    let ids: Vec<String> = (0..200).map(|at| at.to_string()).collect();
+    let calls: Vec<Waiter> = ids.iter().map(|id| bench.call("later", Some(id))).collect();
+    let generation = bench.awake();
+    bench.hand_over(generation, 1, 201, vec![]);
+    assert!(bench.commit_wanted());
+    bench.commit();
+    bench.rows.refuses = no_room();
+    let terminate = |bench: &mut Bench, waiter: Waiter| {
+        let vat = "v".to_owned();
+        bench.event(Event::Terminate { vat, waiter });
+        bench.gone(generation, Death::Killed);
+    };
+    let told = |bench: &mut Bench, waiter: Waiter, is_done: bool| {
+        bench.take(|effect| {
+            matches!(effect, Effect::AnswerDone { waiter: w, answer }
+                if *w == waiter && answer.is_ok() == is_done)
+        })
+    };
+    terminate(&mut bench, 1_000);
+    assert!(told(&mut bench, 1_000, false) && !bench.commit_wanted());
+    assert!(bench.staged.is_empty() && bench.answer(calls[0]).is_none());
+    bench.rows.refuses = None;
+    terminate(&mut bench, 1_001);
+    assert!(bench.commit_wanted());
+    bench.commit();
+    assert!(told(&mut bench, 1_001, true));
+    for call in calls {
+        assert!(matches!(
+            bench.answer(call),
+            Some(Err(CallError::Unavailable { .. }))
+        ));
+    }
+}
