@@ -23,8 +23,8 @@ const CLOSED_ROW_BYTES: usize = 16;
 pub(super) const TIMER_ROW_BYTES: usize = 64;
 /// Bytes of the answer that a vat's end is, but for its name.
 const END_BYTES: usize = 64;
-/// Bytes of an end that no room is asked for: a part of what the store keeps for such rows, since on a
-/// full disk ending vats is a way to get room.
+/// Bytes of an end that no room is asked for: a part of what the store keeps for such rows, since
+/// on a full disk ending vats is a way to get room.
 const END_BYTES_UNASKED: usize = 64 << 10;
 /// Bytes of a vat's own rows in a frame: counters, a death forgiven.
 const VAT_ROWS_BYTES: usize = 1 << 10;
