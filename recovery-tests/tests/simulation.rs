@@ -11,7 +11,7 @@ use kenvat_recovery_tests::rules::{Asking, Copies, Outputs, Rules};
 use kenvat_recovery_tests::world::{self, Failure, Tally};
 
 /// Seeds that always run: the first so many.
-const PINNED: u64 = 200;
+const PINNED: u64 = 300;
 /// Seeds that once failed, each with what it found.
 const FOUND: [(u64, &str); 0] = [];
 /// Seeds a canary may sing through before it is called dumb.
