@@ -327,12 +327,12 @@ impl<B: Backend> Fold<B> {
         for (table, key, value) in self.layer.rows_here() {
             batch.put(table, key, value)?;
         }
-        for ((table, key, before), row, was_known) in self.layer.rows_aside() {
-            match side::read_row(&self.shared, (table, key), row) {
-                Ok(value) => batch.put(table, key, Some(&value))?,
+        for ((table, key), row) in self.layer.rows_aside() {
+            match side::read_row(&self.shared, (*table, key), row) {
+                Ok(value) => batch.put(*table, key, Some(&value))?,
                 Err(StoreError::Damaged(damage)) => {
-                    if was_known {
-                        batch.put(table, key, before)?;
+                    if let Some(before) = self.layer.row_here(*table, key) {
+                        batch.put(*table, key, before)?;
                     }
                     self.lose(row.id, damage, batch, &mut lost)?;
                 }

@@ -51,7 +51,7 @@ impl Layer {
         if let Some(row) = self.side_row(table, key) {
             return Some(Some(Value::Side(*row)));
         }
-        let row = self.rows.get(table, key)?;
+        let row = self.row_here(table, key)?;
         Some(row.map(|value| Value::Here(value.into())))
     }
 
@@ -94,12 +94,14 @@ impl Layer {
         rows
     }
 
-    /// The rows whose values are in side files; with each, what there was before.
-    pub(crate) fn rows_aside(&self) -> impl Iterator<Item = (LooseRow<'_>, &SideRow, bool)> {
-        self.side_rows.iter().map(|((table, key), row)| {
-            let before = self.rows.get(*table, key);
-            ((*table, &key[..], before.flatten()), row, before.is_some())
-        })
+    /// The rows whose values are in side files.
+    pub(crate) fn rows_aside(&self) -> impl Iterator<Item = (&RowKey, &SideRow)> {
+        self.side_rows.iter()
+    }
+
+    /// What this layer has of a row besides a value in a side file.
+    pub(crate) fn row_here(&self, table: u8, key: &[u8]) -> Option<Option<&[u8]>> {
+        self.rows.get(table, key)
     }
 
     /// Bytes of the side files that a fold would let go.

@@ -88,9 +88,8 @@ impl Sorted {
                     if table >= ENGINE_TABLES {
                         return Err(senseless(&place, "a row of the store's own"));
                     }
-                    if let Some(rows) = self.rows.back_mut() {
-                        rows.insert(table, key, value);
-                    }
+                    let rows = self.rows.back_mut().expect("there is one from the start");
+                    rows.insert(table, key, value);
                     return Ok(());
                 }
                 PartRecord::Terminate { vat } => {
