@@ -1,10 +1,9 @@
 //! Builds the worker executable and gives its bytes to the crate (E1).
 //!
-//! With feature `host` an inner cargo builds `kenvat-worker` of this same package: static, at a
-//! fixed address, for an explicit target, with the C functions that read the machine replaced by
-//! ours (`src/worker/c_symbols.rs`). It has a target folder of its own, one for all profiles of the
-//! outer build, so test, debug and release builds embed the same bytes and compile it once. Without
-//! the feature this does nothing: that is the inner build.
+//! An inner cargo builds the package `kenvat-worker` beside this one: static, at a fixed address,
+//! for an explicit target, with the C functions that read the machine replaced by ours
+//! (`worker/src/c_symbols.rs`). It has a target folder of its own, one for all profiles of the
+//! outer build, so test, debug and release builds embed the same bytes and compile it once.
 
 use std::env;
 use std::error::Error;
@@ -57,20 +56,20 @@ const WRAPPED: [&str; 36] = [
 ];
 
 /// What the worker is made of, relative to this crate.
-const SOURCES: [&str; 10] = [
-    "src/bang",
-    "src/worker",
-    "src/bin",
-    "src/protocol.rs",
-    "src/seed.rs",
-    "src/text.rs",
-    "src/lib.rs",
-    "js",
+const SOURCES: [&str; 9] = [
     "build.rs",
-    "Cargo.toml",
+    "syntax/Cargo.toml",
+    "syntax/src",
+    "wire/Cargo.toml",
+    "wire/src",
+    "worker/Cargo.toml",
+    "worker/build.rs",
+    "worker/js",
+    "worker/src",
 ];
 
-/// Set for the inner build, so that a worker built any other way can say that it is none.
+/// Set for the inner build, so that a worker built any other way can say that it is none
+/// (`worker/build.rs`).
 const INNER: &str = "KENVAT_INNER_BUILD";
 
 /// Variables of the outer build that the inner one must not see: they name its profile, its
@@ -109,17 +108,10 @@ const KEPT_PREFIXES: [&str; 6] = [
 ];
 
 fn main() {
-    println!("cargo:rerun-if-env-changed={INNER}");
     for source in SOURCES {
         println!("cargo:rerun-if-changed={source}");
     }
-    if env::var_os(INNER).is_some() {
-        println!("cargo:rustc-cfg=kenvat_static_worker");
-    }
-    println!("cargo:rustc-check-cfg=cfg(kenvat_static_worker)");
-    if env::var_os("CARGO_FEATURE_HOST").is_some()
-        && let Err(error) = embed_worker()
-    {
+    if let Err(error) = embed_worker() {
         // The build script's own stack would help nobody.
         eprintln!("\nthe worker executable could not be built: {error}\n");
         std::process::exit(1);
@@ -151,7 +143,7 @@ fn embed_worker() -> Result<(), Box<dyn Error>> {
     let hash: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
     println!("cargo:rustc-env=KENVAT_WORKER_SHA256={hash}");
     println!("cargo:rustc-env=KENVAT_WORKER={}", copy.display());
-    // For the test that builds a worker that differs in its addresses (tests/pin.rs).
+    // For builds that differ in one thing (worker/tests/pin.rs: in the addresses).
     let flags = rust_flags(&places(workspace, &folder)).join("\x1f");
     println!("cargo:rustc-env=KENVAT_WORKER_FLAGS={flags}");
     Ok(())
@@ -179,13 +171,7 @@ fn build(
     let mut cargo = Command::new(variable("CARGO")?);
     cargo
         .current_dir(package)
-        .args([
-            "build",
-            "--locked",
-            "--no-default-features",
-            "--features",
-            "worker",
-        ])
+        .args(["build", "--locked", "--package", "kenvat-worker"])
         .args(["--bin", "kenvat-worker", "--profile", "worker"])
         .args(["--target", target])
         .arg("--target-dir")

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use kenvat_engine::api::{Call, CallError, Deploy, VatInfo};
-use kenvat_engine::shell::{Answer, Engine, EngineOptions, Mark, Trace, start};
+use kenvat_engine::{Answer, Engine, EngineOptions, Mark, Trace, start};
 
 use crate::BenchError;
 

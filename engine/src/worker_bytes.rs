@@ -8,6 +8,10 @@ pub static WORKER: &[u8] = include_bytes!(env!("KENVAT_WORKER"));
 /// Its SHA-256 in hex, worked out when it was built.
 pub static WORKER_SHA256: &str = env!("KENVAT_WORKER_SHA256");
 
+/// The flags it was compiled with, separated by the character U+001F. A build of the package
+/// `kenvat-worker` by hand, to compare or to inspect, needs them to give the same file.
+pub static WORKER_FLAGS: &str = env!("KENVAT_WORKER_FLAGS");
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,7 +1,7 @@
 //! A store is verified also while its host is at work.
 
 use kenvat_engine::api::{Call, Deploy};
-use kenvat_engine::shell::{EngineOptions, start};
+use kenvat_engine::{EngineOptions, start};
 
 /// So many that frames are under way while some of the questions arrive, and folds as well.
 const ROUNDS: usize = 40;

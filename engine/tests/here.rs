@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use kenvat_engine::api::{Call, CallError, Deploy, KilledBy};
-use kenvat_engine::shell::{Engine, EngineOptions, Step, Trace, start};
+use kenvat_engine::{Engine, EngineOptions, Step, Trace, start};
 
 const PROGRAM: &str = "
     let n = 0; const kept = []; let later;
@@ -54,7 +54,7 @@ fn asked(vat: &str, method: &str, args: &str) -> Call {
 /// One call, here if possible.
 fn here(engine: &Engine, vat: &str, method: &str, args: &str) -> Answered {
     let mut answered = None;
-    let out = |answer: kenvat_engine::shell::Answer<Answered>| {
+    let out = |answer: kenvat_engine::Answer<Answered>| {
         answered = Some(answer.wait().expect("answered"));
     };
     engine.call_here(asked(vat, method, args), Duration::MAX, out);

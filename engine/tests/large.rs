@@ -1,7 +1,7 @@
 //! Heaps too large to be read on the engine's thread: woken, hashed and ended, beside another vat.
 
 use kenvat_engine::api::{Call, CallError, Deploy};
-use kenvat_engine::shell::{Answer, Engine, EngineOptions, start};
+use kenvat_engine::{Answer, Engine, EngineOptions, start};
 
 const PROGRAM: &str = "
     let n = 0; const kept = [];

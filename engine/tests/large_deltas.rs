@@ -5,7 +5,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use kenvat_engine::api::{Call, CallError, Deploy};
-use kenvat_engine::shell::{Answer, Engine, EngineOptions, start};
+use kenvat_engine::{Answer, Engine, EngineOptions, start};
 
 const PROGRAM: &str = "let kept = null;
     export const sort = () => {

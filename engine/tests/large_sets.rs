@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use kenvat_engine::api::{Call, CallError, Deploy, RequestKey};
-use kenvat_engine::shell::{Answer, Engine, EngineOptions, Step, Trace, start};
+use kenvat_engine::{Answer, Engine, EngineOptions, Step, Trace, start};
 
 const PROGRAM: &str = "
     let waiting = [], turns = 0, bytes = new Uint8Array(0);

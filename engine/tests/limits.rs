@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use kenvat_engine::api::{Call, CallError, Deploy, DeployError, KilledBy, RequestKey};
-use kenvat_engine::shell::{Answer, Engine, EngineOptions, start};
+use kenvat_engine::{Answer, Engine, EngineOptions, start};
 use rustix::process::{Pid, Signal, kill_process};
 
 const PROGRAM: &str = "let n = 0; let texts;

@@ -5,7 +5,7 @@
 use std::path::Path;
 
 use kenvat_engine::api::{Call, Deploy, VatState};
-use kenvat_engine::shell::{Answer, Engine, EngineOptions, start};
+use kenvat_engine::{Answer, Engine, EngineOptions, start};
 use rustix::process::{Resource, Rlimit, setrlimit};
 
 const PROGRAM: &str = "let n = 0; export const incr = () => ++n;";

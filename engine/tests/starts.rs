@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use kenvat_engine::api::{Call, CallError, Deploy, DeployError, Deployed};
-use kenvat_engine::shell::{Answer, Engine, EngineOptions, Stopped, start};
+use kenvat_engine::{Answer, Engine, EngineOptions, Stopped, start};
 
 fn host(dir: &Path, awake_max: Option<usize>) -> Engine {
     let mut options = EngineOptions::new(dir.join("store"));

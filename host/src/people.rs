@@ -6,8 +6,8 @@
 
 use std::fmt::Write as _;
 
+use kenvat_engine::Stopped;
 use kenvat_engine::api::{CallError, DeployError, KilledBy, ProgramError, StartError};
-use kenvat_engine::shell::Stopped;
 use serde::{Deserialize, Serialize};
 
 /// Exit status: the vat answered with an error.

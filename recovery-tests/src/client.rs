@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use kenvat_engine::api::{Call, CallError, RequestKey};
+use kenvat_core::api::{Call, CallError, RequestKey};
 
 use crate::program::{Method, Token};
 use crate::rules::Asking;

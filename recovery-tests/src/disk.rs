@@ -5,13 +5,13 @@
 
 use std::io;
 
-use kenvat_engine::seed::{SEED_BYTES, Seed};
-use kenvat_engine::turn::event::{Ledger, LedgerError, Reserved, reserved};
+use kenvat_core::event::{Ledger, LedgerError, Reserved, reserved};
 use kenvat_store::backend::memory::{MemoryBackend, MemoryReader};
 use kenvat_store::{
     Delta, EngineHash, Genesis, ImageError, Options, PAGE_BYTES, Recovery, Store, StoreError,
     VatId, Wish, push_run,
 };
+use kenvat_wire::seed::{SEED_BYTES, Seed};
 
 use crate::heap::{self, Base};
 use crate::model::{State, TABLES};

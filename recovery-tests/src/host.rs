@@ -1,18 +1,18 @@
 //! The simulated host: the real core over the real store, with worker models for processes.
 //!
-//! Does what `kenvat_engine::shell` does, in its order: effects as they come, a frame sealed where
+//! Does what `kenvat_engine` does, in its order: effects as they come, a frame sealed where
 //! the core asks for it, outputs before images. Unlike there, each of these is a step of its own,
 //! so that anything can come between. Does not know clients or what they were promised.
 
 use std::collections::BTreeMap;
 
-use kenvat_engine::api::{CallError, DeployError, Deployed};
-use kenvat_engine::protocol::ToWorker;
-use kenvat_engine::turn::event::{Death, Effect, Event};
-use kenvat_engine::turn::limits::CoreLimits;
-use kenvat_engine::turn::{Core, Loaded, Settings};
+use kenvat_core::api::{CallError, DeployError, Deployed};
+use kenvat_core::event::{Death, Effect, Event};
+use kenvat_core::limits::CoreLimits;
+use kenvat_core::{Core, Loaded, Settings};
 use kenvat_store::backend::memory::MemoryBackend;
 use kenvat_store::{Durable, Fold, Folded, Part, Sealed, StoreError, VatId};
+use kenvat_wire::protocol::ToWorker;
 
 use crate::chance::Chance;
 use crate::client::Answer;

@@ -5,8 +5,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use kenvat_engine::api::CallError;
-use kenvat_engine::turn::rows::{self, CountersRow, SourcesRow, VatRow};
+use kenvat_core::api::CallError;
+use kenvat_core::rows::{self, CountersRow, SourcesRow, VatRow};
 use kenvat_store::VatId;
 
 use crate::client::{Answer, Clients};

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use kenvat_engine::turn::rows;
+use kenvat_core::rows;
 use kenvat_store::{PAGE_BYTES, Part, Row, Run, VatId};
 
 use crate::heap;
@@ -154,7 +154,7 @@ fn genesis() -> Vec<u8> {
 
 /// Rows the invariants read.
 pub mod rows_value {
-    use kenvat_engine::turn::rows::{self, CountersRow, SourcesRow, VatRow};
+    use kenvat_core::rows::{self, CountersRow, SourcesRow, VatRow};
 
     pub trait Value: Sized {
         fn read(table: u8, bytes: &[u8]) -> Option<Self>;

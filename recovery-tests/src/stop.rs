@@ -5,7 +5,7 @@
 
 use std::io;
 
-use kenvat_engine::turn::event::LedgerError;
+use kenvat_core::event::LedgerError;
 use kenvat_store::{ImageError, StageError, StoreError};
 
 use crate::disk::DiskError;

@@ -4,9 +4,9 @@
 
 use std::collections::VecDeque;
 
-use kenvat_engine::protocol::{FromWorker, ToWorker};
-use kenvat_engine::turn::event::Effect;
+use kenvat_core::event::Effect;
 use kenvat_store::Part;
+use kenvat_wire::protocol::{FromWorker, ToWorker};
 
 /// Lines kept for people.
 const LINES_KEPT: usize = 200;

@@ -7,12 +7,12 @@
 use std::collections::VecDeque;
 use std::io;
 
-use kenvat_engine::protocol::{
+use kenvat_core::event::Death;
+use kenvat_store::VatId;
+use kenvat_wire::protocol::{
     Delivery, DueTimer, FromWorker, HandOver, LogLine, Message, Outcome, PROTOCOL_VERSION, Reply,
     Thrown, TimerChange, ToWorker, TrackerKind,
 };
-use kenvat_engine::turn::event::Death;
-use kenvat_store::VatId;
 
 use crate::chance::Chance;
 use crate::heap::Heap;

@@ -5,7 +5,7 @@
 
 use std::time::Instant;
 
-use kenvat_engine::shell::{Mark, Step};
+use kenvat_engine::{Mark, Step};
 
 use crate::child::ChildHost;
 use crate::control;

@@ -6,7 +6,7 @@
 
 use std::time::{Duration, Instant};
 
-use kenvat_engine::shell::{Mark, Step};
+use kenvat_engine::{Mark, Step};
 
 use crate::engine::{Drive, Host, Until};
 use crate::raw::Beside;

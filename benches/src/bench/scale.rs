@@ -3,7 +3,7 @@
 //! Heaps are filled with what programs hold, small objects with strings and arrays in them; a few
 //! large strings would be a large heap with nothing in it.
 
-use kenvat_engine::shell::Step;
+use kenvat_engine::Step;
 
 use crate::engine::{Host, Timed};
 use crate::raw::Beside;

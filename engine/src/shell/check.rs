@@ -11,18 +11,18 @@ use serde::Deserialize;
 use super::clock::Clock;
 use super::open::make_genesis;
 use super::process::{Executable, Worker, image_in_memory};
-use crate::api::{DeployError, ProgramError, ProgramReport};
-use crate::protocol::{
+use kenvat_core::api::{DeployError, ProgramError, ProgramReport};
+use kenvat_core::limits::{GAS_MAX, HEAP_BYTES_MAX, SOURCE_BYTES_MAX, TURN_MS_MAX};
+use kenvat_core::{pages_in, program};
+use kenvat_wire::protocol::{
     Delivery, FromWorker, HandOver, Message, Outcome, PROTOCOL_VERSION, Program, Reply, Start,
     ToWorker,
 };
-use crate::seed::SEED_BYTES;
-use crate::turn::limits::{GAS_MAX, HEAP_BYTES_MAX, SOURCE_BYTES_MAX, TURN_MS_MAX};
-use crate::turn::{birth, pages_in};
+use kenvat_wire::seed::SEED_BYTES;
 
 /// Reads a program as this build's engine would for deploying it.
 pub fn check(entry: &str, files: &[(String, String)]) -> Result<ProgramReport, DeployError> {
-    birth::check_sources(entry, files, &[], SOURCE_BYTES_MAX)?;
+    program::check_sources(entry, files, &[], SOURCE_BYTES_MAX)?;
     let worker = start().map_err(DeployError::Host)?;
     let program = Program {
         entry: entry.to_owned(),
@@ -93,7 +93,7 @@ fn ask(mut worker: Worker, message: Message) -> Result<Outcome, DeployError> {
             }
             Some(FromWorker::Aborted { why, .. }) => return Err(refused(&why)),
             // Whatever else it may have to say.
-            _ if Instant::now() >= until => return Err(birth::takes_too_long()),
+            _ if Instant::now() >= until => return Err(program::takes_too_long()),
             // The heap it stands on is nobody's, and goes with it.
             Some(FromWorker::Ready { .. } | FromWorker::Delta { .. }) => {}
             Some(FromWorker::Starting { .. }) => {
@@ -104,7 +104,7 @@ fn ask(mut worker: Worker, message: Message) -> Result<Outcome, DeployError> {
                 let ended = worker.finish();
                 let (death, words) =
                     ended.map_err(|error| DeployError::Host(format!("reap a worker: {error}")))?;
-                let how = birth::describe(death);
+                let how = program::describe(death);
                 return Err(DeployError::Host(format!("the worker {how} {words}")));
             }
         }

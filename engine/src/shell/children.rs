@@ -19,10 +19,10 @@ use super::open::make_genesis;
 use super::process::{Executable, Heard, Worker, image_in_memory};
 use super::run::{Fatal, INLINE_PAGES_MAX, Run, WAKER_MARK, say};
 use super::trace::Step;
-use crate::api::VatLimits;
-use crate::protocol::{FromWorker, PROTOCOL_VERSION, Start, ToWorker};
-use crate::turn::event::{Death, Event};
-use crate::turn::limits::LONG_MESSAGE_BYTES;
+use kenvat_core::api::VatLimits;
+use kenvat_core::event::{Death, Event};
+use kenvat_core::limits::LONG_MESSAGE_BYTES;
+use kenvat_wire::protocol::{FromWorker, PROTOCOL_VERSION, Start, ToWorker};
 
 /// Descriptors looked at in one wait.
 const EVENTS_A_WAIT: usize = 256;

@@ -10,9 +10,9 @@ use super::commit::Hashing;
 use super::engine::{Answerer, Command};
 use super::run::{COMMANDS_A_ROUND, INLINE_PAGES_MAX, Run, STOP_PATIENCE, Stopping, Waiter, say};
 use super::trace::Step;
-use crate::api::{CallError, DamageReport, LogChunk, StoreReport, VatInfo, VatLimits};
-use crate::turn::VatView;
-use crate::turn::event::Event;
+use kenvat_core::VatView;
+use kenvat_core::api::{CallError, DamageReport, LogChunk, StoreReport, VatInfo, VatLimits};
+use kenvat_core::event::Event;
 
 impl Run {
     pub(super) fn take_commands(&mut self) {

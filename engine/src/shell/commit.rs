@@ -19,8 +19,8 @@ use super::side;
 use super::trace::Step;
 use super::urgent;
 use super::wake::Waker;
-use crate::api::CallError;
-use crate::turn::event::Event;
+use kenvat_core::api::CallError;
+use kenvat_core::event::Event;
 
 /// A disk slower than this gets its syncs on a thread of their own even when the host is idle.
 pub(super) const INLINE_SYNC_MAX: Duration = Duration::from_millis(2);

@@ -3,8 +3,8 @@
 use kenvat_store::{FileBackend, Store, VatId, Wish};
 use zeroize::{Zeroize, Zeroizing};
 
-use crate::seed::{SEED_BYTES, Seed};
-use crate::turn::event::{Ledger, LedgerError, Reserved, reserved};
+use kenvat_core::event::{Ledger, LedgerError, Reserved, reserved};
+use kenvat_wire::seed::{SEED_BYTES, Seed};
 
 /// Seeds asked of the operating system at a time: one system call each would cost more than the
 /// bytes do.

@@ -15,15 +15,15 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-use crate::api::{
-    Call, CallError, Deploy, DeployError, Deployed, Limit, LogChunk, RequestKey, StoreReport,
-    VatInfo, VatLimits,
-};
 use crate::shell::here;
 use crate::shell::run::Shared;
 use crate::shell::trace::Trace;
 use crate::shell::wake::Waker;
-use crate::turn::limits::{self, CoreLimits, GAS_MAX, HEAP_BYTES_MAX, SLEEP_AFTER_MS, TURN_MS_MAX};
+use kenvat_core::api::{
+    Call, CallError, Deploy, DeployError, Deployed, Limit, LogChunk, RequestKey, StoreReport,
+    VatInfo, VatLimits,
+};
+use kenvat_core::limits::{self, CoreLimits, GAS_MAX, HEAP_BYTES_MAX, SLEEP_AFTER_MS, TURN_MS_MAX};
 
 /// How an engine is run.
 #[derive(Clone)]
@@ -47,7 +47,7 @@ pub struct EngineOptions {
     /// Milliseconds a turn may run.
     pub turn_ms: u64,
     /// How workers find written pages; `None` takes the best there is.
-    pub tracker: Option<crate::protocol::TrackerKind>,
+    pub tracker: Option<kenvat_wire::protocol::TrackerKind>,
     /// The worker executable new vats are born with: this build's own unless told otherwise. Vats
     /// that exist go on with theirs, whatever stands here.
     pub worker: Cow<'static, [u8]>,

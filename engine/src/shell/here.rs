@@ -24,8 +24,8 @@ use super::commit::INLINE_SYNC_MAX;
 use super::engine::Answer;
 use super::run::{Fatal, Run, Shared, Waiter, lock};
 use super::trace::Step;
-use crate::api::{Call, CallError};
-use crate::turn::event::{Effect, Event};
+use kenvat_core::api::{Call, CallError};
+use kenvat_core::event::{Effect, Event};
 
 /// What callers' threads leave for the engine's.
 #[derive(Default)]

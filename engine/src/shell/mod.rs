@@ -11,8 +11,6 @@
 //! store behind the core's `Ledger`; `wake` the way in from other threads; `check` reads a program
 //! without any of this; `trace` when things happened, for benches.
 
-#![doc = include_str!("../../HOST.md")]
-
 mod check;
 mod children;
 mod clock;
@@ -37,4 +35,4 @@ pub use self::engine::{Answer, Engine, EngineOptions, Stopped};
 pub use self::landlock::{Landlock, landlock};
 pub use self::open::{load, start};
 pub use self::trace::{Mark, Step, Trace};
-pub use crate::turn::limits::{AWAKE_MAX, HEAP_BYTES_MAX, SLEEP_AFTER_MS};
+pub use kenvat_core::limits::{AWAKE_MAX, HEAP_BYTES_MAX, SLEEP_AFTER_MS};

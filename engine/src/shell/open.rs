@@ -18,12 +18,12 @@ use super::engine::{Engine, EngineOptions};
 use super::process::{Executable, Worker, image_in_memory};
 use super::run::{self, Lent, Run, Shared, say};
 use super::wake::Waker;
-use crate::api::{StartError, VatLimits};
-use crate::protocol::{FromWorker, PROTOCOL_VERSION, Start, ToWorker, TrackerKind};
-use crate::turn::limits::{AWAKE_MAX, GAS_MAX};
-use crate::turn::rows::{self, CountersRow, OpenRow, TimerRow, VatRow};
-use crate::turn::{Core, Loaded, LoadedVat, Settings, pages_in};
 use crate::worker_bytes::{WORKER, WORKER_SHA256};
+use kenvat_core::api::{StartError, VatLimits};
+use kenvat_core::limits::{AWAKE_MAX, GAS_MAX};
+use kenvat_core::rows::{self, CountersRow, OpenRow, TimerRow, VatRow};
+use kenvat_core::{Core, Loaded, LoadedVat, Settings, pages_in};
+use kenvat_wire::protocol::{FromWorker, PROTOCOL_VERSION, Start, ToWorker, TrackerKind};
 
 /// How long a genesis may take.
 const GENESIS_TIME_MAX: Duration = Duration::from_secs(60);

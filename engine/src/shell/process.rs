@@ -26,11 +26,11 @@ use rustix::process::{
 
 use super::landlock;
 use super::watch::{CLOSED_GRACE, Verdict, Watch};
-use crate::protocol::{
+use kenvat_core::event::Death;
+use kenvat_wire::protocol::{
     self, CodecError, FROM_WORKER_BYTES_MAX, FromWorker, IMAGE_FD, SOCKET_FD, STATUS_BYTES,
     STATUS_FD, STATUS_PAGES_AT, STATUS_TURN_AT, ToWorker,
 };
-use crate::turn::event::Death;
 
 /// Descriptors from here on are clear of the numbers the child's own descriptors get.
 const OTHERS_FD_MIN: i32 = 16;

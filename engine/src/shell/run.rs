@@ -26,10 +26,10 @@ use super::process::{Executable, Worker};
 use super::side::Sides;
 use super::trace::Step;
 use super::wake::Waker;
-use crate::api::{CallError, DeployError, Deployed, StoreReport};
-use crate::protocol::ToWorker;
-use crate::turn::Core;
-use crate::turn::event::{Death, Effect, Event, LedgerError};
+use kenvat_core::Core;
+use kenvat_core::api::{CallError, DeployError, Deployed, StoreReport};
+use kenvat_core::event::{Death, Effect, Event, LedgerError};
+use kenvat_wire::protocol::ToWorker;
 
 /// Commands taken in before the core is flushed: bounds how long a worker waits for its turns.
 pub(super) const COMMANDS_A_ROUND: usize = 1_024;

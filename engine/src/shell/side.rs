@@ -23,11 +23,11 @@ use super::children::{interest, socket_mark};
 use super::commit::Finished;
 use super::run::{Fatal, Run};
 use super::wake::Waker;
-use crate::protocol::HandOver;
-use crate::turn::Checked;
-use crate::turn::event::{Event, SideRefusal};
-use crate::turn::large::{Aside, AsideError};
-use crate::turn::limits::SIDE_BYTES_QUEUED;
+use kenvat_core::Checked;
+use kenvat_core::event::{Event, SideRefusal};
+use kenvat_core::large::{Aside, AsideError};
+use kenvat_core::limits::SIDE_BYTES_QUEUED;
+use kenvat_wire::protocol::HandOver;
 
 /// What the thread is to do. A worker is named by its generation.
 enum Work {

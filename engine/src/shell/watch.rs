@@ -8,7 +8,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::protocol::{FromWorker, ToWorker};
+use kenvat_wire::protocol::{FromWorker, ToWorker};
 
 /// A process that ends by itself closes its socket a moment before.
 pub(crate) const CLOSED_GRACE: Duration = Duration::from_secs(1);
@@ -129,7 +129,7 @@ impl Watch {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::protocol::{Delivery, HandOver, Message, Start, TrackerKind};
+    use kenvat_wire::protocol::{Delivery, HandOver, Message, Start, TrackerKind};
 
     const MOST: Duration = Duration::from_secs(10);
     const LOOK: Duration = Duration::from_millis(250);

@@ -8,7 +8,6 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use kenvat_engine::api::ProgramReport;
-use kenvat_engine::shell;
 use serde::Serialize;
 
 use crate::cli::voice::Voice;
@@ -29,7 +28,7 @@ pub fn check(file: &Path, voice: &Voice) -> Result<(), Trouble> {
     let sources = sources::collect(file)?;
     // Nothing was to be left behind, here or in a store.
     let refused = |trouble: Trouble| sources.point_out(trouble).with_hint("");
-    let report = shell::check(&sources.entry, &sources.files)
+    let report = kenvat_engine::check(&sources.entry, &sources.files)
         .map_err(|error| refused(Trouble::from(error)))?;
     let mut troubles = report
         .errors

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kenvat_engine::api::{Deploy, VatInfo, source_sha256};
-use kenvat_engine::shell::{Engine, landlock};
+use kenvat_engine::{Engine, landlock};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;

@@ -8,7 +8,7 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use kenvat_engine::api::{Call, CallError, Deploy, RequestKey, VatLimits};
-use kenvat_engine::shell::{Answer, Engine, Stopped};
+use kenvat_engine::{Answer, Engine, Stopped};
 use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
 

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use kenvat_engine::api::StartError;
-use kenvat_engine::shell::{Engine, EngineOptions, start};
+use kenvat_engine::{Engine, EngineOptions, start};
 use serde_json::value::RawValue;
 use tokio::time::{Instant, sleep, timeout_at};
 

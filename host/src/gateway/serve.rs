@@ -13,7 +13,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use kenvat_engine::api::{Call, CallError, REQUEST_ID_BYTES_MAX, RequestKey};
-use kenvat_engine::shell::{Answer, Engine};
+use kenvat_engine::{Answer, Engine};
 use serde_json::value::RawValue;
 
 use crate::gateway::rpc::{self, Entry, Incoming, RpcError};

@@ -14,8 +14,6 @@ use std::fs;
 use std::io::Read;
 use std::path::{Component, Path, PathBuf};
 
-use kenvat_engine::bang;
-
 use crate::people::Trouble;
 
 /// Bytes of all source files of a vat.
@@ -125,7 +123,7 @@ fn read(path: &Path, room: &mut u64) -> Result<String, Trouble> {
     })?;
     String::from_utf8(bytes).map_err(|error| {
         let offset = error.utf8_error().valid_up_to();
-        let (line, start) = bang::line_of(error.as_bytes(), offset);
+        let (line, start) = kenvat_syntax::line_of(error.as_bytes(), offset);
         let before = error.as_bytes().get(start..offset).unwrap_or_default();
         let column = String::from_utf8_lossy(before).chars().count() + 1;
         Trouble::usage(

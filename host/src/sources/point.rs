@@ -4,8 +4,7 @@
 //! `FILE:LINE:COLUMN` of the sources; leaves every other error as it is, and one that shows its
 //! line already. Does not know what went wrong.
 
-use kenvat_engine::bang;
-use kenvat_engine::text::near;
+use kenvat_syntax::near;
 
 use crate::people::Trouble;
 use crate::sources::Sources;
@@ -45,7 +44,7 @@ impl Sources {
             hits.find_map(|(at, _)| {
                 let numbers = said.get(at + file.len()..)?.strip_prefix(':')?;
                 let (number, rest) = leading_number(numbers)?;
-                let line = bang::line(text.as_bytes(), u32::try_from(number).ok()?)?;
+                let line = kenvat_syntax::line(text.as_bytes(), u32::try_from(number).ok()?)?;
                 let line = String::from_utf8_lossy(line).into_owned();
                 let column = rest.strip_prefix(':').and_then(leading_number);
                 let column = column

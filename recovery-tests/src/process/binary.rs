@@ -10,11 +10,15 @@ use std::sync::OnceLock;
 use std::time::SystemTime;
 
 /// What the program is made of, relative to the workspace.
-const SOURCES: [&str; 6] = [
+const SOURCES: [&str; 10] = [
     "store/src",
-    "engine/src",
-    "engine/js",
     "engine/build.rs",
+    "engine/core/src",
+    "engine/src",
+    "engine/syntax/src",
+    "engine/wire/src",
+    "engine/worker/js",
+    "engine/worker/src",
     "host/src",
     "Cargo.lock",
 ];

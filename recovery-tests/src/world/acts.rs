@@ -3,8 +3,8 @@
 //!
 //! Promises: everything chosen here is chosen by the world's chance, so a seed says it.
 
-use kenvat_engine::api::{Deploy, VatLimits};
-use kenvat_engine::turn::event::{Death, Event};
+use kenvat_core::api::{Deploy, VatLimits};
+use kenvat_core::event::{Death, Event};
 use kenvat_store::backend::memory::Faults;
 
 use super::{NAMES, Waits, World};

@@ -1,7 +1,7 @@
 //! What people hear, remembered and judged: answers fit their questions, and asked again they are
 //! the same.
 
-use kenvat_engine::api::CallError;
+use kenvat_core::api::CallError;
 use kenvat_store::VatId;
 
 use super::{Waits, World};

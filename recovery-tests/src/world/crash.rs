@@ -4,7 +4,7 @@
 //! of every other frame what the disk had acknowledged; a power cut right after a recovery finds
 //! the same (J6). The invariants are checked after every recovery.
 
-use kenvat_engine::shell::load;
+use kenvat_engine::load;
 use kenvat_store::backend::memory::{Crash, Faults, MemoryBackend};
 
 use super::World;

@@ -10,8 +10,8 @@ mod crash;
 
 use std::collections::BTreeMap;
 
-use kenvat_engine::api::VatState;
-use kenvat_engine::turn::event::Event;
+use kenvat_core::api::VatState;
+use kenvat_core::event::Event;
 use kenvat_store::VatId;
 use kenvat_store::backend::memory::MemoryBackend;
 
