@@ -7,7 +7,7 @@ use kenvat_engine::api::Limit;
 
 use crate::control::protocol::MESSAGE_BYTES_MAX;
 use crate::gateway::{BATCH_ANSWER_BYTES_MAX, BATCH_MAX, BODY_BYTES_MAX, HEADER_BYTES_MAX};
-use crate::people::Trouble;
+use crate::user_error::UserError;
 
 /// Clients of the control socket at a time; more wait in the kernel's queue.
 const CONTROL_CLIENTS_MAX: usize = 1_024;
@@ -34,7 +34,7 @@ pub struct Limits {
 
 impl Limits {
     /// Takes what is the host's out of what was asked for; the rest is the engine's.
-    pub fn of(asked: &[(String, u64)]) -> Result<(Limits, Vec<(String, u64)>), Trouble> {
+    pub fn of(asked: &[(String, u64)]) -> Result<(Limits, Vec<(String, u64)>), UserError> {
         let mut limits = Limits {
             control_clients: CONTROL_CLIENTS_MAX,
             gateway_clients: GATEWAY_CLIENTS_MAX,
@@ -110,11 +110,11 @@ impl Limits {
     }
 }
 
-fn checked(name: &str, value: u64) -> Result<usize, Trouble> {
+fn checked(name: &str, value: u64) -> Result<usize, UserError> {
     let size = usize::try_from(value).ok();
     size.filter(|_| CLIENTS.contains(&value)).ok_or_else(|| {
         let (least, most) = (CLIENTS.start(), CLIENTS.end());
-        Trouble::usage(
+        UserError::usage(
             format!("the limit `{name}` can be {least} to {most}, not {value}"),
             "kenvat limits shows every limit",
         )

@@ -1,20 +1,21 @@
 #![doc = include_str!("../DESIGN.md")]
 //!
-//! Code map: `cli` is what a person types, one file a group of commands; `sources` reads a vat's
-//! files; `control` is the local socket by which short commands reach a running host, and the one
-//! place where a question becomes a call of the engine; `gateway` is JSON-RPC over HTTP; `people`
-//! turns every error into what happened, where, and what to do; `quantity` reads limits as people
-//! write them, and `limits` are the host's own.
+//! Code map: `cli` is the command line, one file for each group of commands; `sources` reads a
+//! vat's files; `control` is the local socket through which short commands reach a running host,
+//! and holds the only code that turns a question into a call of the engine; `gateway` is JSON-RPC
+//! over HTTP; `user_error` turns every error into what happened, where, and what to do; `units`
+//! parses values of limits, and `limits` are those of the host itself; `shutdown` tells everything
+//! that serves to stop.
 #![forbid(unsafe_code)]
 
 mod cli;
 mod control;
 mod gateway;
 mod limits;
-mod people;
-mod quantity;
+mod shutdown;
 mod sources;
-mod stop;
+mod units;
+mod user_error;
 
 use std::process::ExitCode;
 

@@ -7,8 +7,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::gateway::DEFAULT_LISTEN;
-use crate::people::Trouble;
-use crate::quantity;
+use crate::units;
+use crate::user_error::UserError;
 
 /// Hosts JavaScript vats whose whole heap outlives the process.
 #[derive(Debug, Parser)]
@@ -142,8 +142,8 @@ pub struct ListenArgs {
 
 impl ListenArgs {
     /// The limits asked for.
-    pub fn limits(&self) -> Result<Vec<(String, u64)>, Trouble> {
-        quantity::settings(&self.limit)
+    pub fn limits(&self) -> Result<Vec<(String, u64)>, UserError> {
+        units::settings(&self.limit)
     }
 }
 

@@ -12,70 +12,70 @@ use kenvat_benches::record::{self, Line};
 use kenvat_benches::{Bench, BenchError, Progress, Settings, plot, room, run, table};
 
 use crate::cli::args::BenchArgs;
-use crate::cli::voice::Voice;
-use crate::people::Trouble;
+use crate::cli::reporter::Reporter;
+use crate::user_error::UserError;
 
 /// Where results are recorded, in the current folder.
 const RECORD: &str = "benches/results.jsonl";
 
 /// Runs the benches named, or all.
-pub fn bench(data: &Path, args: &BenchArgs, voice: Voice) -> Result<(), Trouble> {
+pub fn bench(data: &Path, args: &BenchArgs, reporter: Reporter) -> Result<(), UserError> {
     if args.list {
-        list(voice);
+        list(reporter);
         return Ok(());
     }
     let benches = named(&args.names)?;
-    let record = record_file(args, voice)?;
+    let record = record_file(args, reporter)?;
     let settings = settings(data, args)?;
     if room::is_memory(&settings.dir) {
         let dir = settings.dir.display();
-        voice.note(&format!(
+        reporter.note(&format!(
             "{dir} is in memory, where a sync means nothing: name a folder on a disk with --dir"
         ));
     }
     if cfg!(debug_assertions) {
-        voice.note("this build is not optimised: its times mean little");
+        reporter.note("this build is not optimised: its times mean little");
     }
     let mut lines = Vec::new();
     for bench in benches {
         let mut bar = Bar::default();
         let found = run(bench, &settings, &mut bar);
         bar.end();
-        let found = found.map_err(trouble)?;
-        show(bench, &found, voice);
+        let found = found.map_err(user_error)?;
+        show(bench, &found, reporter);
         if let Some(file) = &record {
-            record::append(file, &found).map_err(trouble)?;
+            record::append(file, &found).map_err(user_error)?;
         }
         lines.extend(found);
     }
-    if !voice.is_json() {
-        voice.line(table::figures(&lines).trim_end());
+    if !reporter.is_json() {
+        reporter.line(table::figures(&lines).trim_end());
     }
     if let Some(file) = &args.plot {
-        plot::draw(file, &lines).map_err(trouble)?;
+        plot::draw(file, &lines).map_err(user_error)?;
     }
     Ok(())
 }
 
-fn list(voice: Voice) {
+fn list(reporter: Reporter) {
     let benches = Bench::ALL.map(|bench| (bench.name(), bench.about()));
     let report: Vec<_> = benches
         .iter()
         .map(|(name, about)| serde_json::json!({"name": name, "about": about}))
         .collect();
-    voice.result(&report, || {
+    reporter.result(&report, || {
         let lines = benches.map(|(name, about)| format!("{name:<12}{about}"));
         lines.join("\n")
     });
 }
 
-fn named(names: &[String]) -> Result<Vec<Bench>, Trouble> {
+fn named(names: &[String]) -> Result<Vec<Bench>, UserError> {
     if names.is_empty() {
         return Ok(Bench::ALL.to_vec());
     }
     let find = |name: &String| {
         let unknown = || {
-            Trouble::usage(
+            UserError::usage(
                 format!("no bench is called `{name}`"),
                 "kenvat bench --list",
             )
@@ -86,28 +86,28 @@ fn named(names: &[String]) -> Result<Vec<Bench>, Trouble> {
 }
 
 /// The file results are appended to, if any.
-fn record_file(args: &BenchArgs, voice: Voice) -> Result<Option<PathBuf>, Trouble> {
+fn record_file(args: &BenchArgs, reporter: Reporter) -> Result<Option<PathBuf>, UserError> {
     match &args.record {
-        Some(_) if !voice.is_json() => Err(Trouble::usage(
+        Some(_) if !reporter.is_json() => Err(UserError::usage(
             "--record is for what --json prints",
             "say --json as well",
         )),
         Some(file) => Ok(Some(file.clone())),
-        None if !voice.is_json() => Ok(None),
+        None if !reporter.is_json() => Ok(None),
         None => {
             let file = PathBuf::from(RECORD);
             let is_there = file.parent().is_some_and(Path::is_dir);
             if !is_there {
-                voice.note("no folder benches is here: nothing is recorded; --record FILE does");
+                reporter.note("no folder benches is here: nothing is recorded; --record FILE does");
             }
             Ok(is_there.then_some(file))
         }
     }
 }
 
-fn settings(data: &Path, args: &BenchArgs) -> Result<Settings, Trouble> {
+fn settings(data: &Path, args: &BenchArgs) -> Result<Settings, UserError> {
     let program = std::env::current_exe()
-        .map_err(|error| Trouble::host(format!("this program cannot be found: {error}"), ""))?;
+        .map_err(|error| UserError::host(format!("this program cannot be found: {error}"), ""))?;
     let beside = || match data.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
         _ => PathBuf::from("."),
@@ -115,7 +115,7 @@ fn settings(data: &Path, args: &BenchArgs) -> Result<Settings, Trouble> {
     let dir = args.dir.clone().unwrap_or_else(beside);
     if !dir.is_dir() {
         let message = format!("{} is not a folder", dir.display());
-        return Err(Trouble::usage(
+        return Err(UserError::usage(
             message,
             "--dir names one on the disk to be measured",
         ));
@@ -127,19 +127,19 @@ fn settings(data: &Path, args: &BenchArgs) -> Result<Settings, Trouble> {
     })
 }
 
-fn show(bench: Bench, lines: &[Line], voice: Voice) {
-    if voice.is_json() {
+fn show(bench: Bench, lines: &[Line], reporter: Reporter) {
+    if reporter.is_json() {
         for line in lines {
-            voice.result(line, String::new);
+            reporter.result(line, String::new);
         }
     } else {
-        voice.line(&format!("{}: {}", bench.name(), bench.about()));
-        voice.line(&table::lines(lines));
+        reporter.line(&format!("{}: {}", bench.name(), bench.about()));
+        reporter.line(&table::lines(lines));
     }
 }
 
-fn trouble(error: BenchError) -> Trouble {
-    Trouble::host(
+fn user_error(error: BenchError) -> UserError {
+    UserError::host(
         error.to_string(),
         "the bench's folders are gone; no store was touched",
     )

@@ -13,12 +13,12 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use crate::cli::args::CallArgs;
 use crate::cli::ask;
-use crate::cli::voice::{Voice, program};
+use crate::cli::reporter::{Reporter, program};
 use crate::control::client::AskError;
-use crate::control::place::{self, Place, WAIT_MAX};
+use crate::control::endpoint::{self, Endpoint, WAIT_MAX};
+use crate::control::lock_handoff;
 use crate::control::protocol::{Ask, AskCall};
-use crate::control::way;
-use crate::people::Trouble;
+use crate::user_error::UserError;
 
 /// Bytes of chance in an id: enough that two calls never get the same.
 const ID_BYTES: usize = 16;
@@ -39,7 +39,7 @@ const TIMEOUT_S_MAX: f64 = 1e8;
 const UNDEFINED: &str = "{\"$undefined\":true}";
 
 /// Calls, waits, prints.
-pub async fn call(dir: &Path, args: CallArgs, voice: &Voice) -> Result<(), Trouble> {
+pub async fn call(dir: &Path, args: CallArgs, reporter: &Reporter) -> Result<(), UserError> {
     let (method, words) = split(&args)?;
     let deadline = deadline(args.timeout)?;
     let id = match &args.id {
@@ -52,24 +52,24 @@ pub async fn call(dir: &Path, args: CallArgs, voice: &Voice) -> Result<(), Troub
         args: array(words)?,
         id: id.clone(),
     });
-    voice.detail(&format!("the call's id is {id}"));
-    let mut place = Some(ask::reach(dir, voice).await?);
+    reporter.detail(&format!("the call's id is {id}"));
+    let mut endpoint = Some(ask::reach(dir, reporter).await?);
     let gave_up = tokio::select! {
-        answer = persist(dir, &mut place, &question, &id, voice) => {
-            let closed = match place.take() {
-                Some(place) => place.close().await,
+        answer = persist(dir, &mut endpoint, &question, &id, reporter) => {
+            let closed = match endpoint.take() {
+                Some(endpoint) => endpoint.close().await,
                 None => Ok(()),
             };
-            print(&answer?, voice);
+            print(&answer?, reporter);
             return closed;
         }
         why = give_up(deadline) => why?,
     };
     // Behind a host the call goes on; in an engine of our own it goes on with the next one.
-    if let Some(place) = place.take() {
-        let _ = timeout(LEAVE_MAX, place.close()).await;
+    if let Some(endpoint) = endpoint.take() {
+        let _ = timeout(LEAVE_MAX, endpoint.close()).await;
     }
-    Err(Trouble::waiting(
+    Err(UserError::waiting(
         format!("{gave_up}; the call goes on, its id is {id}"),
         &format!(
             "ask for its answer: {} call --id {id} {} {method} …",
@@ -82,53 +82,53 @@ pub async fn call(dir: &Path, args: CallArgs, voice: &Voice) -> Result<(), Troub
 /// Asks until there is an answer, of one host after the other.
 async fn persist(
     dir: &Path,
-    place: &mut Option<Place>,
+    endpoint: &mut Option<Endpoint>,
     question: &Ask,
     id: &str,
-    voice: &Voice,
-) -> Result<Box<RawValue>, Trouble> {
+    reporter: &Reporter,
+) -> Result<Box<RawValue>, UserError> {
     let mut losses = 0;
     loop {
-        let Some(current) = place.as_mut() else {
+        let Some(current) = endpoint.as_mut() else {
             let deadline = Instant::now() + WAIT_MAX;
-            let next = place::reach(dir, deadline)
+            let next = endpoint::reach(dir, deadline)
                 .await
-                .map_err(|trouble| unknown(trouble, id))?;
-            *place = Some(next);
+                .map_err(|error| unknown(error, id))?;
+            *endpoint = Some(next);
             continue;
         };
-        let own = matches!(current, Place::Own(_));
+        let own = matches!(current, Endpoint::Own(_));
         let answer = tokio::select! {
             answer = current.ask(question) => answer,
-            () = way::wanted(dir), if own => Err(AskError::Lost("a host wants the store".into())),
+            () = lock_handoff::requested(dir), if own => Err(AskError::Lost("a host wants the store".into())),
         };
         let why = match answer {
             Ok(answer) => return Ok(answer),
-            Err(AskError::Trouble(trouble)) if trouble.is_stopped() => trouble.message,
-            Err(AskError::Trouble(trouble)) => return Err(trouble),
+            Err(AskError::Failed(error)) if error.is_stopped() => error.message,
+            Err(AskError::Failed(error)) => return Err(error),
             Err(AskError::Lost(why)) => why,
         };
         losses += 1;
         if losses == LOSSES_MAX {
             let message = format!("{losses} hosts ended before they answered, the last: {why}");
-            return Err(unknown(Trouble::host(message, ""), id));
+            return Err(unknown(UserError::host(message, ""), id));
         }
-        voice.detail(&format!("{why}; asking the next host with the same id"));
-        if let Some(lost) = place.take() {
+        reporter.detail(&format!("{why}; asking the next host with the same id"));
+        if let Some(lost) = endpoint.take() {
             let _ = lost.close().await;
         }
         sleep(NEXT_HOST_PAUSE).await;
     }
 }
 
-fn unknown(trouble: Trouble, id: &str) -> Trouble {
-    trouble.with_hint(format!(
+fn unknown(error: UserError, id: &str) -> UserError {
+    error.with_hint(format!(
         "whether the call ran is not known: ask again with --id {id}"
     ))
 }
 
 /// Waits for the deadline or Ctrl-C, and says which it was.
-async fn give_up(deadline: Option<(Instant, f64)>) -> Result<String, Trouble> {
+async fn give_up(deadline: Option<(Instant, f64)>) -> Result<String, UserError> {
     let expired = async {
         match deadline {
             Some((at, seconds)) => {
@@ -142,34 +142,37 @@ async fn give_up(deadline: Option<(Instant, f64)>) -> Result<String, Trouble> {
         why = expired => Ok(why),
         signal = tokio::signal::ctrl_c() => signal
             .map(|()| "stopped waiting".to_owned())
-            .map_err(|error| Trouble::host(format!("signals cannot be received: {error}"), "")),
+            .map_err(|error| UserError::host(format!("signals cannot be received: {error}"), "")),
     }
 }
 
-fn print(answer: &RawValue, voice: &Voice) {
-    if voice.is_json() || answer.get() != UNDEFINED {
-        voice.line(answer.get());
+fn print(answer: &RawValue, reporter: &Reporter) {
+    if reporter.is_json() || answer.get() != UNDEFINED {
+        reporter.line(answer.get());
     }
 }
 
-fn split(args: &CallArgs) -> Result<(&str, &[String]), Trouble> {
+fn split(args: &CallArgs) -> Result<(&str, &[String]), UserError> {
     match args.method_and_args.as_slice() {
         [method, words @ ..] if !method.starts_with('-') => Ok((method, words)),
-        [option, ..] => Err(Trouble::usage(
+        [option, ..] => Err(UserError::usage(
             format!("{option} is no option of call, nor a method"),
             "kenvat call --help shows the options; they stand before METHOD",
         )),
-        [] => Err(Trouble::usage("call wants a method", "kenvat call --help")),
+        [] => Err(UserError::usage(
+            "call wants a method",
+            "kenvat call --help",
+        )),
     }
 }
 
-fn deadline(seconds: Option<f64>) -> Result<Option<(Instant, f64)>, Trouble> {
+fn deadline(seconds: Option<f64>) -> Result<Option<(Instant, f64)>, UserError> {
     let Some(seconds) = seconds else {
         return Ok(None);
     };
     if !(seconds > 0.0 && seconds <= TIMEOUT_S_MAX) {
         let message = format!("--timeout {seconds} is no number of seconds to wait");
-        return Err(Trouble::usage(message, "as in --timeout 2.5"));
+        return Err(UserError::usage(message, "as in --timeout 2.5"));
     }
     Ok(Some((
         Instant::now() + Duration::from_secs_f64(seconds),
@@ -177,15 +180,15 @@ fn deadline(seconds: Option<f64>) -> Result<Option<(Instant, f64)>, Trouble> {
     )))
 }
 
-fn random_id() -> Result<String, Trouble> {
+fn random_id() -> Result<String, UserError> {
     let mut bytes = [0; ID_BYTES];
     getrandom::fill(&mut bytes)
-        .map_err(|error| Trouble::host(format!("no random numbers: {error}"), ""))?;
+        .map_err(|error| UserError::host(format!("no random numbers: {error}"), ""))?;
     Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 /// The text of the array of arguments; JSON is passed on as it was typed.
-fn array(words: &[String]) -> Result<String, Trouble> {
+fn array(words: &[String]) -> Result<String, UserError> {
     let mut array = String::from("[");
     for (index, word) in words.iter().enumerate() {
         if index > 0 {
@@ -197,13 +200,13 @@ fn array(words: &[String]) -> Result<String, Trouble> {
     Ok(array)
 }
 
-fn argument(word: &str, index: usize) -> Result<String, Trouble> {
+fn argument(word: &str, index: usize) -> Result<String, UserError> {
     let error = match serde_json::from_str::<IgnoredAny>(word) {
         Ok(_) => return Ok(word.to_owned()),
         Err(error) => error,
     };
     if word.trim_start().starts_with(['{', '[', '"']) {
-        return Err(Trouble::arguments(
+        return Err(UserError::arguments(
             format!(
                 "argument {} looks like JSON but is not: {error}: {word}",
                 index + 1
@@ -218,7 +221,7 @@ fn argument(word: &str, index: usize) -> Result<String, Trouble> {
 mod tests {
     use super::*;
 
-    fn args(words: &[&str]) -> Result<String, Trouble> {
+    fn args(words: &[&str]) -> Result<String, UserError> {
         array(
             &words
                 .iter()

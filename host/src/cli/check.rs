@@ -10,9 +10,9 @@ use std::path::Path;
 use kenvat_engine::api::ProgramReport;
 use serde::Serialize;
 
-use crate::cli::voice::Voice;
-use crate::people::Trouble;
+use crate::cli::reporter::Reporter;
 use crate::sources::{self, Sources};
+use crate::user_error::UserError;
 
 /// What was found, for programs.
 #[derive(Debug, Serialize)]
@@ -24,18 +24,18 @@ struct CheckSheet<'a> {
 }
 
 /// Reads the program and reports.
-pub fn check(file: &Path, voice: &Voice) -> Result<(), Trouble> {
+pub fn check(file: &Path, reporter: &Reporter) -> Result<(), UserError> {
     let sources = sources::collect(file)?;
     // Nothing was to be left behind, here or in a store.
-    let refused = |trouble: Trouble| sources.point_out(trouble).with_hint("");
+    let refused = |error: UserError| sources.point_out(error).with_hint("");
     let report = kenvat_engine::check(&sources.entry, &sources.files)
-        .map_err(|error| refused(Trouble::from(error)))?;
-    let mut troubles = report
+        .map_err(|error| refused(UserError::from(error)))?;
+    let mut errors = report
         .errors
         .iter()
-        .map(|error| refused(Trouble::from(error.clone())));
-    if let Some(mut first) = troubles.next() {
-        first.others = troubles.collect();
+        .map(|error| refused(UserError::from(error.clone())));
+    if let Some(mut first) = errors.next() {
+        first.others = errors.collect();
         return Err(first);
     }
     let files = sources.files.iter().map(|(path, _)| path.as_str());
@@ -45,7 +45,7 @@ pub fn check(file: &Path, voice: &Voice) -> Result<(), Trouble> {
         exports: &report.exports,
         files: files.collect(),
     };
-    voice.result(&sheet, || sentence(&sources, &report));
+    reporter.result(&sheet, || sentence(&sources, &report));
     Ok(())
 }
 

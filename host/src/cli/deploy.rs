@@ -11,25 +11,25 @@ use tokio::time::Instant;
 use crate::cli::args::{DeployArgs, SourceArgs};
 use crate::cli::ask;
 use crate::cli::give::{self, Powers};
-use crate::cli::voice::{Voice, program};
-use crate::control::place::{self, WAIT_MAX};
+use crate::cli::reporter::{Reporter, program};
+use crate::control::endpoint::{self, WAIT_MAX};
 use crate::control::protocol::Ask;
 use crate::control::report::DeployedSheet;
-use crate::people::Trouble;
-use crate::quantity;
 use crate::sources::{self, Sources, names};
+use crate::units;
+use crate::user_error::UserError;
 
 /// Makes a vat in the store, which is made too if it is not there.
-pub async fn deploy(dir: &Path, args: DeployArgs, voice: &Voice) -> Result<(), Trouble> {
+pub async fn deploy(dir: &Path, args: DeployArgs, reporter: &Reporter) -> Result<(), UserError> {
     let name = names::checked(&args.name)?;
     let (sources, powers) = read(&args.source)?;
-    let limits = quantity::settings(&args.limit)?;
-    let place = place::reach(dir, Instant::now() + WAIT_MAX).await?;
+    let limits = units::settings(&args.limit)?;
+    let endpoint = endpoint::reach(dir, Instant::now() + WAIT_MAX).await?;
     let question = ask_for(&name, &sources, powers, limits);
-    let sheet: DeployedSheet = ask::once_in(place, question)
+    let sheet: DeployedSheet = ask::once_in(endpoint, question)
         .await
-        .map_err(|trouble| sources.point_out(trouble))?;
-    voice.result(&sheet, || {
+        .map_err(|error| sources.point_out(error))?;
+    reporter.result(&sheet, || {
         let mut text = format!("{name} is deployed");
         if let Some(url) = &sheet.url {
             let _ = write!(text, "; the gateway serves it at {url}");
@@ -41,7 +41,7 @@ pub async fn deploy(dir: &Path, args: DeployArgs, voice: &Voice) -> Result<(), T
 }
 
 /// What the arguments name, read and checked before any store is touched.
-pub fn read(args: &SourceArgs) -> Result<(Sources, Powers), Trouble> {
+pub fn read(args: &SourceArgs) -> Result<(Sources, Powers), UserError> {
     let powers = give::powers(&args.give, &args.deny)?;
     Ok((sources::collect(&args.file)?, powers))
 }

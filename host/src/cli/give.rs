@@ -6,7 +6,7 @@
 use kenvat_engine::api::check_deny;
 use serde::de::IgnoredAny;
 
-use crate::people::Trouble;
+use crate::user_error::UserError;
 
 /// Characters of a power's name.
 const NAME_CHARS_MAX: usize = 64;
@@ -20,10 +20,10 @@ pub struct Powers {
 }
 
 /// What the two options say.
-pub fn powers(gifts: &[String], denied: &[String]) -> Result<Powers, Trouble> {
+pub fn powers(gifts: &[String], denied: &[String]) -> Result<Powers, UserError> {
     for power in denied {
         check_deny(power).map_err(|why| {
-            Trouble::usage(format!("--deny {power}: {why}"), "as in --deny random")
+            UserError::usage(format!("--deny {power}: {why}"), "as in --deny random")
         })?;
     }
     Ok(Powers {
@@ -33,12 +33,12 @@ pub fn powers(gifts: &[String], denied: &[String]) -> Result<Powers, Trouble> {
 }
 
 /// The gifts as the engine takes them: names and JSON texts.
-fn parse(gifts: &[String]) -> Result<Vec<(String, String)>, Trouble> {
+fn parse(gifts: &[String]) -> Result<Vec<(String, String)>, UserError> {
     let mut parsed: Vec<(String, String)> = Vec::with_capacity(gifts.len());
     for gift in gifts {
         let (name, json) = parse_one(gift)?;
         if parsed.iter().any(|(known, _)| known == name) {
-            return Err(Trouble::usage(
+            return Err(UserError::usage(
                 format!("--give {name} is said twice"),
                 "give each once",
             ));
@@ -48,27 +48,27 @@ fn parse(gifts: &[String]) -> Result<Vec<(String, String)>, Trouble> {
     Ok(parsed)
 }
 
-fn parse_one(gift: &str) -> Result<(&str, &str), Trouble> {
+fn parse_one(gift: &str) -> Result<(&str, &str), UserError> {
     const FORM: &str = "as in --give 'limit=json:100'";
     let (name, value) = gift
         .split_once('=')
-        .ok_or_else(|| Trouble::usage(format!("--give {gift} has no ="), FORM))?;
+        .ok_or_else(|| UserError::usage(format!("--give {gift} has no ="), FORM))?;
     if !is_power(name) {
         let message = format!("\"{name}\" in --give {gift} cannot be a power's name");
-        return Err(Trouble::usage(
+        return Err(UserError::usage(
             message,
             "letters, digits, _ and $, no digit first",
         ));
     }
     let Some(json) = value.strip_prefix("json:") else {
-        return Err(Trouble::usage(
+        return Err(UserError::usage(
             format!("--give {gift}: references to vats (a vat's name, ocapn://…) come later"),
             "give data for now, as in --give 'limit=json:100'",
         ));
     };
     match serde_json::from_str::<IgnoredAny>(json) {
         Ok(_) => Ok((name, json)),
-        Err(error) => Err(Trouble::usage(
+        Err(error) => Err(UserError::usage(
             format!("--give {name}: not JSON: {error}"),
             FORM,
         )),
@@ -86,7 +86,7 @@ fn is_power(name: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn give(gifts: &[&str]) -> Result<Vec<(String, String)>, Trouble> {
+    fn give(gifts: &[&str]) -> Result<Vec<(String, String)>, UserError> {
         parse(
             &gifts
                 .iter()

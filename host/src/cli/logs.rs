@@ -9,12 +9,12 @@ use std::time::Duration;
 use tokio::time::sleep;
 
 use crate::cli::ask;
-use crate::cli::voice::Voice;
+use crate::cli::reporter::Reporter;
 use crate::control::client::AskError;
-use crate::control::place::{self, Place};
+use crate::control::endpoint::{self, Endpoint};
 use crate::control::protocol::Ask;
 use crate::control::report::LogPiece;
-use crate::people::{Trouble, plain};
+use crate::user_error::{UserError, plain};
 
 /// Bytes of log asked for at a time.
 const PIECE_BYTES: u32 = 1 << 20;
@@ -26,24 +26,29 @@ const FOLLOW_EVERY: Duration = Duration::from_millis(200);
 struct Reader<'a> {
     vat: String,
     from: u64,
-    voice: &'a Voice,
+    reporter: &'a Reporter,
 }
 
 /// Prints a vat's log, and with `follow` what comes later.
-pub async fn logs(dir: &Path, vat: String, follow: bool, voice: &Voice) -> Result<(), Trouble> {
+pub async fn logs(
+    dir: &Path,
+    vat: String,
+    follow: bool,
+    reporter: &Reporter,
+) -> Result<(), UserError> {
     let mut reader = Reader {
         vat,
         from: 0,
-        voice,
+        reporter,
     };
-    let mut place = ask::reach(dir, voice).await?;
-    let read = reader.catch_up(&mut place).await;
+    let mut endpoint = ask::reach(dir, reporter).await?;
+    let read = reader.catch_up(&mut endpoint).await;
     if !follow {
-        place.close().await?;
+        endpoint.close().await?;
         return read.map_err(ended);
     }
-    let mut host = match place {
-        Place::Host(_) => Some(place),
+    let mut host = match endpoint {
+        Endpoint::Host(_) => Some(endpoint),
         own => {
             own.close().await?;
             None
@@ -51,25 +56,25 @@ pub async fn logs(dir: &Path, vat: String, follow: bool, voice: &Voice) -> Resul
     };
     settle(read, &mut host)?;
     if host.is_none() {
-        voice.note("no host runs; waiting for one");
+        reporter.note("no host runs; waiting for one");
     }
     loop {
         sleep(FOLLOW_EVERY).await;
         match &mut host {
-            Some(place) => {
-                let read = reader.catch_up(place).await;
+            Some(endpoint) => {
+                let read = reader.catch_up(endpoint).await;
                 settle(read, &mut host)?;
             }
-            None => host = place::connect(dir).await?.map(Place::Host),
+            None => host = endpoint::connect(dir).await?.map(Endpoint::Host),
         }
     }
 }
 
-/// A host that ended is waited for; any other trouble ends the command.
-fn settle(read: Result<(), AskError>, host: &mut Option<Place>) -> Result<(), Trouble> {
+/// A host that ended is waited for; any other error ends the command.
+fn settle(read: Result<(), AskError>, host: &mut Option<Endpoint>) -> Result<(), UserError> {
     match read {
         Ok(()) => Ok(()),
-        Err(AskError::Trouble(trouble)) if !trouble.is_stopped() => Err(trouble),
+        Err(AskError::Failed(error)) if !error.is_stopped() => Err(error),
         Err(_) => {
             *host = None;
             Ok(())
@@ -77,10 +82,10 @@ fn settle(read: Result<(), AskError>, host: &mut Option<Place>) -> Result<(), Tr
     }
 }
 
-fn ended(error: AskError) -> Trouble {
+fn ended(error: AskError) -> UserError {
     match error {
-        AskError::Trouble(trouble) => trouble,
-        AskError::Lost(why) => Trouble::host(
+        AskError::Failed(error) => error,
+        AskError::Lost(why) => UserError::host(
             format!("the host ended before the log did ({why})"),
             "ask again",
         ),
@@ -89,17 +94,17 @@ fn ended(error: AskError) -> Trouble {
 
 impl Reader<'_> {
     /// Prints everything there is from where we are.
-    async fn catch_up(&mut self, place: &mut Place) -> Result<(), AskError> {
+    async fn catch_up(&mut self, endpoint: &mut Endpoint) -> Result<(), AskError> {
         loop {
             let question = Ask::Logs {
                 vat: self.vat.clone(),
                 from: self.from,
                 bytes_max: PIECE_BYTES,
             };
-            let answer = place.ask(&question).await?;
-            let piece: LogPiece = ask::understand(&answer).map_err(AskError::Trouble)?;
+            let answer = endpoint.ask(&question).await?;
+            let piece: LogPiece = ask::understand(&answer).map_err(AskError::Failed)?;
             if piece.oldest > self.from {
-                self.voice.note("(older lines are no longer kept)");
+                self.reporter.note("(older lines are no longer kept)");
             }
             for line in piece.text.lines() {
                 self.print(line);
@@ -114,8 +119,8 @@ impl Reader<'_> {
 
     /// One line `TURN LEVEL TEXT`.
     fn print(&self, line: &str) {
-        if !self.voice.is_json() {
-            return self.voice.line(&plain(line));
+        if !self.reporter.is_json() {
+            return self.reporter.line(&plain(line));
         }
         let mut parts = line.splitn(3, ' ');
         let turn: Option<u64> = parts.next().and_then(|turn| turn.parse().ok());
@@ -124,6 +129,6 @@ impl Reader<'_> {
             parts.next().unwrap_or_default(),
         );
         let line = serde_json::json!({"turn": turn, "level": level, "text": text});
-        self.voice.line(&line.to_string());
+        self.reporter.line(&line.to_string());
     }
 }

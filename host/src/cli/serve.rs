@@ -17,37 +17,37 @@ use tokio::time::Instant;
 use crate::cli::args::{ListenArgs, RunArgs};
 use crate::cli::deploy;
 use crate::cli::give::Powers;
-use crate::cli::voice::{Voice, program};
-use crate::control::answer::begin;
-use crate::control::place::{self, WAIT_MAX};
+use crate::cli::reporter::{Reporter, program};
+use crate::control::dispatch::begin;
+use crate::control::endpoint::{self, WAIT_MAX};
 use crate::control::server;
 use crate::control::socket::ControlSocket;
 use crate::gateway::token::Token;
 use crate::gateway::{Gateway, Service};
 use crate::limits::Limits;
-use crate::people::Trouble;
+use crate::shutdown::shutdown;
 use crate::sources::{Sources, names};
-use crate::stop::stop;
+use crate::user_error::UserError;
 
 /// How long clients get to take their last answers once the engine has ended.
 const LAST_ANSWERS: Duration = Duration::from_secs(5);
 
 /// Serves every vat until told to stop.
-pub async fn host(dir: &Path, args: ListenArgs, voice: &Voice) -> Result<(), Trouble> {
+pub async fn host(dir: &Path, args: ListenArgs, reporter: &Reporter) -> Result<(), UserError> {
     let limits = args.limits()?;
-    let engine = place::open_to_serve(dir, &limits, Instant::now() + WAIT_MAX).await?;
-    tell(&engine, voice);
-    let served = serve_vats(dir, &engine, &args, voice).await;
+    let engine = endpoint::open_to_serve(dir, &limits, Instant::now() + WAIT_MAX).await?;
+    tell(&engine, reporter);
+    let served = serve_vats(dir, &engine, &args, reporter).await;
     finish(&engine, served).await
 }
 
 /// What was found where this host starts.
-fn tell(engine: &Engine, voice: &Voice) {
-    voice.detail(engine.recovered());
+fn tell(engine: &Engine, reporter: &Reporter) {
+    reporter.detail(engine.recovered());
     match landlock() {
-        Ok(found) => voice.detail(&found.to_string()),
+        Ok(found) => reporter.detail(&found.to_string()),
         // Workers say the same when they are to start.
-        Err(error) => voice.detail(&format!("Landlock cannot be put on: {error}")),
+        Err(error) => reporter.detail(&format!("Landlock cannot be put on: {error}")),
     }
 }
 
@@ -55,43 +55,43 @@ async fn serve_vats(
     dir: &Path,
     engine: &Engine,
     args: &ListenArgs,
-    voice: &Voice,
-) -> Result<(), Trouble> {
-    let open = Opened::new(dir, args, voice).await?;
+    reporter: &Reporter,
+) -> Result<(), UserError> {
+    let open = Opened::new(dir, args, reporter).await?;
     let count = engine.list().await?.len();
     let report = serde_json::json!({"url": *open.base, "vats": count, "pid": std::process::id()});
-    voice.result(&report, || {
+    reporter.result(&report, || {
         format!(
             "serving {count} vats of {} at {}\nCtrl-C stops; everything committed stays",
             dir.display(),
             open.base
         )
     });
-    open.serve(engine, voice).await
+    open.serve(engine, reporter).await
 }
 
 /// Makes the vat if there is none of its name, and serves every vat until told to stop.
-pub async fn run(dir: &Path, args: RunArgs, voice: &Voice) -> Result<(), Trouble> {
+pub async fn run(dir: &Path, args: RunArgs, reporter: &Reporter) -> Result<(), UserError> {
     let name = match &args.name {
         Some(name) => names::checked(name)?,
         None => names::from_file(&args.source.file)?,
     };
     let (sources, powers) = deploy::read(&args.source)?;
     let limits = args.listen.limits()?;
-    let engine = place::open_to_serve(dir, &limits, Instant::now() + WAIT_MAX)
+    let engine = endpoint::open_to_serve(dir, &limits, Instant::now() + WAIT_MAX)
         .await
-        .map_err(|trouble| {
+        .map_err(|error| {
             let (file, program) = (args.source.file.display(), program(dir));
-            trouble.with_hint(format!(
+            error.with_hint(format!(
                 "a running host takes more vats: {program} deploy {file} --name {name}"
             ))
         })?;
-    tell(&engine, voice);
+    tell(&engine, reporter);
     let served = async {
-        let open = Opened::new(dir, &args.listen, voice).await?;
-        let found = provide(&engine, &name, &sources, powers, &args, voice).await?;
-        open.introduce(dir, &name, found, voice);
-        open.serve(&engine, voice).await
+        let open = Opened::new(dir, &args.listen, reporter).await?;
+        let found = provide(&engine, &name, &sources, powers, &args, reporter).await?;
+        open.introduce(dir, &name, found, reporter);
+        open.serve(&engine, reporter).await
     };
     let served = served.await;
     finish(&engine, served).await
@@ -111,23 +111,23 @@ async fn provide(
     sources: &Sources,
     powers: Powers,
     args: &RunArgs,
-    voice: &Voice,
-) -> Result<Found, Trouble> {
-    let old = match engine.show(name).await?.map_err(Trouble::from) {
+    reporter: &Reporter,
+) -> Result<Found, UserError> {
+    let old = match engine.show(name).await?.map_err(UserError::from) {
         Ok(info) => Some(info),
-        Err(trouble) if trouble.is_unknown_vat() => None,
-        Err(trouble) => return Err(trouble),
+        Err(error) if error.is_unknown_vat() => None,
+        Err(error) => return Err(error),
     };
     match old {
         Some(info) if !args.fresh => {
-            compare(&info, sources, args, voice);
+            compare(&info, sources, args, reporter);
             return Ok(Found::Old { turns: info.turns });
         }
         Some(_) => {
             let question = format!("Terminate {name}, with its heap and its log, and begin anew?");
-            voice.confirm(&question, args.yes)?;
+            reporter.confirm(&question, args.yes)?;
             try_out(engine, name, sources, &powers).await?;
-            engine.terminate(name).await?.map_err(Trouble::from)?;
+            engine.terminate(name).await?.map_err(UserError::from)?;
         }
         None => {}
     }
@@ -137,7 +137,7 @@ async fn provide(
         None,
     )
     .await
-    .map_err(|trouble| sources.point_out(trouble))?;
+    .map_err(|error| sources.point_out(error))?;
     Ok(Found::New)
 }
 
@@ -148,7 +148,7 @@ async fn try_out(
     name: &str,
     sources: &Sources,
     powers: &Powers,
-) -> Result<(), Trouble> {
+) -> Result<(), UserError> {
     let deploy = Deploy {
         name: name.to_owned(),
         entry: sources.entry.clone(),
@@ -157,16 +157,16 @@ async fn try_out(
         deny: powers.deny.clone(),
     };
     engine.try_out(deploy).await?.map(drop).map_err(|error| {
-        let trouble = sources.point_out(Trouble::from(error));
-        trouble.with_hint(format!("{name} is as it was"))
+        let error = sources.point_out(UserError::from(error));
+        error.with_hint(format!("{name} is as it was"))
     })
 }
 
 /// Says so if the vat was made from other sources, or gifts are asked for that it will not get.
-fn compare(info: &VatInfo, sources: &Sources, args: &RunArgs, voice: &Voice) {
+fn compare(info: &VatInfo, sources: &Sources, args: &RunArgs, reporter: &Reporter) {
     let (name, file) = (&info.name, args.source.file.display());
     if info.source_sha256 != source_sha256(&sources.entry, &sources.files) {
-        voice.note(&format!(
+        reporter.note(&format!(
             "note: {name} was made from other sources than {file} has now, and goes on with \
              those.\n  To begin anew from {file}, losing what {name} knows: add --fresh"
         ));
@@ -176,7 +176,7 @@ fn compare(info: &VatInfo, sources: &Sources, args: &RunArgs, voice: &Voice) {
         ("--deny", !args.source.deny.is_empty()),
     ] {
         if is_used {
-            voice.note(&format!(
+            reporter.note(&format!(
                 "note: {name} exists already; {option} is for new vats and was ignored"
             ));
         }
@@ -184,8 +184,8 @@ fn compare(info: &VatInfo, sources: &Sources, args: &RunArgs, voice: &Voice) {
 }
 
 /// Stops the engine, whatever came before.
-async fn finish(engine: &Engine, served: Result<(), Trouble>) -> Result<(), Trouble> {
-    let stopped = place::stop(engine).await;
+async fn finish(engine: &Engine, served: Result<(), UserError>) -> Result<(), UserError> {
+    let stopped = endpoint::stop(engine).await;
     served.and(stopped)
 }
 
@@ -199,21 +199,21 @@ struct Opened {
 }
 
 impl Opened {
-    async fn new(dir: &Path, args: &ListenArgs, voice: &Voice) -> Result<Opened, Trouble> {
+    async fn new(dir: &Path, args: &ListenArgs, reporter: &Reporter) -> Result<Opened, UserError> {
         let (limits, _) = Limits::of(&args.limits()?)?;
         let token = Token::provide(dir)?;
         let gateway = Gateway::bind(&args.listen, args.insecure).await?;
         if gateway.is_public() {
-            voice.note("warning: other machines can connect, and tokens travel in clear");
+            reporter.note("warning: other machines can connect, and tokens travel in clear");
         }
         let control = ControlSocket::bind(dir).map_err(|error| {
             let message = format!("no control socket in {}: {error}", dir.display());
-            Trouble::host(
+            UserError::host(
                 message,
                 "the folder must be writable; --data DIR names another",
             )
         })?;
-        voice.detail(&format!("the store {} is open", dir.display()));
+        reporter.detail(&format!("the store {} is open", dir.display()));
         let base = Arc::from(gateway.base());
         Ok(Opened {
             gateway,
@@ -225,14 +225,14 @@ impl Opened {
     }
 
     /// Says what to type next.
-    fn introduce(&self, dir: &Path, name: &str, found: Found, voice: &Voice) {
+    fn introduce(&self, dir: &Path, name: &str, found: Found, reporter: &Reporter) {
         let url = format!("{}/vat/{name}", self.base);
         let link = format!("{url}?token={}", self.token.reveal());
         let report = serde_json::json!({
             "name": name, "url": url, "link": link, "new": found == Found::New,
             "pid": std::process::id(),
         });
-        voice.result(&report, || {
+        reporter.result(&report, || {
             let program = program(dir);
             let how = match found {
                 Found::New => "was made".to_owned(),
@@ -249,9 +249,9 @@ impl Opened {
 
     /// Serves until a signal, then sees everybody off. The engine is stopped here already, so that
     /// whoever still waits hears that the host stopped instead of nothing.
-    async fn serve(self, engine: &Engine, voice: &Voice) -> Result<(), Trouble> {
+    async fn serve(self, engine: &Engine, reporter: &Reporter) -> Result<(), UserError> {
         let mut signals = Signals::new()?;
-        let (stop, stopping) = stop();
+        let (shutdown, stopping) = shutdown();
         let router = Service::new(engine.clone(), self.token).router();
         let Limits {
             control_clients,
@@ -274,20 +274,20 @@ impl Opened {
             () = signals.wait() => false,
             () = engine.ended() => true,
         };
-        voice.detail("stopping");
+        reporter.detail("stopping");
         drop(file);
-        stop.now();
+        shutdown.begin();
         if ended {
             // Whoever holds a store that no engine serves keeps the next host from recovering it.
             let _ = tokio::time::timeout(LAST_ANSWERS, drained(gateway, control)).await;
-            return Err(Trouble::host(
+            return Err(UserError::host(
                 "the engine ended by itself, for the reason above",
                 "nothing answered is lost: start the host again, and it recovers",
             ));
         }
         tokio::select! {
             done = close(engine, gateway, control) => done,
-            () = signals.wait() => Err(Trouble::host(
+            () = signals.wait() => Err(UserError::host(
                 "stopped at once",
                 "nothing committed is lost: the next start recovers",
             )),
@@ -299,8 +299,8 @@ async fn close(
     engine: &Engine,
     gateway: JoinHandle<()>,
     control: JoinHandle<()>,
-) -> Result<(), Trouble> {
-    let stopped = place::stop(engine).await;
+) -> Result<(), UserError> {
+    let stopped = endpoint::stop(engine).await;
     // A client that does not read its answers holds nobody up.
     let _ = tokio::time::timeout(LAST_ANSWERS, drained(gateway, control)).await;
     stopped
@@ -319,10 +319,11 @@ struct Signals {
 }
 
 impl Signals {
-    fn new() -> Result<Signals, Trouble> {
+    fn new() -> Result<Signals, UserError> {
         let receive = |kind| {
-            signal(kind)
-                .map_err(|error| Trouble::host(format!("signals cannot be received: {error}"), ""))
+            signal(kind).map_err(|error| {
+                UserError::host(format!("signals cannot be received: {error}"), "")
+            })
         };
         Ok(Signals {
             interrupt: receive(SignalKind::interrupt())?,

@@ -11,28 +11,28 @@ use tokio::time::Instant;
 
 use crate::cli::args::LimitsArgs;
 use crate::cli::ask;
+use crate::cli::reporter::Reporter;
 use crate::cli::vats::align;
-use crate::cli::voice::Voice;
+use crate::control::endpoint::{self, WAIT_MAX};
 use crate::control::inspect::{Inspected, inspect};
-use crate::control::place::{self, WAIT_MAX};
 use crate::control::protocol::Ask;
 use crate::control::report::{LimitLine, VerifySheet};
-use crate::people::{Trouble, bytes};
-use crate::quantity;
+use crate::units;
+use crate::user_error::{UserError, bytes};
 
 /// Between two pictures of the sign of life.
 const TICK: Duration = Duration::from_millis(100);
 
 /// Reads every byte of the store.
-pub async fn verify(dir: &Path, voice: &Voice) -> Result<(), Trouble> {
+pub async fn verify(dir: &Path, reporter: &Reporter) -> Result<(), UserError> {
     let sign_of_life = sign_of_life();
     let sheet = read(dir).await;
     sign_of_life.finish_and_clear();
     let sheet = sheet?;
-    voice.result(&sheet, || report(&sheet));
+    reporter.result(&sheet, || report(&sheet));
     match sheet.damages.len() {
         0 => Ok(()),
-        count => Err(Trouble::host(
+        count => Err(UserError::host(
             format!(
                 "{count} places in {} are not what was written",
                 dir.display()
@@ -42,8 +42,8 @@ pub async fn verify(dir: &Path, voice: &Voice) -> Result<(), Trouble> {
     }
 }
 
-async fn read(dir: &Path) -> Result<VerifySheet, Trouble> {
-    if !place::store_is_there(dir) {
+async fn read(dir: &Path) -> Result<VerifySheet, UserError> {
+    if !endpoint::store_is_there(dir) {
         return Err(ask::no_store(dir));
     }
     match inspect(dir, Instant::now() + WAIT_MAX).await? {
@@ -53,20 +53,20 @@ async fn read(dir: &Path) -> Result<VerifySheet, Trouble> {
 }
 
 /// Shows every limit, after setting those of a vat that are to be set.
-pub async fn limits(dir: &Path, args: LimitsArgs, voice: &Voice) -> Result<(), Trouble> {
-    let set = quantity::settings(&args.set)?;
+pub async fn limits(dir: &Path, args: LimitsArgs, reporter: &Reporter) -> Result<(), UserError> {
+    let set = units::settings(&args.set)?;
     let question = match args.vat {
         None => Ask::Limits,
         Some(vat) => {
             if !set.is_empty() || !args.unset.is_empty() {
                 let (vat, unset) = (vat.clone(), args.unset);
-                let () = ask::once(dir, Ask::SetLimits { vat, set, unset }, voice).await?;
+                let () = ask::once(dir, Ask::SetLimits { vat, set, unset }, reporter).await?;
             }
             Ask::LimitsOf { vat }
         }
     };
-    let lines: Vec<LimitLine> = ask::once(dir, question, voice).await?;
-    voice.result(&lines, || {
+    let lines: Vec<LimitLine> = ask::once(dir, question, reporter).await?;
+    reporter.result(&lines, || {
         let mut rows = vec![["LIMIT", "VALUE", "SET BY", "MEANING"].map(str::to_owned)];
         rows.extend(lines.iter().map(|line| {
             let value = match line.unit.as_str() {

@@ -5,47 +5,59 @@
 use std::path::Path;
 
 use crate::cli::ask;
-use crate::cli::voice::Voice;
-use crate::control::place;
+use crate::cli::reporter::Reporter;
+use crate::control::endpoint;
 use crate::control::protocol::Ask;
 use crate::control::report::{VatLine, VatSheet};
-use crate::people::{Trouble, bytes};
+use crate::user_error::{UserError, bytes};
 
 /// Lists the vats; a store that was never made has none.
-pub async fn ls(dir: &Path, voice: &Voice) -> Result<(), Trouble> {
-    let lines: Vec<VatLine> = match place::store_is_there(dir) {
-        true => ask::once(dir, Ask::List, voice).await?,
+pub async fn ls(dir: &Path, reporter: &Reporter) -> Result<(), UserError> {
+    let lines: Vec<VatLine> = match endpoint::store_is_there(dir) {
+        true => ask::once(dir, Ask::List, reporter).await?,
         false => Vec::new(),
     };
     if lines.is_empty() {
-        voice.detail(&format!("the store is {}", dir.display()));
-        voice.note("there are no vats yet; kenvat run FILE.js makes one");
+        reporter.detail(&format!("the store is {}", dir.display()));
+        reporter.note("there are no vats yet; kenvat run FILE.js makes one");
     }
-    voice.result(&lines, || table(&lines));
+    reporter.result(&lines, || table(&lines));
     Ok(())
 }
 
 /// Shows one vat.
-pub async fn show(dir: &Path, vat: String, voice: &Voice) -> Result<(), Trouble> {
-    let sheet: VatSheet = ask::once(dir, Ask::Show { vat }, voice).await?;
-    voice.result(&sheet, || full(&sheet));
+pub async fn show(dir: &Path, vat: String, reporter: &Reporter) -> Result<(), UserError> {
+    let sheet: VatSheet = ask::once(dir, Ask::Show { vat }, reporter).await?;
+    reporter.result(&sheet, || full(&sheet));
     Ok(())
 }
 
 /// Ends a vat's process until the next message.
-pub async fn sleep(dir: &Path, vat: String, voice: &Voice) -> Result<(), Trouble> {
-    act(dir, &vat, Ask::Sleep { vat: vat.clone() }, "asleep", voice).await
+pub async fn sleep(dir: &Path, vat: String, reporter: &Reporter) -> Result<(), UserError> {
+    act(
+        dir,
+        &vat,
+        Ask::Sleep { vat: vat.clone() },
+        "asleep",
+        reporter,
+    )
+    .await
 }
 
 /// Starts a vat's process. Without a host it ends with this command, which then has shown that the
 /// vat does start.
-pub async fn wake(dir: &Path, vat: String, voice: &Voice) -> Result<(), Trouble> {
-    act(dir, &vat, Ask::Wake { vat: vat.clone() }, "awake", voice).await
+pub async fn wake(dir: &Path, vat: String, reporter: &Reporter) -> Result<(), UserError> {
+    act(dir, &vat, Ask::Wake { vat: vat.clone() }, "awake", reporter).await
 }
 
 /// Ends a vat for good.
-pub async fn terminate(dir: &Path, vat: String, yes: bool, voice: &Voice) -> Result<(), Trouble> {
-    voice.confirm(
+pub async fn terminate(
+    dir: &Path,
+    vat: String,
+    yes: bool,
+    reporter: &Reporter,
+) -> Result<(), UserError> {
+    reporter.confirm(
         &format!("Terminate {vat}, with its heap and its log, for good?"),
         yes,
     )?;
@@ -54,15 +66,21 @@ pub async fn terminate(dir: &Path, vat: String, yes: bool, voice: &Voice) -> Res
         &vat,
         Ask::Terminate { vat: vat.clone() },
         "terminated",
-        voice,
+        reporter,
     )
     .await
 }
 
-async fn act(dir: &Path, vat: &str, ask: Ask, state: &str, voice: &Voice) -> Result<(), Trouble> {
-    ask::once::<()>(dir, ask, voice).await?;
+async fn act(
+    dir: &Path,
+    vat: &str,
+    ask: Ask,
+    state: &str,
+    reporter: &Reporter,
+) -> Result<(), UserError> {
+    ask::once::<()>(dir, ask, reporter).await?;
     let report = serde_json::json!({"name": vat, "state": state});
-    voice.result(&report, || format!("{vat} is {state}"));
+    reporter.result(&report, || format!("{vat} is {state}"));
     Ok(())
 }
 

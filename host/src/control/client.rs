@@ -1,7 +1,7 @@
-//! A short command's end of the control socket: one question at a time.
+//! The client end of the control socket: one question at a time.
 //!
-//! Promises: a host that ends, or says what no host says, is `AskError::Lost`: whether the question
-//! was answered is then not known. Does not open stores and does not try again.
+//! Promises: if the host ends, or sends bytes that are no answer, the error is `AskError::Lost`:
+//! whether the question was carried out is then unknown. Does not open stores and does not retry.
 
 use std::path::Path;
 
@@ -10,15 +10,15 @@ use tokio::net::UnixStream;
 
 use crate::control::protocol::{self, Ask, CONTROL_VERSION, Request, Response, WireError};
 use crate::control::socket;
-use crate::people::Trouble;
+use crate::user_error::UserError;
 
 /// Why a question has no answer.
 #[derive(Debug)]
 pub enum AskError {
-    /// The host went away; whether it did what was asked is not known.
+    /// The connection to the host was lost; whether it carried out the question is unknown.
     Lost(String),
-    /// The host answered with this, or the question could not be sent at all.
-    Trouble(Trouble),
+    /// The host answered with this error, or the question could not be sent at all.
+    Failed(UserError),
 }
 
 /// A connection to a running host.
@@ -29,7 +29,7 @@ pub struct HostLink {
 }
 
 impl HostLink {
-    /// Connects to the host that serves `dir`; `None` where no host listens.
+    /// Connects to the host that serves `dir`; `None` if no host listens.
     pub async fn connect(dir: &Path) -> std::io::Result<Option<HostLink>> {
         let stream = socket::connect(dir).await?;
         Ok(stream.map(|stream| HostLink { stream, last_id: 0 }))
@@ -49,7 +49,10 @@ impl HostLink {
             ask: ask.clone(),
         };
         let frame = protocol::encode(&request).map_err(|error| {
-            AskError::Trouble(Trouble::usage(error.to_string(), "ask for less at a time"))
+            AskError::Failed(UserError::usage(
+                error.to_string(),
+                "ask for less at a time",
+            ))
         })?;
         protocol::send(&mut self.stream, &frame)
             .await
@@ -59,7 +62,7 @@ impl HostLink {
             let body = body.ok_or_else(|| lost(WireError::Cut))?;
             let response: Response =
                 serde_json::from_slice(&body).map_err(|error| lost(error.into()))?;
-            // An answer to a question that was given up is not this one's.
+            // This may be the answer to an earlier question that is no longer waited for.
             if response.id == self.last_id {
                 return settle(response);
             }
@@ -69,7 +72,7 @@ impl HostLink {
 
 fn settle(response: Response) -> Result<Box<RawValue>, AskError> {
     match (response.ok, response.error) {
-        (_, Some(trouble)) => Err(AskError::Trouble(trouble)),
+        (_, Some(error)) => Err(AskError::Failed(error)),
         (Some(ok), None) => Ok(ok),
         (None, None) => Err(AskError::Lost("the host's answer is empty".into())),
     }

@@ -1,31 +1,32 @@
-//! Reading a store that nobody has open, for `verify`.
+//! Reads a store that no process has open, for `verify`.
 //!
-//! Promises: a store too damaged to be opened is read as far as it can be; reading changes nothing
-//! on disk. The names of damaged vats are asked of an engine afterwards, where one starts; else
-//! vats go by their numbers. Does not repair.
+//! Promises: a store that is too damaged to be opened is read as far as possible; reading changes
+//! nothing on disk. The names of damaged vats come from an engine that is started afterwards; if
+//! none starts, vats are named by their numbers. Does not repair.
 
 use std::path::Path;
 
 use kenvat_store::{FileBackend, OpenError, VatId, VerifyReport};
 use tokio::time::Instant;
 
-use crate::control::place::{self, Place, WAIT_MAX, wait_or_name};
+use crate::control::endpoint::{self, Endpoint, WAIT_MAX, wait_or_name};
 use crate::control::protocol::Ask;
 use crate::control::report::{Damage, VatLine, VerifySheet};
-use crate::people::Trouble;
+use crate::user_error::UserError;
 
-/// What `verify` works with.
+/// How `verify` gets at the store.
 pub enum Inspected {
-    /// A host has the store and must read it.
-    Served(Place),
+    /// A host has the store open, so the host must read it.
+    Served(Endpoint),
     Read(VerifySheet),
 }
 
-/// Finds the host, or reads the closed store; waits until `deadline` for a short command to end.
-pub async fn inspect(dir: &Path, deadline: Instant) -> Result<Inspected, Trouble> {
+/// Connects to the host, or reads the closed store. Waits until `deadline` for a short command that
+/// has the store open.
+pub async fn inspect(dir: &Path, deadline: Instant) -> Result<Inspected, UserError> {
     loop {
-        if let Some(link) = place::connect(dir).await? {
-            return Ok(Inspected::Served(Place::Host(link)));
+        if let Some(link) = endpoint::connect(dir).await? {
+            return Ok(Inspected::Served(Endpoint::Host(link)));
         }
         match read(dir).await? {
             Ok(report) => return Ok(Inspected::Read(sheet(dir, report).await)),
@@ -39,16 +40,16 @@ struct InUse {
     pid: u32,
 }
 
-async fn read(dir: &Path) -> Result<Result<VerifyReport, InUse>, Trouble> {
+async fn read(dir: &Path) -> Result<Result<VerifyReport, InUse>, UserError> {
     let backend = FileBackend::new(dir);
     match tokio::task::spawn_blocking(move || kenvat_store::verify(backend)).await {
         Ok(Ok(report)) => Ok(Ok(report)),
         Ok(Err(OpenError::InUse { pid, .. })) => Ok(Err(InUse { pid })),
-        Ok(Err(error)) => Err(Trouble::host(
+        Ok(Err(error)) => Err(UserError::host(
             format!("the store {} cannot be read: {error}", dir.display()),
             "a store from another version wants the kenvat that made it",
         )),
-        Err(panic) => Err(Trouble::host(
+        Err(panic) => Err(UserError::host(
             format!("reading the store failed: {panic}"),
             "",
         )),
@@ -78,10 +79,10 @@ async fn sheet(dir: &Path, report: VerifyReport) -> VerifySheet {
     }
 }
 
-/// The vats' names, from an engine; none where the store does not open.
+/// The vats' names, from an engine; `None` if the store does not open.
 async fn list(dir: &Path) -> Option<Vec<VatLine>> {
-    let mut place = place::reach(dir, Instant::now() + WAIT_MAX).await.ok()?;
-    let answer = place.ask(&Ask::List).await;
-    place.close().await.ok()?;
+    let mut endpoint = endpoint::reach(dir, Instant::now() + WAIT_MAX).await.ok()?;
+    let answer = endpoint.ask(&Ask::List).await;
+    endpoint.close().await.ok()?;
     serde_json::from_str(answer.ok()?.get()).ok()
 }

@@ -1,8 +1,8 @@
-//! Answers on their way to one client.
+//! The writing half of a client's connection, which all answers to this client share.
 //!
-//! Promises: each answer is written whole, whoever writes it; one that is there already leaves from
-//! the thread that has it, without another being woken; a client that takes none is cut off. Does
-//! not know what was asked.
+//! Promises: each answer is written whole, whichever thread writes it; an answer that is ready is
+//! written by the thread that has it, without waking another one; a client that does not read its
+//! answers is disconnected. Does not know what was asked.
 
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -14,9 +14,9 @@ use tokio::net::unix::OwnedWriteHalf;
 use tokio::sync::{Mutex, OwnedMutexGuard};
 use tokio::time::timeout;
 
-use crate::control::answer::Answering;
+use crate::control::dispatch::AnswerFuture;
 use crate::control::protocol::{self, MESSAGE_BYTES_MAX, Response};
-use crate::people::Trouble;
+use crate::user_error::UserError;
 
 /// How long a client may take to read one answer.
 const SEND_MAX: Duration = Duration::from_secs(60);
@@ -30,17 +30,17 @@ impl Outbound {
         Outbound(Arc::new(Mutex::new(half)))
     }
 
-    /// Writes an answer, after those being written.
-    pub async fn write(&self, id: u64, answer: Result<Box<RawValue>, Trouble>) {
+    /// Writes an answer, after those that are being written.
+    pub async fn write(&self, id: u64, answer: Result<Box<RawValue>, UserError>) {
         let half = self.0.clone().lock_owned().await;
         if let Some(frame) = frame(id, answer) {
             finish(half, &frame).await;
         }
     }
 
-    /// Writes an answer that is there already, as far as that goes without waiting, and leaves the
-    /// rest to a task; gives back one that has to be waited for.
-    pub fn write_now(&self, id: u64, mut answering: Answering) -> Option<Answering> {
+    /// Writes an answer that is ready, as far as the socket takes it at once, and leaves the rest to
+    /// a task; returns an answer that is not ready, or that must wait for others to be written.
+    pub fn write_now(&self, id: u64, mut answering: AnswerFuture) -> Option<AnswerFuture> {
         let mut nobody = Context::from_waker(Waker::noop());
         let Poll::Ready(answer) = answering.as_mut().poll(&mut nobody) else {
             return Some(answering);
@@ -49,7 +49,7 @@ impl Outbound {
             return Some(Box::pin(std::future::ready(answer)));
         };
         let frame = frame(id, answer)?;
-        // What could not be written shows again when the rest is.
+        // An error of this write comes back when the rest is written.
         let written = half.try_write(&frame).unwrap_or(0);
         if written < frame.len() {
             tokio::spawn(async move { finish(half, &frame[written..]).await });
@@ -61,19 +61,19 @@ impl Outbound {
 async fn finish(mut half: OwnedMutexGuard<OwnedWriteHalf>, bytes: &[u8]) {
     let written = timeout(SEND_MAX, protocol::send(&mut *half, bytes)).await;
     if !matches!(written, Ok(Ok(()))) {
-        // It is gone, or does not want to know: no later answer is begun.
+        // The client is gone or does not read: no later answer is begun.
         let _ = half.shutdown().await;
     }
 }
 
-fn frame(id: u64, answer: Result<Box<RawValue>, Trouble>) -> Option<Vec<u8>> {
+fn frame(id: u64, answer: Result<Box<RawValue>, UserError>) -> Option<Vec<u8>> {
     let (ok, error) = match answer {
         Ok(ok) => (Some(ok), None),
         Err(error) => (None, Some(error)),
     };
     let frame = protocol::encode(&Response { id, ok, error }).or_else(|error| {
         let message = format!("the answer does not fit {MESSAGE_BYTES_MAX} bytes: {error}");
-        let error = Some(Trouble::host(message, "ask for less at a time"));
+        let error = Some(UserError::host(message, "ask for less at a time"));
         let ok = None;
         protocol::encode(&Response { id, ok, error })
     });
@@ -86,7 +86,7 @@ mod tests {
     use tokio::io::AsyncReadExt;
     use tokio::net::UnixStream;
 
-    fn text(bytes: usize) -> Answering {
+    fn text(bytes: usize) -> AnswerFuture {
         let json = format!("\"{}\"", "x".repeat(bytes));
         Box::pin(std::future::ready(Ok(
             RawValue::from_string(json).expect("JSON")
@@ -102,7 +102,7 @@ mod tests {
         runtime.block_on(async {
             let (ours, mut theirs) = UnixStream::pair().expect("a pair");
             let outbound = Outbound::new(ours.into_split().1);
-            let never: Answering = Box::pin(std::future::pending());
+            let never: AnswerFuture = Box::pin(std::future::pending());
             assert!(outbound.write_now(0, never).is_some());
             let mut later = Vec::new();
             for id in 1..=20 {

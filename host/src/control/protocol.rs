@@ -11,12 +11,12 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
-use crate::people::Trouble;
+use crate::user_error::UserError;
 
 /// The version both ends must speak.
 pub const CONTROL_VERSION: u32 = 2;
 
-/// Bytes of one message: the 16 MiB a call or a vat's sources may have, and their JSON escapes.
+/// Bytes of one message: the 16 MiB that a call or a vat's sources may have, and their JSON escapes.
 pub const MESSAGE_BYTES_MAX: usize = 32 << 20;
 
 /// A question to the host.
@@ -29,10 +29,10 @@ pub enum Ask {
         entry: String,
         files: Vec<(String, String)>,
         give: Vec<(String, String)>,
-        /// Default powers that are withheld.
+        /// Default powers that the vat does not get.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         deny: Vec<String>,
-        /// Limits of its own.
+        /// Limits of the vat's own.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         limits: Vec<(String, u64)>,
     },
@@ -59,7 +59,7 @@ pub enum Ask {
     LimitsOf {
         vat: String,
     },
-    /// Sets limits of one vat's own, and gives those of `unset` back to the host.
+    /// Sets limits of a vat's own; those in `unset` are the host's again.
     SetLimits {
         vat: String,
         set: Vec<(String, u64)>,
@@ -74,7 +74,7 @@ pub struct AskCall {
     pub method: String,
     /// The text of one JSON array.
     pub args: String,
-    /// Makes the call once-only.
+    /// Makes the call idempotent.
     pub id: String,
 }
 
@@ -82,12 +82,12 @@ pub struct AskCall {
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Request {
     pub v: u32,
-    /// Chosen by the client; comes back with the answer.
+    /// Chosen by the client; the answer carries it.
     pub id: u64,
     pub ask: Ask,
 }
 
-/// What can be told of any request, also of one from another version.
+/// The part of a request that every version of the protocol has.
 #[derive(Debug, Deserialize)]
 pub struct RequestHead {
     pub v: u32,
@@ -105,10 +105,10 @@ pub struct Response {
     )]
     pub ok: Option<Box<RawValue>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub error: Option<Trouble>,
+    pub error: Option<UserError>,
 }
 
-/// Keeps `"ok": null` apart from no `ok`: null is an answer.
+/// Distinguishes `"ok": null`, which is an answer, from a missing `ok`.
 fn present<'de, D: Deserializer<'de>>(source: D) -> Result<Option<Box<RawValue>>, D::Error> {
     Box::<RawValue>::deserialize(source).map(Some)
 }
@@ -146,7 +146,7 @@ pub async fn send(writer: &mut (impl AsyncWrite + Unpin), frame: &[u8]) -> Resul
     Ok(writer.flush().await?)
 }
 
-/// The body of the next message; `None` where the other side ended between two messages.
+/// The body of the next message; `None` if the other side closed between two messages.
 pub async fn receive(reader: &mut (impl AsyncRead + Unpin)) -> Result<Option<Vec<u8>>, WireError> {
     let mut header = Vec::with_capacity(HEADER_BYTES);
     reader

@@ -1,6 +1,6 @@
 //! The shapes of answers, which are also what `--json` prints.
 //!
-//! Promises: field names are the contract of `interfaces.md` section 2; fields may be added, none
+//! Promises: field names are the contract of `interfaces.md` section 2; fields may be added but not
 //! renamed. Does not know where the numbers come from.
 
 use kenvat_engine::api::{DamageReport, Deployed, Limit, LogChunk, StoreReport, VatInfo};
@@ -14,10 +14,10 @@ pub struct VatLine {
     pub state: String,
     pub turns: u64,
     pub heap_bytes: u64,
-    /// Messages to other vats not yet acked; there are none before vats can reach each other.
+    /// Messages to other vats that are not acked yet; always 0 until vats can reach each other.
     pub outbox: u64,
     pub open_requests: u64,
-    /// The disk is full: calls that need room are refused.
+    /// The disk is full: calls that need space on it are refused.
     #[serde(default)]
     pub no_room: bool,
     pub engine: String,
@@ -29,10 +29,10 @@ pub struct VatLine {
 pub struct VatSheet {
     #[serde(flatten)]
     pub line: VatLine,
-    /// Absent where the heap could not be read; `last_error` then says why.
+    /// Absent if the heap could not be read; `last_error` then says why.
     pub heap_sha256: Option<String>,
     pub genesis_sha256: String,
-    /// Vats with which references are shared.
+    /// Vats that share references with this one.
     pub peers: Vec<String>,
     pub limits: VatLimits,
     pub worker_pid: Option<u32>,
@@ -52,7 +52,7 @@ pub struct VatLimits {
 pub struct DeployedSheet {
     pub name: String,
     pub id: u64,
-    /// Where the gateway serves it, without the token; absent while no host runs.
+    /// Where the gateway serves it, without the token; absent if no host runs.
     pub url: Option<String>,
 }
 
@@ -71,7 +71,7 @@ pub struct VerifySheet {
     pub damages: Vec<Damage>,
 }
 
-/// One place that is not what was written.
+/// A part of a file that is not what was written.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Damage {
     pub file: String,

@@ -17,13 +17,13 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
-use crate::control::answer::{Answering, begin, begin_here};
-use crate::control::lone::{Haste, Lone, PATIENCE};
+use crate::control::dispatch::{AnswerFuture, begin, begin_inline};
 use crate::control::outbound::Outbound;
 use crate::control::protocol::{self, Ask, CONTROL_VERSION, Request, RequestHead, WireError};
+use crate::control::single_client::{BusyPoll, INLINE_WAIT_MAX, SingleClient};
 use crate::limits::IN_FLIGHT_MAX;
-use crate::people::Trouble;
-use crate::stop::Stopping;
+use crate::shutdown::ShutdownSignal;
+use crate::user_error::UserError;
 
 /// Connections beyond those the host may have, for who looks and puts in order: calls and
 /// deployments are refused on them, since whatever fills the others would fill these too.
@@ -41,12 +41,12 @@ pub async fn serve(
     engine: Engine,
     base: Arc<str>,
     clients_max: usize,
-    mut stop: Stopping,
+    mut stop: ShutdownSignal,
 ) {
     let room = Arc::new(Semaphore::new(clients_max));
     let reserve = Arc::new(Semaphore::new(RESERVED));
     let mut clients = JoinSet::new();
-    let lone = Arc::new(Lone::default());
+    let single_client = Arc::new(SingleClient::default());
     for number in 1.. {
         let (permit, kind) = tokio::select! {
             biased;
@@ -65,7 +65,7 @@ pub async fn serve(
                     number,
                     outbound: Outbound::new(writer),
                     kind,
-                    lone: lone.clone(),
+                    single_client: single_client.clone(),
                     engine: engine.clone(),
                     base: base.clone(),
                 };
@@ -107,7 +107,7 @@ struct Client {
     number: u64,
     outbound: Outbound,
     kind: Kind,
-    lone: Arc<Lone>,
+    single_client: Arc<SingleClient>,
     engine: Engine,
     base: Arc<str>,
 }
@@ -115,12 +115,12 @@ struct Client {
 async fn converse(
     reader: OwnedReadHalf,
     client: Client,
-    mut stop: Stopping,
+    mut stop: ShutdownSignal,
     _permit: OwnedSemaphorePermit,
 ) {
     let mut reader = BufReader::new(reader);
     let room = Arc::new(Semaphore::new(IN_FLIGHT_MAX));
-    let mut haste = Haste::default();
+    let mut busy_poll = BusyPoll::default();
     loop {
         let Ok(permit) = room.clone().acquire_owned().await else {
             break;
@@ -143,7 +143,7 @@ async fn converse(
         };
         // The end, or bytes that no client of ours sends: nothing can follow either.
         let Some(Ok(Some(body))) = body else { break };
-        haste.asked();
+        busy_poll.called();
         // Nothing else asked and not answered, here or behind it.
         let is_only = room.available_permits() + 1 == IN_FLIGHT_MAX && reader.buffer().is_empty();
         let Ok(begun) = client.begin(&body, is_only) else {
@@ -151,7 +151,7 @@ async fn converse(
         };
         let Some((id, answering)) = begun else {
             let socket: &UnixStream = reader.get_ref().as_ref();
-            haste.answered(socket);
+            busy_poll.answered(socket);
             continue;
         };
         let outbound = client.outbound.clone();
@@ -169,28 +169,28 @@ async fn converse(
 impl Client {
     /// Begins what a message asks for; `None` where that is answered already, an error where no
     /// answer could reach the asker. `is_only` says that the client waits for nothing else.
-    fn begin(&self, body: &[u8], is_only: bool) -> Result<Option<(u64, Answering)>, WireError> {
+    fn begin(&self, body: &[u8], is_only: bool) -> Result<Option<(u64, AnswerFuture)>, WireError> {
         let (id, answering) = match serde_json::from_slice::<Request>(body) {
             Ok(Request { v, id, ask }) if v == CONTROL_VERSION => (id, self.ask(id, ask, is_only)),
             other => {
                 let head: RequestHead = serde_json::from_slice(body)?;
-                let trouble = match other.err().filter(|_| head.v == CONTROL_VERSION) {
+                let error = match other.err().filter(|_| head.v == CONTROL_VERSION) {
                     Some(error) => not_understood(&error),
                     None => other_version(head.v),
                 };
-                (head.id, Some(refuse(trouble)))
+                (head.id, Some(refuse(error)))
             }
         };
         Ok(answering.map(|answering| (id, answering)))
     }
 
-    fn ask(&self, id: u64, ask: Ask, is_only: bool) -> Option<Answering> {
+    fn ask(&self, id: u64, ask: Ask, is_only: bool) -> Option<AnswerFuture> {
         if self.kind.refuses(&ask) {
             return Some(refuse(too_many()));
         }
         match ask {
-            Ask::Call(call) if self.lone.calls(self.number) && is_only => {
-                begin_here(&self.engine, call, PATIENCE, |answering| {
+            Ask::Call(call) if self.single_client.count_call(self.number) && is_only => {
+                begin_inline(&self.engine, call, INLINE_WAIT_MAX, |answering| {
                     self.outbound.write_now(id, answering)
                 })
             }
@@ -199,28 +199,28 @@ impl Client {
     }
 }
 
-fn not_understood(error: &serde_json::Error) -> Trouble {
+fn not_understood(error: &serde_json::Error) -> UserError {
     let message = format!("the host does not understand the question: {error}");
-    Trouble::usage(message, "use the same build of kenvat for both")
+    UserError::usage(message, "use the same build of kenvat for both")
 }
 
-fn refuse(trouble: Trouble) -> Answering {
-    Box::pin(std::future::ready(Err(trouble)))
+fn refuse(error: UserError) -> AnswerFuture {
+    Box::pin(std::future::ready(Err(error)))
 }
 
-fn too_many() -> Trouble {
+fn too_many() -> UserError {
     let what = "overloaded: as many clients are connected as the limit `control-clients` lets; \
                 try again";
-    Trouble::overloaded(what.to_owned())
+    UserError::overloaded(what.to_owned())
 }
 
-fn other_version(found: u32) -> Trouble {
+fn other_version(found: u32) -> UserError {
     let age = if found > CONTROL_VERSION {
         "older"
     } else {
         "newer"
     };
-    Trouble::host(
+    UserError::host(
         format!(
             "the running host is {age} than this command: it speaks version {CONTROL_VERSION} of \
              the control protocol, not {found}"

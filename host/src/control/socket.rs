@@ -1,9 +1,9 @@
-//! `DIR/control.sock` as a file: how it is made, replaced and reached.
+//! `DIR/control.sock` as a file: how it is created, replaced and connected to.
 //!
-//! Promises: nobody but its owner can ever connect, not even in the instant of its creation; a
-//! socket left by a killed host is replaced in one step; a folder whose path is too long for a
-//! socket address is reached through a descriptor of it. Only the holder of the store's lock may
-//! bind. Does not know what is said over it.
+//! Promises: only the owner can connect, also at the moment of its creation; a socket that a killed
+//! host left behind is replaced in one step; a folder whose path is too long for a socket address is
+//! reached through a descriptor of the folder. Only the holder of the store's lock may bind. Does
+//! not know the protocol.
 
 use std::fs::File;
 use std::io;
@@ -16,13 +16,13 @@ use tokio::net::{UnixListener, UnixSocket, UnixStream};
 /// The socket's name in the store's folder.
 pub const SOCKET_NAME: &str = "control.sock";
 
-/// The name it has until it listens; left behind only by a kill in between.
+/// The name the socket has until it listens; a host killed in between leaves it behind.
 const NEW_NAME: &str = "control.sock.new";
 
-/// Bytes of a path that fit a Unix socket's address with its final zero.
+/// Bytes of a path that fit into a Unix socket's address, its final zero not counted.
 const SOCKET_PATH_BYTES_MAX: usize = 107;
 
-/// Connections the kernel keeps waiting for us.
+/// Connections that the kernel queues until they are accepted.
 const BACKLOG: u32 = 128;
 
 /// A listening control socket.
@@ -32,20 +32,21 @@ pub struct ControlSocket {
     pub file: SocketFile,
 }
 
-/// The socket's file, removed when this is dropped: before the store's lock is released, or it
-/// could be the next host's that is removed.
+/// The socket's file, removed when this value is dropped. That must happen before the store's lock
+/// is released, or the next host's socket might be removed.
 #[derive(Debug)]
 pub struct SocketFile(PathBuf);
 
 impl ControlSocket {
-    /// Makes the socket, replacing what a killed host left. The caller holds the store's lock.
+    /// Creates the socket and replaces one that a killed host left. The caller holds the store's
+    /// lock.
     pub fn bind(dir: &Path) -> io::Result<ControlSocket> {
         let reach = Reach::new(dir, NEW_NAME)?;
         let new = dir.join(NEW_NAME);
         remove_if_there(&new)?;
         let socket = UnixSocket::new_stream()?;
-        // A socket's file gets the mode of the socket itself, so this closes the window between
-        // bind and chmod.
+        // The file gets the mode of the unbound socket, so there is no moment between bind and
+        // chmod in which others could connect.
         rustix::fs::fchmod(&socket, Mode::RUSR | Mode::WUSR)?;
         socket.bind(&reach.path)?;
         let listener = socket.listen(BACKLOG)?;
@@ -60,12 +61,12 @@ impl ControlSocket {
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
-        // If it stays, the next host replaces it, and clients see a refused connection until then.
+        // If removal fails, the next host replaces the file; until then connections are refused.
         let _ = std::fs::remove_file(&self.0);
     }
 }
 
-/// Connects to the host that serves `dir`; `None` where no host listens.
+/// Connects to the host that serves `dir`; `None` if no host listens.
 pub async fn connect(dir: &Path) -> io::Result<Option<UnixStream>> {
     let reach = match Reach::new(dir, SOCKET_NAME) {
         Ok(reach) => reach,
@@ -79,7 +80,7 @@ pub async fn connect(dir: &Path) -> io::Result<Option<UnixStream>> {
     }
 }
 
-/// A reset is a listener that was closed while we connected: that of a host that was just killed.
+/// A reset means that the listener was closed while we connected: its host was just killed.
 fn nobody_listens(error: &io::Error) -> bool {
     matches!(
         error.kind(),
@@ -94,10 +95,10 @@ fn remove_if_there(path: &Path) -> io::Result<()> {
     }
 }
 
-/// A path to a file in a folder that fits a socket's address.
+/// A path to a file in a folder, short enough for a socket's address.
 struct Reach {
     path: PathBuf,
-    /// Open while `path` goes through it.
+    /// Kept open while `path` leads through its descriptor.
     _folder: Option<File>,
 }
 

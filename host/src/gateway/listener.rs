@@ -19,8 +19,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 
 use crate::gateway::port_holder::port_holder;
-use crate::people::Trouble;
-use crate::stop::Stopping;
+use crate::shutdown::ShutdownSignal;
+use crate::user_error::UserError;
 
 /// Where the gateway listens unless told otherwise.
 pub const DEFAULT_LISTEN: &str = "127.0.0.1:7411";
@@ -52,10 +52,10 @@ pub struct Gateway {
 
 impl Gateway {
     /// Binds the port. An address others can reach wants `insecure`, as tokens travel in clear.
-    pub async fn bind(listen: &str, insecure: bool) -> Result<Gateway, Trouble> {
+    pub async fn bind(listen: &str, insecure: bool) -> Result<Gateway, UserError> {
         let wanted = resolve(listen)?;
         if !wanted.ip().is_loopback() && !insecure {
-            return Err(Trouble::usage(
+            return Err(UserError::usage(
                 format!("others can reach {wanted}, and the token would travel in clear"),
                 "listen on 127.0.0.1 behind something that speaks TLS, or add --insecure",
             ));
@@ -80,7 +80,7 @@ impl Gateway {
     }
 
     /// Serves until `stop` says so, then until the answers under way are out or `DRAIN` is over.
-    pub async fn serve(self, router: Router, clients_max: usize, mut stop: Stopping) {
+    pub async fn serve(self, router: Router, clients_max: usize, mut stop: ShutdownSignal) {
         let room = Arc::new(Semaphore::new(connections_max(clients_max)));
         let mut clients = JoinSet::new();
         loop {
@@ -107,7 +107,7 @@ impl Gateway {
 async fn converse(
     stream: TcpStream,
     router: Router,
-    mut stop: Stopping,
+    mut stop: ShutdownSignal,
     _permit: OwnedSemaphorePermit,
 ) {
     // Both only tune: a connection without them still works.
@@ -149,33 +149,33 @@ fn connections_max(most: usize) -> usize {
         .clamp(1, most)
 }
 
-fn resolve(listen: &str) -> Result<SocketAddr, Trouble> {
+fn resolve(listen: &str) -> Result<SocketAddr, UserError> {
     let hint = "say ADDRESS:PORT, as in --listen 127.0.0.1:7411; port 0 takes a free one";
     let mut found = listen
         .to_socket_addrs()
-        .map_err(|error| Trouble::usage(format!("\"{listen}\" is no address: {error}"), hint))?;
+        .map_err(|error| UserError::usage(format!("\"{listen}\" is no address: {error}"), hint))?;
     found
         .next()
-        .ok_or_else(|| Trouble::usage(format!("\"{listen}\" is no address"), hint))
+        .ok_or_else(|| UserError::usage(format!("\"{listen}\" is no address"), hint))
 }
 
-fn refused(wanted: SocketAddr, error: &io::Error) -> Trouble {
+fn refused(wanted: SocketAddr, error: &io::Error) -> UserError {
     let hint = "choose another with --listen, as in --listen 127.0.0.1:0 for any free port";
     if error.kind() != io::ErrorKind::AddrInUse {
-        return Trouble::host(
+        return UserError::host(
             format!("the gateway cannot listen on {wanted}: {error}"),
             hint,
         );
     }
     let by = port_holder(wanted.port()).map_or_else(String::new, |holder| format!(" by {holder}"));
-    Trouble::host(format!("the gateway's address {wanted} is taken{by}"), hint)
+    UserError::host(format!("the gateway's address {wanted} is taken{by}"), hint)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn bind(listen: &str, insecure: bool) -> Result<Gateway, Trouble> {
+    fn bind(listen: &str, insecure: bool) -> Result<Gateway, UserError> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_io()
             .build();

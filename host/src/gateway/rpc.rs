@@ -7,7 +7,7 @@
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 
-use crate::people::{Trouble, code};
+use crate::user_error::{UserError, code};
 
 /// Entries of one batch.
 pub const BATCH_MAX: usize = 100;
@@ -68,14 +68,14 @@ impl RpcError {
     }
 }
 
-impl From<Trouble> for RpcError {
-    fn from(trouble: Trouble) -> RpcError {
-        let Trouble {
+impl From<UserError> for RpcError {
+    fn from(error: UserError) -> RpcError {
+        let UserError {
             code,
             name,
             message,
             ..
-        } = trouble;
+        } = error;
         let bare = message
             .strip_prefix(&format!("{name}: "))
             .unwrap_or(&message)

@@ -18,7 +18,7 @@ use serde_json::value::RawValue;
 
 use crate::gateway::rpc::{self, Entry, Incoming, RpcError};
 use crate::gateway::token::Token;
-use crate::people::{Trouble, code};
+use crate::user_error::{UserError, code};
 
 /// Bytes of a request's body.
 pub const BODY_BYTES_MAX: usize = 16 << 20;
@@ -214,8 +214,8 @@ async fn settle(pending: Pending<'_>, room: usize) -> String {
 async fn outcome(answer: Answer<Result<String, CallError>>) -> Result<Box<RawValue>, RpcError> {
     let text = answer
         .await
-        .map_err(Trouble::from)?
-        .map_err(Trouble::from)?;
+        .map_err(UserError::from)?
+        .map_err(UserError::from)?;
     // A worker made this text; what is not JSON must not be pasted into a response.
     RawValue::from_string(text)
         .map_err(|_| RpcError::new(code::HOST, "the vat's answer is not JSON"))

@@ -11,7 +11,7 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
-use crate::people::Trouble;
+use crate::user_error::UserError;
 
 /// The token's file in the store's folder.
 pub const TOKEN_NAME: &str = "token";
@@ -30,11 +30,11 @@ pub struct Token(String);
 
 impl Token {
     /// Reads the token, or makes it. The caller holds the store's lock.
-    pub fn provide(dir: &Path) -> Result<Token, Trouble> {
+    pub fn provide(dir: &Path) -> Result<Token, UserError> {
         let path = dir.join(TOKEN_NAME);
         let failed = |what: &str, error: &dyn fmt::Display| {
             let message = format!("the token {} cannot be {what}: {error}", path.display());
-            Trouble::host(message, "it belongs to the host's owner, mode 0600")
+            UserError::host(message, "it belongs to the host's owner, mode 0600")
         };
         match File::open(&path) {
             Ok(file) => read(file).map_err(|error| failed("used", &error)),

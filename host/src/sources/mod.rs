@@ -14,7 +14,7 @@ use std::fs;
 use std::io::Read;
 use std::path::{Component, Path, PathBuf};
 
-use crate::people::Trouble;
+use crate::user_error::UserError;
 
 /// Bytes of all source files of a vat.
 pub const SOURCE_BYTES_MAX: u64 = 16 << 20;
@@ -31,7 +31,7 @@ pub struct Sources {
 }
 
 /// Reads `file` and everything it reaches by relative imports.
-pub fn collect(file: &Path) -> Result<Sources, Trouble> {
+pub fn collect(file: &Path) -> Result<Sources, UserError> {
     let entry = locate(file)?;
     let mut found: BTreeMap<PathBuf, String> = BTreeMap::new();
     let mut waiting = VecDeque::from([entry.clone()]);
@@ -41,7 +41,7 @@ pub fn collect(file: &Path) -> Result<Sources, Trouble> {
             continue;
         }
         if found.len() == SOURCE_FILES_MAX {
-            return Err(Trouble::usage(
+            return Err(UserError::usage(
                 format!(
                     "{} imports more than {SOURCE_FILES_MAX} files",
                     entry.display()
@@ -63,14 +63,14 @@ pub fn collect(file: &Path) -> Result<Sources, Trouble> {
 }
 
 /// The entry's path, absolute and free of links in its folder, so that `..` means what it says.
-fn locate(file: &Path) -> Result<PathBuf, Trouble> {
+fn locate(file: &Path) -> Result<PathBuf, UserError> {
     if file.extension().is_some_and(|extension| extension == "ts") {
         let message = format!("{} is TypeScript, and vats run JavaScript", file.display());
         let hint = "compile it first (tsc, esbuild) and give the .js file";
-        return Err(Trouble::usage(message, hint));
+        return Err(UserError::usage(message, hint));
     }
     if file.is_dir() {
-        return Err(Trouble::usage(
+        return Err(UserError::usage(
             format!("{} is a folder", file.display()),
             "give the file whose default export makes the vat",
         ));
@@ -90,7 +90,7 @@ fn locate(file: &Path) -> Result<PathBuf, Trouble> {
     }
 }
 
-fn missing(file: &Path) -> Trouble {
+fn missing(file: &Path) -> UserError {
     let whole = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
     let message = format!("there is no file {}", whole.display());
     let beside = file.with_extension("js");
@@ -99,13 +99,13 @@ fn missing(file: &Path) -> Trouble {
     } else {
         "give the path of the vat's JavaScript file".to_owned()
     };
-    Trouble::usage(message, &hint)
+    UserError::usage(message, &hint)
 }
 
 /// Reads one file, of which `room` is left for all.
-fn read(path: &Path, room: &mut u64) -> Result<String, Trouble> {
+fn read(path: &Path, room: &mut u64) -> Result<String, UserError> {
     let unreadable = |error: std::io::Error| {
-        Trouble::usage(format!("{} cannot be read: {error}", path.display()), "")
+        UserError::usage(format!("{} cannot be read: {error}", path.display()), "")
     };
     let mut bytes = Vec::new();
     let file = fs::File::open(path).map_err(unreadable)?;
@@ -113,7 +113,7 @@ fn read(path: &Path, room: &mut u64) -> Result<String, Trouble> {
         .read_to_end(&mut bytes)
         .map_err(unreadable)?;
     *room = room.checked_sub(bytes.len() as u64).ok_or_else(|| {
-        Trouble::usage(
+        UserError::usage(
             format!(
                 "{} and what it comes with are over {SOURCE_BYTES_MAX} bytes",
                 path.display()
@@ -126,7 +126,7 @@ fn read(path: &Path, room: &mut u64) -> Result<String, Trouble> {
         let (line, start) = kenvat_syntax::line_of(error.as_bytes(), offset);
         let before = error.as_bytes().get(start..offset).unwrap_or_default();
         let column = String::from_utf8_lossy(before).chars().count() + 1;
-        Trouble::usage(
+        UserError::usage(
             format!(
                 "{} is not UTF-8: byte {offset} begins no character (line {line}, column {column})",
                 path.display()
@@ -137,7 +137,7 @@ fn read(path: &Path, room: &mut u64) -> Result<String, Trouble> {
 }
 
 /// Names files by their paths from the deepest folder that holds the entry's folder and all files.
-fn rebase(entry: &Path, found: BTreeMap<PathBuf, String>) -> Result<Sources, Trouble> {
+fn rebase(entry: &Path, found: BTreeMap<PathBuf, String>) -> Result<Sources, UserError> {
     let mut base = entry.parent().unwrap_or(Path::new("/"));
     while !found.keys().all(|path| path.starts_with(base)) {
         let Some(above) = base.parent() else { break };
@@ -154,10 +154,10 @@ fn rebase(entry: &Path, found: BTreeMap<PathBuf, String>) -> Result<Sources, Tro
     })
 }
 
-fn key(path: &Path, base: &Path) -> Result<String, Trouble> {
+fn key(path: &Path, base: &Path) -> Result<String, UserError> {
     let inside = path.strip_prefix(base).unwrap_or(path);
     inside.to_str().map(str::to_owned).ok_or_else(|| {
-        Trouble::usage(
+        UserError::usage(
             format!("the file name {} is not UTF-8", path.display()),
             "rename it",
         )

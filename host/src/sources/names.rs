@@ -5,7 +5,7 @@
 
 use std::path::Path;
 
-use crate::people::Trouble;
+use crate::user_error::UserError;
 
 /// Characters of a vat's name.
 pub const NAME_CHARS_MAX: usize = 63;
@@ -23,23 +23,23 @@ pub fn is_name(name: &str) -> bool {
 }
 
 /// The name given, if it is one.
-pub fn checked(name: &str) -> Result<String, Trouble> {
+pub fn checked(name: &str) -> Result<String, UserError> {
     if is_name(name) {
         return Ok(name.to_owned());
     }
-    Err(Trouble::usage(
+    Err(UserError::usage(
         format!("\"{name}\" cannot be a vat's name"),
         RULE,
     ))
 }
 
 /// The name a file's vat gets unless told otherwise: its stem.
-pub fn from_file(file: &Path) -> Result<String, Trouble> {
+pub fn from_file(file: &Path) -> Result<String, UserError> {
     let stem = file.file_stem().unwrap_or_default().to_string_lossy();
     if is_name(&stem) {
         return Ok(stem.into_owned());
     }
-    Err(Trouble::usage(
+    Err(UserError::usage(
         format!(
             "\"{stem}\", the stem of {}, cannot be a vat's name",
             file.display()

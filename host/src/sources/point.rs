@@ -6,15 +6,15 @@
 
 use kenvat_syntax::near;
 
-use crate::people::Trouble;
 use crate::sources::Sources;
+use crate::user_error::UserError;
 
 /// How often a file's name is looked at in an error, which a program may have made.
 const HITS_MAX: usize = 16;
 
 impl Sources {
     /// Adds the author's line to an error that names one.
-    pub fn point_out(&self, mut trouble: Trouble) -> Trouble {
+    pub fn point_out(&self, mut trouble: UserError) -> UserError {
         let said = format!("{}\n{}", trouble.message, trouble.stack);
         let Some(place) = self.place_in(&said) else {
             return trouble;
@@ -104,8 +104,8 @@ mod tests {
     }
 
     fn stack(message: &str, stack: &str) -> String {
-        let trouble = Trouble::usage(message, "");
-        let trouble = Trouble {
+        let trouble = UserError::usage(message, "");
+        let trouble = UserError {
             stack: stack.into(),
             ..trouble
         };

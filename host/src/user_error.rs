@@ -1,6 +1,6 @@
 //! Errors as people and programs meet them: one sentence, a name, a number, a way on.
 //!
-//! Promises: every error of engine, store and socket becomes a `Trouble` with an exit status
+//! Promises: every error of engine, store and socket becomes a `UserError` with an exit status
 //! (`interfaces.md` section 2) and a JSON-RPC code (section 3), decided here and nowhere else;
 //! text that a vat chose is shown without control characters. Does not print.
 
@@ -37,7 +37,7 @@ pub mod code {
     pub const WAITING: i32 = -32007;
 }
 
-/// The name of the trouble a stopping host answers with: whoever has an id asks the next host.
+/// The name of the error a stopping host answers with: whoever has an id asks the next host.
 const STOPPED: &str = "Stopped";
 
 /// What the worker calls a method that the object does not have.
@@ -45,7 +45,7 @@ const NO_SUCH_METHOD: &str = "NoSuchMethod";
 
 /// Something that did not work.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Trouble {
+pub struct UserError {
     pub code: i32,
     /// For programs: `UnknownVat`, or the name of the error the vat threw.
     pub name: String,
@@ -57,13 +57,13 @@ pub struct Trouble {
     pub exit: u8,
     /// More of the same, found at once.
     #[serde(default, skip_serializing_if = "are_none")]
-    pub others: Box<[Trouble]>,
+    pub others: Box<[UserError]>,
 }
 
-impl Trouble {
-    fn new(exit: u8, code: i32, name: &str, message: String, hint: &str) -> Trouble {
+impl UserError {
+    fn new(exit: u8, code: i32, name: &str, message: String, hint: &str) -> UserError {
         let (name, hint) = (name.to_owned(), hint.to_owned());
-        Trouble {
+        UserError {
             code,
             name,
             message,
@@ -75,13 +75,13 @@ impl Trouble {
     }
 
     /// The caller asked for something that cannot be.
-    pub fn usage(message: impl Into<String>, hint: &str) -> Trouble {
-        Trouble::new(EXIT_USAGE, code::BAD_REQUEST, "Usage", message.into(), hint)
+    pub fn usage(message: impl Into<String>, hint: &str) -> UserError {
+        UserError::new(EXIT_USAGE, code::BAD_REQUEST, "Usage", message.into(), hint)
     }
 
     /// The arguments of a call are not what a call takes.
-    pub fn arguments(message: impl Into<String>, hint: &str) -> Trouble {
-        Trouble::new(
+    pub fn arguments(message: impl Into<String>, hint: &str) -> UserError {
+        UserError::new(
             EXIT_USAGE,
             code::BAD_ARGUMENTS,
             "BadArguments",
@@ -91,18 +91,18 @@ impl Trouble {
     }
 
     /// The host, its files or its machine are at fault.
-    pub fn host(message: impl Into<String>, hint: &str) -> Trouble {
-        Trouble::new(EXIT_HOST, code::HOST, "Host", message.into(), hint)
+    pub fn host(message: impl Into<String>, hint: &str) -> UserError {
+        UserError::new(EXIT_HOST, code::HOST, "Host", message.into(), hint)
     }
 
     /// Another process holds the store.
-    pub fn in_use(message: impl Into<String>, hint: &str) -> Trouble {
-        Trouble::new(EXIT_HOST, code::HOST, "InUse", message.into(), hint)
+    pub fn in_use(message: impl Into<String>, hint: &str) -> UserError {
+        UserError::new(EXIT_HOST, code::HOST, "InUse", message.into(), hint)
     }
 
     /// Too much is under way: nothing was done.
-    pub fn overloaded(message: impl Into<String>) -> Trouble {
-        Trouble::new(
+    pub fn overloaded(message: impl Into<String>) -> UserError {
+        UserError::new(
             EXIT_HOST,
             code::OVERLOADED,
             "Overloaded",
@@ -112,8 +112,8 @@ impl Trouble {
     }
 
     /// The disk is full: nothing was done.
-    pub fn no_room(message: impl Into<String>) -> Trouble {
-        Trouble::new(
+    pub fn no_room(message: impl Into<String>) -> UserError {
+        UserError::new(
             EXIT_HOST,
             code::OVERLOADED,
             "DiskFull",
@@ -123,8 +123,8 @@ impl Trouble {
     }
 
     /// An answer is no longer waited for; the call goes on.
-    pub fn waiting(message: impl Into<String>, hint: &str) -> Trouble {
-        Trouble::new(
+    pub fn waiting(message: impl Into<String>, hint: &str) -> UserError {
+        UserError::new(
             EXIT_WAITING,
             code::WAITING,
             "StillRunning",
@@ -133,8 +133,8 @@ impl Trouble {
         )
     }
 
-    /// The same trouble with another way on.
-    pub fn with_hint(mut self, hint: impl Into<String>) -> Trouble {
+    /// The same error with another way on.
+    pub fn with_hint(mut self, hint: impl Into<String>) -> UserError {
         self.hint = hint.into();
         self
     }
@@ -152,9 +152,9 @@ impl Trouble {
     /// Lines for a person, the last without a newline.
     pub fn sentence(&self) -> String {
         let mut text = String::new();
-        for trouble in std::iter::once(self).chain(&self.others) {
-            let _ = writeln!(text, "error: {}", plain(&trouble.message));
-            for line in trouble.stack.lines().filter(|line| !line.trim().is_empty()) {
+        for error in std::iter::once(self).chain(&self.others) {
+            let _ = writeln!(text, "error: {}", plain(&error.message));
+            for line in error.stack.lines().filter(|line| !line.trim().is_empty()) {
                 let _ = writeln!(text, "    {}", plain(line.trim_end()));
             }
         }
@@ -172,7 +172,7 @@ impl Trouble {
             "hint": self.hint, "stack": self.stack,
         });
         if !self.others.is_empty() {
-            let other = |other: &Trouble| {
+            let other = |other: &UserError| {
                 serde_json::json!({
                     "name": other.name, "message": other.message, "stack": other.stack,
                 })
@@ -184,12 +184,12 @@ impl Trouble {
 }
 
 /// In serde's form.
-fn are_none(others: &[Trouble]) -> bool {
+fn are_none(others: &[UserError]) -> bool {
     others.is_empty()
 }
 
-impl From<CallError> for Trouble {
-    fn from(error: CallError) -> Trouble {
+impl From<CallError> for UserError {
+    fn from(error: CallError) -> UserError {
         let text = error.to_string();
         match error {
             CallError::Thrown {
@@ -199,35 +199,35 @@ impl From<CallError> for Trouble {
                 nearest,
             } => thrown(name, message, stack, &nearest),
             CallError::UnknownVat { name, nearest } => unknown_vat(&name, &nearest),
-            CallError::BadArguments(why) => Trouble::arguments(
+            CallError::BadArguments(why) => UserError::arguments(
                 format!("the arguments are not JSON: {why}"),
                 "each argument is JSON (12, true, '\"text\"', '{\"a\":1}') or a bare word",
             ),
-            CallError::BadRequest(why) => Trouble::usage(why, ""),
-            CallError::KeyReused { .. } => Trouble::new(
+            CallError::BadRequest(why) => UserError::usage(why, ""),
+            CallError::KeyReused { .. } => UserError::new(
                 EXIT_USAGE,
                 code::KEY_REUSED,
                 "KeyReused",
                 text,
                 "an id stands for one request for good: take a new one",
             ),
-            CallError::AnswerGone { .. } => Trouble::new(
+            CallError::AnswerGone { .. } => UserError::new(
                 EXIT_HOST,
                 code::KEY_REUSED,
                 "AnswerGone",
                 text,
                 "it is never run a second time: ask the vat what became of it, with a new id",
             ),
-            CallError::Overloaded(_) => Trouble::overloaded(text),
-            CallError::NoRoom(_) => Trouble::no_room(text),
-            CallError::Unavailable { name, .. } => Trouble::new(
+            CallError::Overloaded(_) => UserError::overloaded(text),
+            CallError::NoRoom(_) => UserError::no_room(text),
+            CallError::Unavailable { name, .. } => UserError::new(
                 EXIT_VAT,
                 code::UNAVAILABLE,
                 "Unavailable",
                 text,
                 &format!("kenvat show {name} tells more"),
             ),
-            CallError::TurnKilled { by, .. } => Trouble::new(
+            CallError::TurnKilled { by, .. } => UserError::new(
                 EXIT_VAT,
                 match by {
                     KilledBy::Gas => code::GAS,
@@ -242,73 +242,73 @@ impl From<CallError> for Trouble {
                 text,
                 "the vat is as it was before the call; kenvat limits shows what a turn may use",
             ),
-            CallError::Host(why) => Trouble::host(why, "kenvat verify checks the store"),
+            CallError::Host(why) => UserError::host(why, "kenvat verify checks the store"),
             // The engine may learn new errors before this program names them.
-            _ => Trouble::host(text, ""),
+            _ => UserError::host(text, ""),
         }
     }
 }
 
-impl From<DeployError> for Trouble {
-    fn from(error: DeployError) -> Trouble {
+impl From<DeployError> for UserError {
+    fn from(error: DeployError) -> UserError {
         match error {
             DeployError::NameTaken(name) => {
                 let message = format!("a vat called \"{name}\" exists already, or is being made");
                 let hint = format!("take another --name, or end it: kenvat terminate {name}");
-                Trouble {
+                UserError {
                     name: "NameTaken".into(),
-                    ..Trouble::usage(message, &hint)
+                    ..UserError::usage(message, &hint)
                 }
             }
-            DeployError::BadRequest(why) => Trouble::usage(why, ""),
-            DeployError::Overloaded(_) => Trouble::overloaded(error.to_string()),
-            DeployError::NoRoom(_) => Trouble::no_room(error.to_string()),
+            DeployError::BadRequest(why) => UserError::usage(why, ""),
+            DeployError::Overloaded(_) => UserError::overloaded(error.to_string()),
+            DeployError::NoRoom(_) => UserError::no_room(error.to_string()),
             DeployError::Program {
                 name,
                 message,
                 stack,
             } => {
-                let mut trouble = thrown(name, message, stack, &[]);
-                trouble.hint = "no vat was left behind".into();
-                trouble
+                let mut error = thrown(name, message, stack, &[]);
+                error.hint = "no vat was left behind".into();
+                error
             }
-            DeployError::Host(why) => Trouble::host(why, "kenvat verify checks the store"),
-            other => Trouble::host(other.to_string(), ""),
+            DeployError::Host(why) => UserError::host(why, "kenvat verify checks the store"),
+            other => UserError::host(other.to_string(), ""),
         }
     }
 }
 
-impl From<ProgramError> for Trouble {
-    fn from(error: ProgramError) -> Trouble {
+impl From<ProgramError> for UserError {
+    fn from(error: ProgramError) -> UserError {
         thrown(error.name, error.message, error.stack, &[])
     }
 }
 
-impl From<StartError> for Trouble {
-    fn from(error: StartError) -> Trouble {
+impl From<StartError> for UserError {
+    fn from(error: StartError) -> UserError {
         let text = error.to_string();
         match error {
-            StartError::InUse { dir, pid } => Trouble::in_use(
+            StartError::InUse { dir, pid } => UserError::in_use(
                 format!("the store {dir} is in use by process {pid}"),
                 "wait until it is done, or end it",
             ),
-            StartError::Store(_) => Trouble::host(
+            StartError::Store(_) => UserError::host(
                 format!("the store was not opened: {text}"),
                 "kenvat verify lists every damage with its file and offset",
             ),
-            _ => Trouble::host(text, ""),
+            _ => UserError::host(text, ""),
         }
     }
 }
 
-impl From<Stopped> for Trouble {
-    fn from(stopped: Stopped) -> Trouble {
+impl From<Stopped> for UserError {
+    fn from(stopped: Stopped) -> UserError {
         let hint = "what was asked may or may not have happened: ask again with the same id";
-        Trouble::new(EXIT_HOST, code::HOST, STOPPED, stopped.to_string(), hint)
+        UserError::new(EXIT_HOST, code::HOST, STOPPED, stopped.to_string(), hint)
     }
 }
 
-fn thrown(name: String, message: String, stack: String, nearest: &[String]) -> Trouble {
+fn thrown(name: String, message: String, stack: String, nearest: &[String]) -> UserError {
     let missing = name == NO_SUCH_METHOD;
     let code = if missing {
         code::NO_METHOD
@@ -330,19 +330,19 @@ fn thrown(name: String, message: String, stack: String, nearest: &[String]) -> T
         format!("{name}: {message}")
     };
     let said = if missing { message } else { said };
-    Trouble {
+    UserError {
         stack,
-        ..Trouble::new(EXIT_VAT, code, &name, said, &hint)
+        ..UserError::new(EXIT_VAT, code, &name, said, &hint)
     }
 }
 
-fn unknown_vat(name: &str, nearest: &[String]) -> Trouble {
+fn unknown_vat(name: &str, nearest: &[String]) -> UserError {
     let mut message = format!("no vat is called \"{name}\"");
     if let Some(first) = nearest.first() {
         let _ = write!(message, "; did you mean \"{first}\"?");
     }
     let hint = "kenvat ls shows all of them";
-    Trouble::new(EXIT_USAGE, code::UNAVAILABLE, "UnknownVat", message, hint)
+    UserError::new(EXIT_USAGE, code::UNAVAILABLE, "UnknownVat", message, hint)
 }
 
 /// Text from elsewhere with its control characters spelled out, newlines and tabs kept: a vat must
@@ -387,17 +387,14 @@ mod tests {
             name: "countr".into(),
             nearest: vec!["counter".into()],
         };
-        let trouble = Trouble::from(error);
+        let error = UserError::from(error);
         assert_eq!(
-            trouble.message,
+            error.message,
             "no vat is called \"countr\"; did you mean \"counter\"?"
         );
+        assert_eq!((error.exit, error.code), (EXIT_USAGE, code::UNAVAILABLE));
         assert_eq!(
-            (trouble.exit, trouble.code),
-            (EXIT_USAGE, code::UNAVAILABLE)
-        );
-        assert_eq!(
-            trouble.sentence(),
+            error.sentence(),
             "error: no vat is called \"countr\"; did you mean \"counter\"?\n  \
              kenvat ls shows all of them"
         );
@@ -411,13 +408,13 @@ mod tests {
             stack: String::new(),
             nearest: vec!["incr".into(), "read".into()],
         };
-        let missing = Trouble::from(error("NoSuchMethod"));
+        let missing = UserError::from(error("NoSuchMethod"));
         assert_eq!(missing.code, code::NO_METHOD);
         assert_eq!(
             missing.hint,
             "did you mean \"incr\"? the object has: incr, read"
         );
-        let other = Trouble::from(error("TypeError"));
+        let other = UserError::from(error("TypeError"));
         assert_eq!((other.code, other.exit), (code::THROWN, EXIT_VAT));
         assert_eq!(other.message, "TypeError: no method \"inc\"");
     }
@@ -430,7 +427,7 @@ mod tests {
             stack: "at \u{7}x".into(),
             nearest: Vec::new(),
         };
-        let shown = Trouble::from(error).sentence();
+        let shown = UserError::from(error).sentence();
         assert!(!shown.contains(['\u{1b}', '\u{7}']), "{shown:?}");
         assert!(shown.contains("\\u{1b}[2Jgone"), "{shown}");
     }
@@ -438,7 +435,7 @@ mod tests {
     #[test]
     fn errors_for_programs_have_four_fields_at_least() {
         let json: serde_json::Value =
-            serde_json::from_str(&Trouble::usage("a", "b").json()).expect("is JSON");
+            serde_json::from_str(&UserError::usage("a", "b").json()).expect("is JSON");
         assert_eq!(json["error"]["message"], "a");
         assert_eq!(json["error"]["hint"], "b");
         assert_eq!(json["error"]["code"], -32600);

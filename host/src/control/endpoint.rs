@@ -1,7 +1,8 @@
-//! Where a command does its work: in the host that holds the store, or in an engine of its own.
+//! Where a command's question is answered: by the host that holds the store, or by an engine of
+//! the command's own.
 //!
-//! Promises: exactly one process has the store at a time, whoever wins its lock; the others wait
-//! for `WAIT_MAX` and then name the winner. Does not know what is asked.
+//! Promises: one process has the store at a time, the one that holds its lock; the others wait for
+//! `WAIT_MAX` and then name that process. Does not know what is asked.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -11,100 +12,103 @@ use kenvat_engine::{Engine, EngineOptions, start};
 use serde_json::value::RawValue;
 use tokio::time::{Instant, sleep, timeout_at};
 
-use crate::control::answer::begin;
 use crate::control::client::{AskError, HostLink};
+use crate::control::dispatch::begin;
+use crate::control::lock_handoff;
 use crate::control::protocol::Ask;
-use crate::control::way;
 use crate::limits::{Limits, SETTABLE};
-use crate::people::Trouble;
+use crate::user_error::UserError;
 
-/// How long commands wait for each other, and `call` for the next host.
+/// How long commands wait for each other, and how long `call` waits for the next host.
 pub const WAIT_MAX: Duration = Duration::from_secs(10);
 
-/// Between two looks at a store that is in use. Locks have no queue one could wait in here.
-const LOOK_AGAIN: Duration = Duration::from_millis(40);
+/// Pause between two attempts to lock a store that is in use. The lock has no queue to wait in.
+const RETRY_EVERY: Duration = Duration::from_millis(40);
 
-/// How long a stopping engine may take before its process ends without it; it recovers either way.
+/// How long an engine may take to stop before the process ends without it. The next start recovers
+/// either way.
 const STOP_MAX: Duration = Duration::from_secs(30);
 
-/// What of a store's folder is there once a store was made in it.
+/// Files and folders of a store of which at least one exists once a store was made.
 const STORE_PARTS: [&str; 4] = ["catalog.redb", "journal", "heap", "engines"];
 
-/// One of the two ways to the vats.
-pub enum Place {
+/// Whatever answers questions about the store's vats.
+pub enum Endpoint {
     Host(HostLink),
     Own(Engine),
 }
 
-impl Place {
-    /// Asks, wherever the vats are.
+impl Endpoint {
+    /// Asks a question, wherever the vats are.
     pub async fn ask(&mut self, ask: &Ask) -> Result<Box<RawValue>, AskError> {
         match self {
-            Place::Host(link) => link.ask(ask).await,
-            Place::Own(engine) => begin(engine, ask.clone(), None)
+            Endpoint::Host(link) => link.ask(ask).await,
+            Endpoint::Own(engine) => begin(engine, ask.clone(), None)
                 .await
-                .map_err(AskError::Trouble),
+                .map_err(AskError::Failed),
         }
     }
 
-    /// Lets go of the store, if it is ours.
-    pub async fn close(self) -> Result<(), Trouble> {
+    /// Closes the store, if this process opened it.
+    pub async fn close(self) -> Result<(), UserError> {
         match self {
-            Place::Host(_) => Ok(()),
-            Place::Own(engine) => stop(&engine).await,
+            Endpoint::Host(_) => Ok(()),
+            Endpoint::Own(engine) => stop(&engine).await,
         }
     }
 }
 
-/// Stops an engine cleanly, within reason.
-pub async fn stop(engine: &Engine) -> Result<(), Trouble> {
+/// Stops an engine cleanly, within `STOP_MAX`.
+pub async fn stop(engine: &Engine) -> Result<(), UserError> {
     match tokio::time::timeout(STOP_MAX, engine.stop()).await {
         Ok(Ok(done)) => Ok(done?),
-        // Its thread is gone already, and the store's lock with it.
+        // The engine's thread has ended already, and released the store's lock.
         Ok(Err(_)) => Ok(()),
-        Err(_) => Err(Trouble::host(
+        Err(_) => Err(UserError::host(
             format!("the engine did not stop within {} s", STOP_MAX.as_secs()),
             "nothing committed is lost: the next start recovers",
         )),
     }
 }
 
-/// Whether a store was ever made in `dir`.
+/// Whether a store was made in `dir`.
 pub fn store_is_there(dir: &Path) -> bool {
     STORE_PARTS.iter().any(|part| dir.join(part).exists())
 }
 
-/// Finds the host of a store, or opens the store. Waits until `deadline` for whoever has it.
-pub async fn reach(dir: &Path, deadline: Instant) -> Result<Place, Trouble> {
+/// Connects to the host of a store, or opens the store. Waits until `deadline` for the process that
+/// has it.
+pub async fn reach(dir: &Path, deadline: Instant) -> Result<Endpoint, UserError> {
     loop {
         if let Some(link) = connect(dir).await? {
-            return Ok(Place::Host(link));
+            return Ok(Endpoint::Host(link));
         }
-        // A host that waits for the store comes first: it will serve us as well.
-        if way::host_waits(dir) && Instant::now() < deadline {
-            sleep(LOOK_AGAIN).await;
+        // A host that waits for the store goes first: it will serve this command as well.
+        if lock_handoff::is_requested(dir) && Instant::now() < deadline {
+            sleep(RETRY_EVERY).await;
             continue;
         }
         match open(dir, &[]).await? {
-            Opened::Ours(engine) => return Ok(Place::Own(engine)),
+            Opened::Ours(engine) => return Ok(Endpoint::Own(engine)),
             Opened::InUse { pid } => wait_or_name(dir, pid, deadline).await?,
         }
     }
 }
 
-/// Opens the store to serve it; a host that serves already is an error that names it.
-/// `limits` are this host's, for what is not left to the defaults.
+/// Opens the store to serve it. If a host serves it already, the error names that host. `limits`
+/// are the limits that were set for this host.
 pub async fn open_to_serve(
     dir: &Path,
     limits: &[(String, u64)],
     deadline: Instant,
-) -> Result<Engine, Trouble> {
-    let mut waiting = None;
+) -> Result<Engine, UserError> {
+    let mut request = None;
     loop {
         if let Some(mut link) = connect(dir).await? {
             let pid = link.host_pid();
-            // A host that was killed while it started a worker leaves its socket, and its lock, to
-            // that child until the child's exec: what connects is a host only if it answers.
+            // A host that was killed while it started a worker leaves its socket and its lock to that
+            // child until the child calls exec. What accepts a connection is a host only if it
+            // answers.
             let asked = timeout_at(deadline, link.ask(&Ask::Limits)).await;
             if !matches!(asked, Ok(Err(AskError::Lost(_)))) {
                 return Err(already_served(dir, pid));
@@ -114,14 +118,14 @@ pub async fn open_to_serve(
             Opened::Ours(engine) => return Ok(engine),
             Opened::InUse { pid } => wait_or_name(dir, pid, deadline).await?,
         }
-        waiting = waiting.or_else(|| way::announce(dir));
+        request = request.or_else(|| lock_handoff::request(dir));
     }
 }
 
-/// Connects to the host of a store, where one listens.
-pub async fn connect(dir: &Path) -> Result<Option<HostLink>, Trouble> {
+/// Connects to the host of a store, if one listens.
+pub async fn connect(dir: &Path) -> Result<Option<HostLink>, UserError> {
     HostLink::connect(dir).await.map_err(|error| {
-        Trouble::host(
+        UserError::host(
             format!(
                 "the control socket in {} cannot be used: {error}",
                 dir.display()
@@ -136,14 +140,14 @@ enum Opened {
     InUse { pid: u32 },
 }
 
-async fn open(dir: &Path, limits: &[(String, u64)]) -> Result<Opened, Trouble> {
+async fn open(dir: &Path, limits: &[(String, u64)]) -> Result<Opened, UserError> {
     let mut options = EngineOptions::new(PathBuf::from(dir));
     let (ours, engines) = Limits::of(limits)?;
     for (name, value) in &engines {
         options.set_limit(name, *value).map_err(|why| {
             let also = SETTABLE.join(" and ");
             let hint = format!("kenvat limits shows every limit; {also} can be set as well");
-            Trouble::usage(why, &hint)
+            UserError::usage(why, &hint)
         })?;
     }
     options.others = ours.table(limits);
@@ -152,33 +156,34 @@ async fn open(dir: &Path, limits: &[(String, u64)]) -> Result<Opened, Trouble> {
         Ok(Ok(engine)) => Ok(Opened::Ours(engine)),
         Ok(Err(StartError::InUse { pid, .. })) => Ok(Opened::InUse { pid }),
         Ok(Err(error)) => Err(error.into()),
-        Err(panic) => Err(Trouble::host(
+        Err(panic) => Err(UserError::host(
             format!("opening the store failed: {panic}"),
             "",
         )),
     }
 }
 
-/// Waits a little for the process that has the store; past `deadline`, names it.
-pub async fn wait_or_name(dir: &Path, pid: u32, deadline: Instant) -> Result<(), Trouble> {
+/// Waits a moment for the process that has the store; after `deadline`, returns an error that names
+/// it.
+pub async fn wait_or_name(dir: &Path, pid: u32, deadline: Instant) -> Result<(), UserError> {
     if Instant::now() < deadline {
-        sleep(LOOK_AGAIN).await;
+        sleep(RETRY_EVERY).await;
         return Ok(());
     }
     let message = format!("the store {} is in use by process {pid}", dir.display());
-    Err(Trouble::in_use(
+    Err(UserError::in_use(
         message,
         "wait until that process is done, or end it, and try again",
     ))
 }
 
-fn already_served(dir: &Path, pid: Option<i32>) -> Trouble {
+fn already_served(dir: &Path, pid: Option<i32>) -> UserError {
     let who = pid.map_or_else(
         || "another process".to_owned(),
         |pid| format!("process {pid}"),
     );
     let message = format!("the store {} is served already, by {who}", dir.display());
-    Trouble::in_use(
+    UserError::in_use(
         message,
         "one host serves a store; other commands talk to it by themselves",
     )

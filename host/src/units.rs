@@ -1,10 +1,10 @@
-//! Limits as people write them: `heap=256MiB`, `turn=10s`, `gas=100_000_000`.
+//! Parses limits as people write them: `heap=256MiB`, `turn=10s`, `gas=100_000_000`.
 //!
-//! Promises: a value means the same on the command line and in `kenvat.toml`; one without a unit is
-//! in the limit's own (bytes, milliseconds, pieces); nothing is rounded. Does not know which limits
-//! there are beyond their unit, nor what they may be: the engine does.
+//! Promises: a value means the same on the command line and in `kenvat.toml`; a value without a
+//! unit is in the limit's own unit (bytes, milliseconds, pieces); nothing is rounded. Knows of a
+//! limit only its unit: which limits exist and what values they may have is known to the engine.
 
-use crate::people::Trouble;
+use crate::user_error::UserError;
 
 /// What a limit counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,20 +15,20 @@ enum Kind {
 }
 
 /// `NAME=VALUE`, the value in the limit's own unit.
-pub fn setting(text: &str) -> Result<(String, u64), Trouble> {
+pub fn setting(text: &str) -> Result<(String, u64), UserError> {
     let Some((name, value)) = text.split_once('=') else {
         return Err(misuse(format!("`{text}` is not NAME=VALUE")));
     };
     Ok((name.to_owned(), value_of(name, value)?))
 }
 
-/// Several of them.
-pub fn settings(texts: &[String]) -> Result<Vec<(String, u64)>, Trouble> {
+/// Parses several settings.
+pub fn settings(texts: &[String]) -> Result<Vec<(String, u64)>, UserError> {
     texts.iter().map(|text| setting(text)).collect()
 }
 
 /// A limit's value, in its own unit.
-pub fn value_of(name: &str, text: &str) -> Result<u64, Trouble> {
+pub fn value_of(name: &str, text: &str) -> Result<u64, UserError> {
     let text = text.trim();
     let end = text.find(|c: char| !c.is_ascii_digit() && c != '_');
     let (digits, unit) = text.split_at(end.unwrap_or(text.len()));
@@ -51,7 +51,7 @@ fn kind_of(name: &str) -> Kind {
         "heap" | "message" | "source" | "waiting-bytes" | "answer-bytes" | "host-answer-bytes" => {
             Kind::Bytes
         }
-        // Fixed, which is what people are to be told, not how to write them.
+        // These are fixed. The error must say so, and not that the value is malformed.
         "stack" | "method" | "sent" | "value" | "log-line" | "delta" | "frame" | "journal"
         | "log" | "control-message" | "headers" | "body" | "batch-answer" => Kind::Bytes,
         "turn" | "sleep-after" => Kind::Milliseconds,
@@ -77,8 +77,8 @@ fn factor(kind: Kind, unit: &str) -> Option<u64> {
     })
 }
 
-fn misuse(message: String) -> Trouble {
-    Trouble::usage(message, "for example --limit heap=256MiB --limit turn=10s")
+fn misuse(message: String) -> UserError {
+    UserError::usage(message, "for example --limit heap=256MiB --limit turn=10s")
 }
 
 #[cfg(test)]

@@ -1,16 +1,16 @@
-//! Printing: results on stdout, everything else on stderr.
+//! The reporter prints results on stdout and everything else on stderr.
 //!
-//! Promises: a reader that went away (a closed pipe) is no error; text of vats is printed without
-//! control characters where a person reads it. Does not decide what is said.
+//! Promises: a reader that closed its pipe causes no error; text of vats is printed without control
+//! characters where a person reads it. Does not decide what is printed.
 
 use std::io::{self, BufRead, IsTerminal, Write};
 use std::path::Path;
 
 use serde::Serialize;
 
-use crate::people::{Trouble, plain};
+use crate::user_error::{UserError, plain};
 
-/// The program with what it needs to find this store again, as one would type it.
+/// The beginning of a command line that finds this store again, as a person would type it.
 pub fn program(dir: &Path) -> String {
     let by_itself = match std::env::var_os("KENVAT_DATA") {
         Some(named) => Path::new(&named) == dir,
@@ -23,7 +23,7 @@ pub fn program(dir: &Path) -> String {
     }
 }
 
-/// A path as a shell reads it back.
+/// A path, quoted so that a shell reads it back unchanged.
 fn quoted(path: &Path) -> String {
     let text = path.display().to_string();
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '/' | '.' | '-' | '_');
@@ -34,24 +34,24 @@ fn quoted(path: &Path) -> String {
     }
 }
 
-/// How this run speaks.
+/// Prints in the form that was asked for on the command line.
 #[derive(Clone, Copy, Debug)]
-pub struct Voice {
+pub struct Reporter {
     json: bool,
     verbose: bool,
 }
 
-impl Voice {
-    pub fn new(json: bool, verbose: bool) -> Voice {
-        Voice { json, verbose }
+impl Reporter {
+    pub fn new(json: bool, verbose: bool) -> Reporter {
+        Reporter { json, verbose }
     }
 
-    /// Whether programs read the results.
+    /// Whether results are printed as JSON.
     pub fn is_json(self) -> bool {
         self.json
     }
 
-    /// One result: JSON for programs, lines for people.
+    /// Prints one result: as JSON with `--json`, else as the given lines.
     pub fn result<T: Serialize>(self, report: &T, lines: impl FnOnce() -> String) {
         if self.json {
             let text = serde_json::to_string(report).expect("reports hold only what JSON can say");
@@ -61,7 +61,7 @@ impl Voice {
         }
     }
 
-    /// One line on stdout as it is; nothing for no text.
+    /// Prints one line on stdout unchanged; prints nothing for an empty text.
     pub fn line(self, text: &str) {
         if !text.is_empty() {
             let mut out = io::stdout().lock();
@@ -69,43 +69,43 @@ impl Voice {
         }
     }
 
-    /// Something a person should know.
+    /// Prints a remark on stderr.
     pub fn note(self, text: &str) {
         let _ = writeln!(io::stderr(), "{}", plain(text));
     }
 
-    /// Something a curious person wants to know.
+    /// Prints a remark on stderr if `--verbose` was given.
     pub fn detail(self, text: &str) {
         if self.verbose {
             self.note(text);
         }
     }
 
-    /// An error.
-    pub fn trouble(self, trouble: &Trouble) {
+    /// Prints an error.
+    pub fn error(self, error: &UserError) {
         let text = if self.json {
-            trouble.json()
+            error.json()
         } else {
-            trouble.sentence()
+            error.sentence()
         };
         let _ = writeln!(io::stderr(), "{text}");
     }
 
-    /// Asks before something that cannot be undone; refuses where nobody can answer.
-    pub fn confirm(self, question: &str, yes: bool) -> Result<(), Trouble> {
+    /// Asks for confirmation of what cannot be undone; refuses where there is no terminal to ask on.
+    pub fn confirm(self, question: &str, yes: bool) -> Result<(), UserError> {
         if yes {
             return Ok(());
         }
         if self.json || !io::stdin().is_terminal() {
             let message = format!("{question} Nobody is here to answer");
-            return Err(Trouble::usage(message, "say --yes if that is meant"));
+            return Err(UserError::usage(message, "say --yes if that is meant"));
         }
         let _ = write!(io::stderr(), "{} [y/N] ", plain(question));
         let mut answer = String::new();
         let _ = io::stdin().lock().read_line(&mut answer);
         match answer.trim().to_ascii_lowercase().as_str() {
             "y" | "yes" => Ok(()),
-            _ => Err(Trouble::usage("nothing was done", "")),
+            _ => Err(UserError::usage("nothing was done", "")),
         }
     }
 }

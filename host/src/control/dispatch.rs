@@ -1,8 +1,8 @@
-//! The one place where a question of a person becomes a question to the engine.
+//! Dispatch: the only code that turns a command's question into a call of the engine.
 //!
-//! Promises: the engine has been asked by the time `begin` returns, so questions that arrive in
-//! order are asked in order; the answer comes after the output gate, since only the engine makes
-//! it. Does not know whether the question came over a socket.
+//! Promises: the engine has the call when `begin` returns, so questions that arrive in order are
+//! asked in order; an answer has passed the output gate, since only the engine makes answers. Does
+//! not know whether the question came over a socket.
 
 use std::pin::Pin;
 use std::time::Duration;
@@ -14,19 +14,19 @@ use serde_json::value::{RawValue, to_raw_value};
 
 use crate::control::protocol::{Ask, AskCall};
 use crate::control::report::{DeployedSheet, LimitLine, LogPiece, VatLine, VatSheet, VerifySheet};
-use crate::people::Trouble;
+use crate::user_error::UserError;
 
-/// The name under which the command line's requests are kept.
+/// The client name under which the engine keeps the command line's requests.
 pub const CLI_CLIENT: &str = "cli";
 
-/// Bytes of log text one question may get, whatever it asks for: the answer is one message.
+/// Bytes of log text in one answer, whatever was asked for: an answer is one message.
 const LOG_BYTES_MAX: u32 = 4 << 20;
 
-/// JSON text of an answer, on its way.
-pub type Answering = Pin<Box<dyn Future<Output = Result<Box<RawValue>, Trouble>> + Send>>;
+/// Resolves to the JSON text of an answer.
+pub type AnswerFuture = Pin<Box<dyn Future<Output = Result<Box<RawValue>, UserError>> + Send>>;
 
-/// Asks the engine. `base` is the gateway's address, where one serves.
-pub fn begin(engine: &Engine, ask: Ask, base: Option<&str>) -> Answering {
+/// Asks the engine. `base` is the gateway's address, if this process serves one.
+pub fn begin(engine: &Engine, ask: Ask, base: Option<&str>) -> AnswerFuture {
     match ask {
         Ask::Call(ask) => {
             let answer = engine.call(call(ask));
@@ -42,7 +42,7 @@ pub fn begin(engine: &Engine, ask: Ask, base: Option<&str>) -> Answering {
         } => {
             let limits = match own_limits(VatLimits::default(), &limits) {
                 Ok(limits) => limits,
-                Err(trouble) => return Box::pin(std::future::ready(Err(trouble))),
+                Err(error) => return Box::pin(std::future::ready(Err(error))),
             };
             let deploy = Deploy {
                 name,
@@ -99,15 +99,15 @@ pub fn begin(engine: &Engine, ask: Ask, base: Option<&str>) -> Answering {
     }
 }
 
-/// Asks for a call, and has this thread carry it through if nothing else is under way: it then
-/// waits so long for the vat. `out` gets the answer before anything else is done, and gives it back
-/// where it has to be waited for.
-pub fn begin_here(
+/// Makes a call, and lets this thread carry it through if nothing else is under way; the thread
+/// then waits for the vat for at most `patience`. `out` gets the answer before anything else is
+/// done, and returns it if the answer is not there yet.
+pub fn begin_inline(
     engine: &Engine,
     ask: AskCall,
     patience: Duration,
-    out: impl FnOnce(Answering) -> Option<Answering>,
-) -> Option<Answering> {
+    out: impl FnOnce(AnswerFuture) -> Option<AnswerFuture>,
+) -> Option<AnswerFuture> {
     let mut waiting = None;
     engine.call_here(call(ask), patience, |answer| {
         waiting = out(Box::pin(async move { value(answer.await??) }));
@@ -134,18 +134,18 @@ fn call(ask: AskCall) -> Call {
     }
 }
 
-/// A vat exists from the moment its start has settled, or not at all.
-fn cut_off(stopped: Stopped) -> Trouble {
+/// The error of a deployment that the host's end cut off: the vat exists if its start had settled.
+fn cut_off(stopped: Stopped) -> UserError {
     let hint = "the vat is there if its start had settled, and else nothing is: see kenvat ls";
-    Trouble::from(stopped).with_hint(hint.to_owned())
+    UserError::from(stopped).with_hint(hint.to_owned())
 }
 
-fn show(engine: &Engine, vat: &str) -> Answering {
+fn show(engine: &Engine, vat: &str) -> AnswerFuture {
     let sheet = engine.show(vat);
     let hash = engine.heap_sha256(vat);
     Box::pin(async move {
         let mut sheet = VatSheet::without_hash(sheet.await??);
-        // A vat whose heap is damaged is what `show` is asked about most urgently.
+        // `show` must also work for a vat whose heap is damaged.
         match hash.await? {
             Ok(hash) => sheet.heap_sha256 = Some(hash),
             Err(error) => {
@@ -156,11 +156,11 @@ fn show(engine: &Engine, vat: &str) -> Answering {
     })
 }
 
-/// Limits by name, over those there are.
-fn own_limits(mut own: VatLimits, set: &[(String, u64)]) -> Result<VatLimits, Trouble> {
+/// Sets limits by name in the limits a vat has of its own.
+fn own_limits(mut own: VatLimits, set: &[(String, u64)]) -> Result<VatLimits, UserError> {
     for (name, value) in set {
         own.set(name, *value)
-            .map_err(|why| Trouble::usage(why, "kenvat limits shows every limit"))?;
+            .map_err(|why| UserError::usage(why, "kenvat limits shows every limit"))?;
     }
     Ok(own)
 }
@@ -170,16 +170,16 @@ fn set_limits(
     vat: String,
     set: Vec<(String, u64)>,
     unset: Vec<String>,
-) -> Answering {
+) -> AnswerFuture {
     Box::pin(async move {
         let mut own = engine.show(&vat).await??.own_limits;
         for name in &unset {
-            // Refuses names that are none; which value does not matter.
+            // The last arm refuses unknown names; the value it tries does not matter.
             match name.as_str() {
                 "heap" => own.heap = None,
                 "gas" => own.gas = None,
                 "turn" => own.turn_ms = None,
-                _ => own.set(name, 0).map_err(|why| Trouble::usage(why, ""))?,
+                _ => own.set(name, 0).map_err(|why| UserError::usage(why, ""))?,
             }
         }
         let own = own_limits(own, &set)?;
@@ -188,7 +188,7 @@ fn set_limits(
     })
 }
 
-fn nothing(answer: Answer<Result<(), CallError>>) -> Answering {
+fn nothing(answer: Answer<Result<(), CallError>>) -> AnswerFuture {
     Box::pin(async move {
         let done: Result<Result<(), CallError>, Stopped> = answer.await;
         done??;
@@ -196,14 +196,13 @@ fn nothing(answer: Answer<Result<(), CallError>>) -> Answering {
     })
 }
 
-/// The vat's own answer: text that a worker made, so it is checked to be JSON before anybody else
-/// has to rely on it.
-fn value(text: String) -> Result<Box<RawValue>, Trouble> {
+/// A vat's answer. A worker made this text, so it is checked to be JSON before others rely on it.
+fn value(text: String) -> Result<Box<RawValue>, UserError> {
     RawValue::from_string(text)
-        .map_err(|error| Trouble::host(format!("the vat's answer is not JSON: {error}"), ""))
+        .map_err(|error| UserError::host(format!("the vat's answer is not JSON: {error}"), ""))
 }
 
-fn shape<T: Serialize>(report: &T) -> Result<Box<RawValue>, Trouble> {
+fn shape<T: Serialize>(report: &T) -> Result<Box<RawValue>, UserError> {
     to_raw_value(report)
-        .map_err(|error| Trouble::host(format!("the answer could not be coded: {error}"), ""))
+        .map_err(|error| UserError::host(format!("the answer could not be coded: {error}"), ""))
 }
