@@ -1,14 +1,18 @@
-//! Errors as people and programs meet them: one sentence, a name, a number, a way on.
+//! User errors: every failure as what happened, where, and what to do.
 //!
-//! Promises: every error of engine, store and socket becomes a `UserError` with an exit status
-//! (`interfaces.md` section 2) and a JSON-RPC code (section 3), decided here and nowhere else;
-//! text that a vat chose is shown without control characters. Does not print.
+//! Promises: every error of engine, store, gateway and socket becomes a `UserError` with an exit
+//! status (`interfaces.md` section 2), decided here and nowhere else; code, name and message of a
+//! call's failure are those of `failure`; text that a vat chose is shown without control
+//! characters. Does not print.
 
 use std::fmt::Write as _;
 
 use kenvat_engine::Stopped;
 use kenvat_engine::api::{CallError, DeployError, KilledBy, ProgramError, StartError};
 use serde::{Deserialize, Serialize};
+
+use crate::failure::{Failure, NO_SUCH_METHOD, STOPPED, code};
+use crate::gateway::{BindError, TokenError};
 
 /// Exit status: the vat answered with an error.
 pub const EXIT_VAT: u8 = 1;
@@ -19,31 +23,7 @@ pub const EXIT_HOST: u8 = 3;
 /// Exit status: `call` stopped waiting, the call goes on.
 pub const EXIT_WAITING: u8 = 4;
 
-/// JSON-RPC codes, the same on the gateway and in `--json` errors.
-pub mod code {
-    pub const NOT_JSON: i32 = -32700;
-    pub const BAD_REQUEST: i32 = -32600;
-    pub const NO_METHOD: i32 = -32601;
-    pub const BAD_ARGUMENTS: i32 = -32602;
-    pub const HOST: i32 = -32603;
-    pub const THROWN: i32 = -32000;
-    pub const GAS: i32 = -32001;
-    pub const MEMORY: i32 = -32002;
-    pub const TURN_KILLED: i32 = -32003;
-    pub const UNAVAILABLE: i32 = -32004;
-    pub const OVERLOADED: i32 = -32005;
-    pub const KEY_REUSED: i32 = -32006;
-    /// The command line's own: it no longer waits for an answer.
-    pub const WAITING: i32 = -32007;
-}
-
-/// The name of the error a stopping host answers with: whoever has an id asks the next host.
-const STOPPED: &str = "Stopped";
-
-/// What the worker calls a method that the object does not have.
-const NO_SUCH_METHOD: &str = "NoSuchMethod";
-
-/// Something that did not work.
+/// An error as a person reads it and a program parses it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UserError {
     pub code: i32,
@@ -55,7 +35,7 @@ pub struct UserError {
     /// Where in the author's files; may be empty.
     pub stack: String,
     pub exit: u8,
-    /// More of the same, found at once.
+    /// Further errors that were found at the same time.
     #[serde(default, skip_serializing_if = "are_none")]
     pub others: Box<[UserError]>,
 }
@@ -74,7 +54,17 @@ impl UserError {
         }
     }
 
-    /// The caller asked for something that cannot be.
+    /// A call's failure with what a person needs besides.
+    fn of(failure: Failure, exit: u8, hint: &str) -> UserError {
+        let Failure {
+            code,
+            name,
+            message,
+        } = failure;
+        UserError::new(exit, code, &name, message, hint)
+    }
+
+    /// The request cannot be carried out as it was made.
     pub fn usage(message: impl Into<String>, hint: &str) -> UserError {
         UserError::new(EXIT_USAGE, code::BAD_REQUEST, "Usage", message.into(), hint)
     }
@@ -107,22 +97,22 @@ impl UserError {
             code::OVERLOADED,
             "Overloaded",
             message.into(),
-            "try again shortly",
+            TRY_AGAIN,
         )
     }
 
     /// The disk is full: nothing was done.
-    pub fn no_room(message: impl Into<String>) -> UserError {
+    pub fn disk_full(message: impl Into<String>) -> UserError {
         UserError::new(
             EXIT_HOST,
             code::OVERLOADED,
             "DiskFull",
             message.into(),
-            "free some room on the disk of the store; the host goes on by itself",
+            FREE_SPACE,
         )
     }
 
-    /// An answer is no longer waited for; the call goes on.
+    /// The command no longer waits for the answer; the call goes on.
     pub fn waiting(message: impl Into<String>, hint: &str) -> UserError {
         UserError::new(
             EXIT_WAITING,
@@ -133,13 +123,13 @@ impl UserError {
         )
     }
 
-    /// The same error with another way on.
+    /// The same error with another hint.
     pub fn with_hint(mut self, hint: impl Into<String>) -> UserError {
         self.hint = hint.into();
         self
     }
 
-    /// Whether the host stopped before it could answer: nothing is known of what was asked.
+    /// Whether the host stopped before it could answer, so that the outcome is unknown.
     pub fn is_stopped(&self) -> bool {
         self.name == STOPPED
     }
@@ -183,70 +173,60 @@ impl UserError {
     }
 }
 
-/// In serde's form.
+/// For serde, which passes a reference.
 fn are_none(others: &[UserError]) -> bool {
     others.is_empty()
 }
 
 impl From<CallError> for UserError {
     fn from(error: CallError) -> UserError {
-        let text = error.to_string();
+        let failure = Failure::from(&error);
         match error {
-            CallError::Thrown {
-                name,
-                message,
-                stack,
-                nearest,
-            } => thrown(name, message, stack, &nearest),
-            CallError::UnknownVat { name, nearest } => unknown_vat(&name, &nearest),
-            CallError::BadArguments(why) => UserError::arguments(
-                format!("the arguments are not JSON: {why}"),
-                "each argument is JSON (12, true, '\"text\"', '{\"a\":1}') or a bare word",
-            ),
-            CallError::BadRequest(why) => UserError::usage(why, ""),
-            CallError::KeyReused { .. } => UserError::new(
-                EXIT_USAGE,
-                code::KEY_REUSED,
-                "KeyReused",
-                text,
-                "an id stands for one request for good: take a new one",
-            ),
-            CallError::AnswerGone { .. } => UserError::new(
-                EXIT_HOST,
-                code::KEY_REUSED,
-                "AnswerGone",
-                text,
-                "it is never run a second time: ask the vat what became of it, with a new id",
-            ),
-            CallError::Overloaded(_) => UserError::overloaded(text),
-            CallError::NoRoom(_) => UserError::no_room(text),
-            CallError::Unavailable { name, .. } => UserError::new(
-                EXIT_VAT,
-                code::UNAVAILABLE,
-                "Unavailable",
-                text,
-                &format!("kenvat show {name} tells more"),
-            ),
-            CallError::TurnKilled { by, .. } => UserError::new(
-                EXIT_VAT,
-                match by {
-                    KilledBy::Gas => code::GAS,
-                    KilledBy::Heap => code::MEMORY,
-                    KilledBy::Clock
-                    | KilledBy::Request
-                    | KilledBy::Crash
-                    | KilledBy::Stack
-                    | KilledBy::Sent => code::TURN_KILLED,
-                },
-                "TurnKilled",
-                text,
-                "the vat is as it was before the call; kenvat limits shows what a turn may use",
-            ),
-            CallError::Host(why) => UserError::host(why, "kenvat verify checks the store"),
-            // The engine may learn new errors before this program names them.
-            _ => UserError::host(text, ""),
+            CallError::Thrown { stack, nearest, .. } => thrown(failure, stack, &nearest),
+            error => {
+                let (exit, hint) = advice(&error);
+                UserError::of(failure, exit, &hint)
+            }
         }
     }
+}
+
+/// Exit status and hint for a call that failed.
+fn advice(error: &CallError) -> (u8, String) {
+    let (exit, hint) = match error {
+        CallError::UnknownVat { .. } => (EXIT_USAGE, "kenvat ls shows all of them"),
+        CallError::BadArguments(_) => (
+            EXIT_USAGE,
+            "each argument is JSON (12, true, '\"text\"', '{\"a\":1}') or a bare word",
+        ),
+        CallError::BadRequest(_) => (EXIT_USAGE, ""),
+        CallError::KeyReused { .. } => (
+            EXIT_USAGE,
+            "an id stands for one request for good: take a new one",
+        ),
+        CallError::AnswerGone { .. } => (
+            EXIT_HOST,
+            "it is never run a second time: ask the vat what became of it, with a new id",
+        ),
+        CallError::Overloaded(_) => (EXIT_HOST, TRY_AGAIN),
+        CallError::NoRoom(_) => (EXIT_HOST, FREE_SPACE),
+        CallError::Unavailable { name, .. } => {
+            return (EXIT_VAT, format!("kenvat show {name} tells more"));
+        }
+        // The vat's own program asked for it, so no limit has to do with it.
+        CallError::TurnKilled {
+            by: KilledBy::Request,
+            ..
+        } => (EXIT_VAT, "the vat is as it was before the call"),
+        CallError::TurnKilled { .. } => (
+            EXIT_VAT,
+            "the vat is as it was before the call; kenvat limits shows what a turn may use",
+        ),
+        CallError::Host(_) => (EXIT_HOST, "kenvat verify checks the store"),
+        // The engine may learn new errors before this program names them.
+        _ => (EXIT_HOST, ""),
+    };
+    (exit, hint.to_owned())
 }
 
 impl From<DeployError> for UserError {
@@ -262,13 +242,13 @@ impl From<DeployError> for UserError {
             }
             DeployError::BadRequest(why) => UserError::usage(why, ""),
             DeployError::Overloaded(_) => UserError::overloaded(error.to_string()),
-            DeployError::NoRoom(_) => UserError::no_room(error.to_string()),
+            DeployError::NoRoom(_) => UserError::disk_full(error.to_string()),
             DeployError::Program {
                 name,
                 message,
                 stack,
             } => {
-                let mut error = thrown(name, message, stack, &[]);
+                let mut error = thrown(Failure::thrown(&name, &message), stack, &[]);
                 error.hint = "no vat was left behind".into();
                 error
             }
@@ -280,7 +260,8 @@ impl From<DeployError> for UserError {
 
 impl From<ProgramError> for UserError {
     fn from(error: ProgramError) -> UserError {
-        thrown(error.name, error.message, error.stack, &[])
+        let failure = Failure::thrown(&error.name, &error.message);
+        thrown(failure, error.stack, &[])
     }
 }
 
@@ -304,19 +285,42 @@ impl From<StartError> for UserError {
 impl From<Stopped> for UserError {
     fn from(stopped: Stopped) -> UserError {
         let hint = "what was asked may or may not have happened: ask again with the same id";
-        UserError::new(EXIT_HOST, code::HOST, STOPPED, stopped.to_string(), hint)
+        UserError::of(Failure::from(&stopped), EXIT_HOST, hint)
     }
 }
 
-fn thrown(name: String, message: String, stack: String, nearest: &[String]) -> UserError {
-    let missing = name == NO_SUCH_METHOD;
-    let code = if missing {
-        code::NO_METHOD
-    } else {
-        code::THROWN
-    };
+impl From<BindError> for UserError {
+    fn from(error: BindError) -> UserError {
+        let text = error.to_string();
+        match error {
+            BindError::NotAnAddress { .. } => UserError::usage(
+                text,
+                "say ADDRESS:PORT, as in --listen 127.0.0.1:7411; port 0 takes a free one",
+            ),
+            BindError::Public { .. } => UserError::usage(
+                text,
+                "listen on 127.0.0.1 behind something that speaks TLS, or add --insecure",
+            ),
+            BindError::Taken { .. } | BindError::Refused { .. } => UserError::host(
+                text,
+                "choose another with --listen, as in --listen 127.0.0.1:0 for any free port",
+            ),
+        }
+    }
+}
+
+impl From<TokenError> for UserError {
+    fn from(error: TokenError) -> UserError {
+        UserError::host(
+            error.to_string(),
+            "it belongs to the host's owner, mode 0600",
+        )
+    }
+}
+
+fn thrown(failure: Failure, stack: String, nearest: &[String]) -> UserError {
     let hint = match nearest {
-        [first, ..] if missing => {
+        [first, ..] if failure.name == NO_SUCH_METHOD => {
             format!(
                 "did you mean \"{first}\"? the object has: {}",
                 nearest.join(", ")
@@ -324,29 +328,20 @@ fn thrown(name: String, message: String, stack: String, nearest: &[String]) -> U
         }
         _ => String::new(),
     };
-    let said = if message.is_empty() {
-        name.clone()
-    } else {
-        format!("{name}: {message}")
-    };
-    let said = if missing { message } else { said };
     UserError {
         stack,
-        ..UserError::new(EXIT_VAT, code, &name, said, &hint)
+        ..UserError::of(failure, EXIT_VAT, &hint)
     }
 }
 
-fn unknown_vat(name: &str, nearest: &[String]) -> UserError {
-    let mut message = format!("no vat is called \"{name}\"");
-    if let Some(first) = nearest.first() {
-        let _ = write!(message, "; did you mean \"{first}\"?");
-    }
-    let hint = "kenvat ls shows all of them";
-    UserError::new(EXIT_USAGE, code::UNAVAILABLE, "UnknownVat", message, hint)
-}
+/// Hint: nothing is wrong but the load.
+const TRY_AGAIN: &str = "try again shortly";
 
-/// Text from elsewhere with its control characters spelled out, newlines and tabs kept: a vat must
-/// not be able to drive the terminal that shows its errors.
+/// Hint: the disk of the store is full.
+const FREE_SPACE: &str = "free some space on the disk of the store; the host goes on by itself";
+
+/// Text with its control characters escaped, except newlines and tabs: a vat must not be able to
+/// control the terminal that shows its errors.
 pub fn plain(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for c in text.chars() {
@@ -359,7 +354,7 @@ pub fn plain(text: &str) -> String {
     shown
 }
 
-/// Bytes as people read them.
+/// A number of bytes as a person reads it.
 pub fn bytes(count: u64) -> String {
     const STEP: f64 = 1024.0;
     if count < 1024 {

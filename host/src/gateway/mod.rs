@@ -1,18 +1,22 @@
-//! JSON-RPC 2.0 over HTTP: `POST /vat/NAME`, for whoever holds the host's token.
+//! The gateway: JSON-RPC 2.0 over HTTP, `POST /vat/NAME`, for clients that have the host's token.
 //!
 //! Promises: an answer leaves after its turn is committed, because only the engine makes answers;
 //! no request, whatever its bytes, costs more than the limits named here and in `rpc`, and none
-//! ends the host. Does not know the control socket or the command line.
+//! ends the host. It holds an `Engine` and knows neither the control socket nor the command line:
+//! its errors are its own types, and what a person is told about them is decided elsewhere.
 //!
-//! `rpc` is JSON-RPC as data, `serve` routes and calls, `listener` addresses and connections,
-//! `port_holder` who has a port that is taken, `token` the secret.
+//! `rpc` is JSON-RPC as data, `serve` routes and calls, `listener` the port, `connections` what is
+//! accepted there, `port_holder` finds the process that has a port, `token` is the secret.
 
+mod connections;
 mod listener;
 mod port_holder;
 mod rpc;
 mod serve;
-pub mod token;
+mod token;
 
-pub use listener::{ACCEPT_PAUSE, DEFAULT_LISTEN, Gateway, HEADER_BYTES_MAX};
+pub use connections::{ACCEPT_PAUSE, HEADER_BYTES_MAX};
+pub use listener::{BindError, DEFAULT_LISTEN, Gateway};
 pub use rpc::BATCH_MAX;
 pub use serve::{BATCH_ANSWER_BYTES_MAX, BODY_BYTES_MAX, Service};
+pub use token::{Token, TokenError};

@@ -1,18 +1,18 @@
-//! JSON-RPC 2.0 as data: bytes to requests, outcomes to bytes.
+//! JSON-RPC 2.0 as data: parses requests from bytes and encodes responses.
 //!
 //! Promises: any bytes are either requests or an error to send back; numbers pass through digit by
-//! digit, never through floating point; a malformed entry of a batch harms only itself. Does not
-//! know HTTP or the engine.
+//! digit, never through floating point; a malformed entry of a batch affects only itself. Does not
+//! know HTTP or how a call is made.
 
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 
-use crate::user_error::{UserError, code};
+use crate::failure::{Failure, code};
 
 /// Entries of one batch.
 pub const BATCH_MAX: usize = 100;
 
-/// Bytes of a request's `id`, which is sent back as it came.
+/// Bytes of a request's `id`, which is sent back unchanged.
 pub const ID_BYTES_MAX: usize = 1024;
 
 /// What a body asks for.
@@ -22,20 +22,20 @@ pub enum Incoming<'a> {
     Batch(Vec<Entry<'a>>),
 }
 
-/// One entry: a request, or the answer to something that is none.
+/// One entry: a request, or the error response to an entry that is none.
 pub type Entry<'a> = Result<Request<'a>, Refusal<'a>>;
 
 /// A well-formed request.
 #[derive(Debug)]
 pub struct Request<'a> {
-    /// JSON text; `None` means that no answer is wanted.
+    /// JSON text; `None` for a notification, which gets no response.
     pub id: Option<&'a RawValue>,
     pub method: String,
     /// The text of one JSON array.
     pub params: &'a str,
 }
 
-/// A malformed request's answer, under its id where that could be told.
+/// The response to a malformed request, with its id if that could be read.
 #[derive(Debug)]
 pub struct Refusal<'a> {
     pub id: Option<&'a RawValue>,
@@ -68,24 +68,15 @@ impl RpcError {
     }
 }
 
-impl From<UserError> for RpcError {
-    fn from(error: UserError) -> RpcError {
-        let UserError {
-            code,
-            name,
-            message,
-            ..
-        } = error;
-        let bare = message
-            .strip_prefix(&format!("{name}: "))
-            .unwrap_or(&message)
-            .to_owned();
+impl From<Failure> for RpcError {
+    fn from(failure: Failure) -> RpcError {
+        let message = failure.bare_message().to_owned();
         RpcError {
-            code,
-            message,
+            code: failure.code,
+            message: failure.message,
             data: Some(ErrorData {
-                name,
-                message: bare,
+                name: failure.name,
+                message,
             }),
         }
     }
@@ -103,12 +94,12 @@ struct Members<'a> {
     params: Option<&'a RawValue>,
 }
 
-/// Keeps a member that is null apart from one that is not there.
+/// Distinguishes a member that is null from one that is absent.
 fn present<'a, D: Deserializer<'a>>(source: D) -> Result<Option<&'a RawValue>, D::Error> {
     <&RawValue>::deserialize(source).map(Some)
 }
 
-/// Understands a body; the error is the answer to the whole of it.
+/// Parses a body; the error is the response to the whole body.
 pub fn parse(body: &[u8]) -> Result<Incoming<'_>, RpcError> {
     let text = std::str::from_utf8(body).map_err(|error| {
         let at = error.valid_up_to();

@@ -16,9 +16,9 @@ use kenvat_engine::api::{Call, CallError, REQUEST_ID_BYTES_MAX, RequestKey};
 use kenvat_engine::{Answer, Engine};
 use serde_json::value::RawValue;
 
+use crate::failure::{Failure, code};
 use crate::gateway::rpc::{self, Entry, Incoming, RpcError};
 use crate::gateway::token::Token;
-use crate::user_error::{UserError, code};
 
 /// Bytes of a request's body.
 pub const BODY_BYTES_MAX: usize = 16 << 20;
@@ -212,11 +212,9 @@ async fn settle(pending: Pending<'_>, room: usize) -> String {
 }
 
 async fn outcome(answer: Answer<Result<String, CallError>>) -> Result<Box<RawValue>, RpcError> {
-    let text = answer
-        .await
-        .map_err(UserError::from)?
-        .map_err(UserError::from)?;
-    // A worker made this text; what is not JSON must not be pasted into a response.
+    let answered = answer.await.map_err(|stopped| Failure::from(&stopped))?;
+    let text = answered.map_err(|error| Failure::from(&error))?;
+    // A worker made this text. It must be JSON before it may be pasted into a response.
     RawValue::from_string(text)
         .map_err(|_| RpcError::new(code::HOST, "the vat's answer is not JSON"))
 }

@@ -9,9 +9,7 @@ use std::fs::{self, File, OpenOptions};
 use std::hint::black_box;
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
-use std::path::Path;
-
-use crate::user_error::UserError;
+use std::path::{Path, PathBuf};
 
 /// The token's file in the store's folder.
 pub const TOKEN_NAME: &str = "token";
@@ -24,25 +22,29 @@ const SECRET_BYTES: usize = 32;
 /// Characters of a token somebody wrote by hand: few enough to send, enough not to be guessed.
 const TOKEN_CHARS: std::ops::RangeInclusive<usize> = 32..=256;
 
+/// Why there is no token.
+#[derive(Debug, thiserror::Error)]
+#[error("the token {} cannot be {verb}: {source}", path.display())]
+pub struct TokenError {
+    path: PathBuf,
+    verb: &'static str,
+    source: io::Error,
+}
+
 /// The secret.
 #[derive(Clone)]
 pub struct Token(String);
 
 impl Token {
     /// Reads the token, or makes it. The caller holds the store's lock.
-    pub fn provide(dir: &Path) -> Result<Token, UserError> {
+    pub fn provide(dir: &Path) -> Result<Token, TokenError> {
         let path = dir.join(TOKEN_NAME);
-        let failed = |what: &str, error: &dyn fmt::Display| {
-            let message = format!("the token {} cannot be {what}: {error}", path.display());
-            UserError::host(message, "it belongs to the host's owner, mode 0600")
+        let (read, verb) = match File::open(&path) {
+            Ok(file) => (read(file), "used"),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => (make(dir), "made"),
+            Err(error) => (Err(error), "read"),
         };
-        match File::open(&path) {
-            Ok(file) => read(file).map_err(|error| failed("used", &error)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                make(dir).map_err(|error| failed("made", &error))
-            }
-            Err(error) => Err(failed("read", &error)),
-        }
+        read.map_err(|source| TokenError { path, verb, source })
     }
 
     /// Whether this is the token.
@@ -151,7 +153,7 @@ mod tests {
         assert!(
             Token::provide(dir.path())
                 .expect_err("refused")
-                .message
+                .to_string()
                 .contains("chmod 600")
         );
         fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).expect("changes it");
