@@ -1,7 +1,7 @@
-//! Limits of what the host serves: its sockets and what comes in by them.
+//! The host's own limits: those of its sockets and of what arrives through them.
 //!
-//! Promises: each is a number in one place, shown by `kenvat limits` with the engine's, which knows
-//! all others; those of `SETTABLE` are set as those are.
+//! Promises: each limit is one constant, and `kenvat limits` shows it beside the engine's; those in
+//! `SETTABLE` are set like the engine's.
 
 use kenvat_engine::api::Limit;
 
@@ -9,23 +9,23 @@ use crate::control::protocol::MESSAGE_BYTES_MAX;
 use crate::gateway::{BATCH_ANSWER_BYTES_MAX, BATCH_MAX, BODY_BYTES_MAX, HEADER_BYTES_MAX};
 use crate::user_error::UserError;
 
-/// Clients of the control socket at a time; more wait in the kernel's queue.
+/// Clients of the control socket at a time.
 const CONTROL_CLIENTS_MAX: usize = 1_024;
-/// Clients of the gateway at a time. Fewer where the process may not open twice as many files: the
-/// store and the workers need theirs more.
+/// Clients of the gateway at a time; fewer if the process may not open twice as many files, since
+/// the store and the workers need theirs more.
 const GATEWAY_CLIENTS_MAX: usize = 1_024;
-/// Questions of one control client without an answer; past it nothing more is read from it.
+/// Unanswered questions of one control client; nothing more is read from a client that has as many.
 pub const IN_FLIGHT_MAX: usize = 256;
 
-/// What either number of clients can be. A host that nobody may ask is none.
+/// The values that either number of clients can have. A host without clients would be useless.
 const CLIENTS: std::ops::RangeInclusive<u64> = 1..=100_000;
 
 const CONTROL_CLIENTS: &str = "control-clients";
 const GATEWAY_CLIENTS: &str = "gateway-clients";
-/// Those that can be set.
+/// Names of the limits that can be set.
 pub const SETTABLE: [&str; 2] = [CONTROL_CLIENTS, GATEWAY_CLIENTS];
 
-/// Those of one host.
+/// The limits of one host that can be set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     pub control_clients: usize,
@@ -33,7 +33,7 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// Takes what is the host's out of what was asked for; the rest is the engine's.
+    /// Takes the host's limits out of the settings; returns the rest, which are the engine's.
     pub fn of(asked: &[(String, u64)]) -> Result<(Limits, Vec<(String, u64)>), UserError> {
         let mut limits = Limits {
             control_clients: CONTROL_CLIENTS_MAX,
@@ -54,7 +54,7 @@ impl Limits {
         Ok((limits, others))
     }
 
-    /// The rows of the table. `set` are the names somebody gave.
+    /// The rows of the table of limits; `asked` are the settings that were given.
     pub fn table(&self, asked: &[(String, u64)]) -> Vec<Limit> {
         let rows = [
             (

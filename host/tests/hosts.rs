@@ -5,6 +5,7 @@ mod common;
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
+use std::path::PathBuf;
 
 use common::{COUNTER, World};
 use rustix::process::Signal;
@@ -315,20 +316,55 @@ fn a_host_whose_disk_fails_ends_and_the_next_one_recovers() {
     assert!(world.ok(&["logs", "counter"]).contains("again"));
 }
 
+/// Damages every file of the engines' folder; returns their paths and what was written in them.
+fn damage_engines(world: &World) -> Vec<(PathBuf, Vec<u8>)> {
+    let engines = std::fs::read_dir(world.data().join("engines")).expect("is there");
+    let paths = engines.map(|entry| entry.expect("is there").path());
+    paths
+        .map(|path| {
+            let whole = std::fs::read(&path).expect("is there");
+            let mut bytes = whole.clone();
+            *bytes.last_mut().expect("not empty") ^= 1;
+            std::fs::write(&path, bytes).expect("writes");
+            (path, whole)
+        })
+        .collect()
+}
+
+/// The first call makes the host check the engine's file, write it again, and remark on it. Returns
+/// once the file is whole again, which comes just before the remark.
+fn call_until_repaired(world: &World, files: &[(PathBuf, Vec<u8>)]) {
+    assert_eq!(world.ok(&["call", "counter", "incr"]), "1");
+    world.until("counter", |_| {
+        let is_whole = |(path, whole): &(PathBuf, Vec<u8>)| {
+            std::fs::read(path).is_ok_and(|bytes| bytes == *whole)
+        };
+        files.iter().any(is_whole)
+    });
+    // Answered by the thread that remarks, after the remark.
+    assert_eq!(world.ok(&["call", "counter", "incr"]), "2");
+}
+
 #[test]
 fn a_host_goes_on_when_nobody_reads_what_it_remarks() {
-    let world = World::new();
-    world.ok(&["deploy", "counter.js", "--name", "counter"]);
+    let deployed = || {
+        let world = World::new();
+        world.ok(&["deploy", "counter.js", "--name", "counter"]);
+        world
+    };
+    // With a reader the remark is there.
+    let world = deployed();
+    let host = world.host();
+    call_until_repaired(&world, &damage_engines(&world));
+    let said = host.stop();
+    assert!(
+        said.err.contains("damaged: ") && said.err.contains("wrote it again"),
+        "{said:?}"
+    );
+    // Without one, what happens is the same.
+    let world = deployed();
     let mut host = world.host();
     host.close_stderr();
-    // Found damaged when the first worker starts, written again, and remarked upon.
-    let engines = std::fs::read_dir(world.data().join("engines")).expect("is there");
-    for entry in engines {
-        let path = entry.expect("is there").path();
-        let mut bytes = std::fs::read(&path).expect("is there");
-        *bytes.last_mut().expect("not empty") ^= 1;
-        std::fs::write(&path, bytes).expect("writes");
-    }
-    assert_eq!(world.ok(&["call", "counter", "incr"]), "1");
+    call_until_repaired(&world, &damage_engines(&world));
     assert_eq!(host.stop().status, 0);
 }

@@ -1,6 +1,7 @@
 //! Options and arguments, with an example for every command.
 //!
-//! Promises: after a call's METHOD nothing is an option. Does not check what only the store knows.
+//! Promises: what follows a call's METHOD is never an option. Does not check what only the store
+//! knows.
 
 use std::path::PathBuf;
 
@@ -33,7 +34,7 @@ pub struct Cli {
     pub command: Command,
 }
 
-/// What can be done.
+/// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Make a vat from FILE if there is none of its name, and serve every vat until Ctrl-C.
@@ -126,7 +127,7 @@ pub enum Command {
     Bench(BenchArgs),
 }
 
-/// Options of whatever serves.
+/// Options of the commands that serve.
 #[derive(Debug, Args)]
 pub struct ListenArgs {
     /// Where the gateway listens; port 0 takes a free one.
@@ -141,7 +142,7 @@ pub struct ListenArgs {
 }
 
 impl ListenArgs {
-    /// The limits asked for.
+    /// The limits that were set.
     pub fn limits(&self) -> Result<Vec<(String, u64)>, UserError> {
         units::settings(&self.limit)
     }
@@ -227,7 +228,7 @@ pub struct BenchArgs {
 
 #[derive(Debug, Args)]
 pub struct CallArgs {
-    /// Makes the call once-only: asked again with the same id, it answers again and runs nothing.
+    /// Make the call idempotent: asked again with the same id, it answers again and runs nothing.
     #[arg(long, value_name = "ID")]
     pub id: Option<String>,
     /// Stop waiting after this many seconds (exit status 4); the call goes on.

@@ -1,7 +1,7 @@
 //! What the short commands share: find the vats, ask one question, read the answer.
 //!
-//! Promises: a store that was never made is not made by looking at it. Does not ask again: only
-//! `call` may, since only calls have ids.
+//! Promises: a command that only asks never creates a store. Does not repeat a question: only `call`
+//! may, since only calls have ids.
 
 use std::path::Path;
 
@@ -15,7 +15,7 @@ use crate::control::endpoint::{self, Endpoint, WAIT_MAX};
 use crate::control::protocol::Ask;
 use crate::user_error::UserError;
 
-/// Finds the vats of a store that must be there.
+/// Finds the vats of a store that must exist.
 pub async fn reach(dir: &Path, reporter: &Reporter) -> Result<Endpoint, UserError> {
     if !endpoint::store_is_there(dir) {
         return Err(no_store(dir));
@@ -31,7 +31,7 @@ pub async fn reach(dir: &Path, reporter: &Reporter) -> Result<Endpoint, UserErro
     Ok(endpoint)
 }
 
-/// Asks one question of a store that must be there.
+/// Asks one question of a store that must exist.
 pub async fn once<T: DeserializeOwned>(
     dir: &Path,
     ask: Ask,
@@ -41,20 +41,20 @@ pub async fn once<T: DeserializeOwned>(
     once_in(endpoint, ask).await
 }
 
-/// Asks one question and lets go of the endpoint.
+/// Asks one question and closes the endpoint.
 pub async fn once_in<T: DeserializeOwned>(
     mut endpoint: Endpoint,
     ask: Ask,
 ) -> Result<T, UserError> {
     let answer = endpoint.ask(&ask).await;
-    // The answer counts more than how the store was closed; what was committed stays so.
+    // An error of the answer goes before one of closing: what was committed stays committed.
     let closed = endpoint.close().await;
     let answer = answer.map_err(lost)?;
     closed?;
     understand(&answer)
 }
 
-/// The answer's type, or that the host is another build.
+/// Parses an answer; an error means that the host is another build.
 pub fn understand<T: DeserializeOwned>(answer: &RawValue) -> Result<T, UserError> {
     serde_json::from_str(answer.get()).map_err(|error| {
         let message = format!("the host's answer is not understood: {error}");
@@ -72,7 +72,7 @@ fn lost(error: AskError) -> UserError {
     }
 }
 
-/// There is nothing in that folder.
+/// The error that no store exists in a folder.
 pub fn no_store(dir: &Path) -> UserError {
     let whole = std::path::absolute(dir).unwrap_or_else(|_| dir.to_owned());
     UserError::usage(

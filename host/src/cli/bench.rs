@@ -1,8 +1,8 @@
-//! `bench`: runs the workloads and shows what came out.
+//! `bench`: runs the workloads and shows their results.
 //!
-//! Promises: works in fresh folders and takes them away; results go to stdout, one JSON line each
-//! where programs read; what a bench gave is shown and recorded also when the next one fails. Does
-//! not touch the store of `--data`.
+//! Promises: works in fresh folders and removes them; results go to stdout, with `--json` one line
+//! each; the results of one bench are shown and recorded even if the next one fails. Does not touch
+//! the store of `--data`.
 
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
@@ -145,7 +145,7 @@ fn user_error(error: BenchError) -> UserError {
     )
 }
 
-/// A bar on a terminal, nothing in a pipe.
+/// A progress bar on a terminal, nothing in a pipe.
 #[derive(Debug, Default)]
 struct Bar(Option<ProgressBar>);
 

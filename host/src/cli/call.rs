@@ -1,8 +1,8 @@
 //! `kenvat call`.
 //!
-//! Promises: the call has its effect once, whatever dies meanwhile, because every attempt carries
-//! the same id; giving up waiting never takes the call back, and says the id. Does not know what a
-//! vat answers beyond its being JSON.
+//! Promises: the call has its effect once, whichever process dies meanwhile, because every attempt
+//! carries the same id; a command that stops waiting does not cancel the call, and prints its id.
+//! Knows of a vat's answer only that it is JSON.
 
 use std::path::Path;
 use std::time::Duration;
@@ -20,22 +20,22 @@ use crate::control::lock_handoff;
 use crate::control::protocol::{Ask, AskCall};
 use crate::user_error::UserError;
 
-/// Bytes of chance in an id: enough that two calls never get the same.
+/// Random bytes of an id: enough that two calls never get the same one.
 const ID_BYTES: usize = 16;
 
-/// Hosts that may die under one call before it is a matter for a person.
+/// Hosts that may end during one call before the command gives up.
 const LOSSES_MAX: u32 = 100;
 
-/// After a loss, before looking for the next host.
+/// Pause after the loss of a host, before looking for the next one.
 const NEXT_HOST_PAUSE: Duration = Duration::from_millis(50);
 
-/// How long our own engine may take to close after the person stopped waiting.
+/// How long the command's own engine may take to close once the command stopped waiting.
 const LEAVE_MAX: Duration = Duration::from_secs(5);
 
 /// The longest `--timeout`: about three years, which tokio's clock can still hold.
 const TIMEOUT_S_MAX: f64 = 1e8;
 
-/// What JSON prints for `undefined`.
+/// The JSON form of `undefined`.
 const UNDEFINED: &str = "{\"$undefined\":true}";
 
 /// Calls, waits, prints.
@@ -65,7 +65,7 @@ pub async fn call(dir: &Path, args: CallArgs, reporter: &Reporter) -> Result<(),
         }
         why = give_up(deadline) => why?,
     };
-    // Behind a host the call goes on; in an engine of our own it goes on with the next one.
+    // A host goes on with the call; the call of an own engine goes on in the next engine.
     if let Some(endpoint) = endpoint.take() {
         let _ = timeout(LEAVE_MAX, endpoint.close()).await;
     }
@@ -79,7 +79,7 @@ pub async fn call(dir: &Path, args: CallArgs, reporter: &Reporter) -> Result<(),
     ))
 }
 
-/// Asks until there is an answer, of one host after the other.
+/// Asks one host after the other until there is an answer.
 async fn persist(
     dir: &Path,
     endpoint: &mut Option<Endpoint>,
@@ -127,7 +127,7 @@ fn unknown(error: UserError, id: &str) -> UserError {
     ))
 }
 
-/// Waits for the deadline or Ctrl-C, and says which it was.
+/// Waits for the deadline or Ctrl-C, and returns which of them it was.
 async fn give_up(deadline: Option<(Instant, f64)>) -> Result<String, UserError> {
     let expired = async {
         match deadline {
@@ -187,7 +187,7 @@ fn random_id() -> Result<String, UserError> {
     Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
-/// The text of the array of arguments; JSON is passed on as it was typed.
+/// The text of the array of arguments; JSON is passed on unchanged.
 fn array(words: &[String]) -> Result<String, UserError> {
     let mut array = String::from("[");
     for (index, word) in words.iter().enumerate() {

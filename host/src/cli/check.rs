@@ -1,8 +1,8 @@
-//! `kenvat check`: a program is read as for deploying it, and nothing of it runs.
+//! `kenvat check`: reads a program as deployment does, and runs nothing of it.
 //!
-//! Promises: no store is looked for, made or disturbed; errors are those a deployment shows, with
-//! the author's lines, all that reading finds at once. Does not know what is an error: the engine
-//! says.
+//! Promises: no store is looked for, created or used; the errors are those that deployment shows,
+//! with the author's lines, and all that reading finds are shown at once. Does not decide what is an
+//! error: the engine does.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -14,7 +14,7 @@ use crate::cli::reporter::Reporter;
 use crate::sources::{self, Sources};
 use crate::user_error::UserError;
 
-/// What was found, for programs.
+/// The result in its JSON form.
 #[derive(Debug, Serialize)]
 struct CheckSheet<'a> {
     entry: &'a str,
@@ -26,7 +26,7 @@ struct CheckSheet<'a> {
 /// Reads the program and reports.
 pub fn check(file: &Path, reporter: &Reporter) -> Result<(), UserError> {
     let sources = sources::collect(file)?;
-    // Nothing was to be left behind, here or in a store.
+    // The hint of a deployment, that no vat was left behind, does not fit here.
     let refused = |error: UserError| sources.point_out(error).with_hint("");
     let report = kenvat_engine::check(&sources.entry, &sources.files)
         .map_err(|error| refused(UserError::from(error)))?;
@@ -78,5 +78,5 @@ fn sentence(sources: &Sources, report: &ProgramReport) -> String {
     text
 }
 
-/// Files a person is shown the names of.
+/// How many names of files are shown.
 const NAMES_SHOWN: usize = 20;

@@ -1,4 +1,4 @@
-//! `kenvat deploy`, and what `run` shares with it.
+//! `kenvat deploy`, and the parts of it that `run` uses too.
 //!
 //! Promises: a program that does not start leaves no vat, and its author sees file, line, column
 //! and the line itself. Does not serve.
@@ -19,7 +19,7 @@ use crate::sources::{self, Sources, names};
 use crate::units;
 use crate::user_error::UserError;
 
-/// Makes a vat in the store, which is made too if it is not there.
+/// Creates a vat in the store, and the store too if it does not exist.
 pub async fn deploy(dir: &Path, args: DeployArgs, reporter: &Reporter) -> Result<(), UserError> {
     let name = names::checked(&args.name)?;
     let (sources, powers) = read(&args.source)?;
@@ -40,13 +40,13 @@ pub async fn deploy(dir: &Path, args: DeployArgs, reporter: &Reporter) -> Result
     Ok(())
 }
 
-/// What the arguments name, read and checked before any store is touched.
+/// Reads and checks what the arguments name, before any store is touched.
 pub fn read(args: &SourceArgs) -> Result<(Sources, Powers), UserError> {
     let powers = give::powers(&args.give, &args.deny)?;
     Ok((sources::collect(&args.file)?, powers))
 }
 
-/// The question that makes the vat.
+/// The question that creates the vat.
 pub fn ask_for(name: &str, sources: &Sources, powers: Powers, limits: Vec<(String, u64)>) -> Ask {
     Ask::Deploy {
         name: name.to_owned(),

@@ -1,7 +1,7 @@
-//! `--give K=V` and `--deny K`: what a new vat finds as `powers.K`, and what it does not.
+//! `--give K=V` and `--deny K`: what a new vat gets as `powers.K`, and which powers it does not get.
 //!
-//! Promises: K is a name JavaScript can write after a dot; data is checked to be JSON; what is
-//! denied is a power there would have been. Does not know which vats exist.
+//! Promises: K is a name that JavaScript accepts after a dot; data is checked to be JSON; what is
+//! denied is one of the default powers. Does not know which vats exist.
 
 use kenvat_engine::api::check_deny;
 use serde::de::IgnoredAny;
@@ -11,7 +11,7 @@ use crate::user_error::UserError;
 /// Characters of a power's name.
 const NAME_CHARS_MAX: usize = 64;
 
-/// What a new vat gets besides the default powers, and which of those it does not.
+/// What a new vat gets besides the default powers, and which of those it does not get.
 #[derive(Clone, Debug, Default)]
 pub struct Powers {
     /// Names and JSON texts.
@@ -19,7 +19,7 @@ pub struct Powers {
     pub deny: Vec<String>,
 }
 
-/// What the two options say.
+/// Parses both options.
 pub fn powers(gifts: &[String], denied: &[String]) -> Result<Powers, UserError> {
     for power in denied {
         check_deny(power).map_err(|why| {

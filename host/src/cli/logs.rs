@@ -1,7 +1,7 @@
 //! `kenvat logs`.
 //!
-//! Promises: prints committed lines only, each once, in order; following survives the host's end
-//! and holds no store while it waits. Does not know how logs are kept.
+//! Promises: prints committed lines only, each once and in order; `--follow` goes on when the host
+//! ends, and holds no store while it waits. Does not know how logs are stored.
 
 use std::path::Path;
 use std::time::Duration;
@@ -16,20 +16,20 @@ use crate::control::protocol::Ask;
 use crate::control::report::LogPiece;
 use crate::user_error::{UserError, plain};
 
-/// Bytes of log asked for at a time.
+/// Bytes of log in one answer.
 const PIECE_BYTES: u32 = 1 << 20;
 
-/// Between two questions for more, while there is none.
+/// Pause between two questions when there was nothing new.
 const FOLLOW_EVERY: Duration = Duration::from_millis(200);
 
-/// How far we have printed.
+/// Prints a log and keeps how far it has printed.
 struct Reader<'a> {
     vat: String,
     from: u64,
     reporter: &'a Reporter,
 }
 
-/// Prints a vat's log, and with `follow` what comes later.
+/// Prints a vat's log, and with `follow` also what is logged later.
 pub async fn logs(
     dir: &Path,
     vat: String,
@@ -54,7 +54,7 @@ pub async fn logs(
             None
         }
     };
-    settle(read, &mut host)?;
+    handle(read, &mut host)?;
     if host.is_none() {
         reporter.note("no host runs; waiting for one");
     }
@@ -63,15 +63,16 @@ pub async fn logs(
         match &mut host {
             Some(endpoint) => {
                 let read = reader.catch_up(endpoint).await;
-                settle(read, &mut host)?;
+                handle(read, &mut host)?;
             }
             None => host = endpoint::connect(dir).await?.map(Endpoint::Host),
         }
     }
 }
 
-/// A host that ended is waited for; any other error ends the command.
-fn settle(read: Result<(), AskError>, host: &mut Option<Endpoint>) -> Result<(), UserError> {
+/// Takes the result of a read: after the end of a host the command waits for the next one; any other
+/// error ends it.
+fn handle(read: Result<(), AskError>, host: &mut Option<Endpoint>) -> Result<(), UserError> {
     match read {
         Ok(()) => Ok(()),
         Err(AskError::Failed(error)) if !error.is_stopped() => Err(error),
@@ -93,7 +94,7 @@ fn ended(error: AskError) -> UserError {
 }
 
 impl Reader<'_> {
-    /// Prints everything there is from where we are.
+    /// Prints everything that was not printed yet.
     async fn catch_up(&mut self, endpoint: &mut Endpoint) -> Result<(), AskError> {
         loop {
             let question = Ask::Logs {
@@ -109,7 +110,7 @@ impl Reader<'_> {
             for line in piece.text.lines() {
                 self.print(line);
             }
-            // What does not move on is the end, also when a host says so by mistake.
+            // An answer that does not advance is the end, also if it comes from a host's mistake.
             if piece.next <= self.from {
                 return Ok(());
             }
@@ -117,7 +118,7 @@ impl Reader<'_> {
         }
     }
 
-    /// One line `TURN LEVEL TEXT`.
+    /// Prints one line, `TURN LEVEL TEXT`.
     fn print(&self, line: &str) {
         if !self.reporter.is_json() {
             return self.reporter.line(&plain(line));

@@ -1,7 +1,7 @@
-//! The command line: what may be typed, and which file does it.
+//! The command line: its commands, and which file carries out each.
 //!
 //! Promises: names, options and exit statuses are those of `interfaces.md` section 2; results go
-//! to stdout and everything else to stderr. Does not do the work itself.
+//! to stdout and everything else to stderr. Does not carry out commands itself.
 
 mod args;
 mod ask;
@@ -34,12 +34,12 @@ pub fn main() -> ExitCode {
     };
     let reporter = Reporter::new(cli.json, cli.verbose);
     if let Command::Bench(args) = &cli.command {
-        // It makes its own threads, and waits in this one.
+        // A bench starts its own threads and blocks this one.
         return ended(bench::bench(&cli.data, args, reporter), reporter);
     }
     let done = runtime(&cli.command).and_then(|runtime| {
         let done = runtime.block_on(dispatch(cli, &reporter));
-        // A thread that still reads the terminal must not keep the process.
+        // A thread that still reads the terminal must not keep the process alive.
         runtime.shutdown_background();
         done
     });
@@ -56,11 +56,11 @@ fn ended(done: Result<(), UserError>, reporter: Reporter) -> ExitCode {
     }
 }
 
-/// Where a file may not be longer (`ulimit -f`), the write that would make it so fails, which is
-/// told like a full disk. Left alone, the kernel would end the process instead.
+/// Makes a write past the limit of a file's length (`ulimit -f`) fail, so that it is reported like a
+/// full disk. By default the kernel would end the process instead.
 fn outlive_file_limit() -> Result<(), UserError> {
     let kind = SignalKind::from_raw(Signal::XFSZ.as_raw());
-    // Nobody listens; it is not taken back when the listener goes.
+    // The handler stays installed when this listener is dropped.
     signal(kind)
         .map(drop)
         .map_err(|error| UserError::host(format!("signals cannot be received: {error}"), ""))
@@ -87,7 +87,7 @@ async fn dispatch(cli: Cli, reporter: &Reporter) -> Result<(), UserError> {
     }
 }
 
-/// Short commands need one thread; a host's connections should not wait for each other's parsing.
+/// Short commands need one thread; connections of a host must not wait for each other's parsing.
 fn runtime(command: &Command) -> Result<tokio::runtime::Runtime, UserError> {
     let mut builder = match command {
         Command::Run(_) | Command::Host(_) => tokio::runtime::Builder::new_multi_thread(),
@@ -100,7 +100,7 @@ fn runtime(command: &Command) -> Result<tokio::runtime::Runtime, UserError> {
         .map_err(|error| UserError::host(format!("threads cannot be started: {error}"), ""))
 }
 
-/// Help and version as they are; misuse as clap says it, or as JSON where that was asked for.
+/// Prints help and version unchanged; prints misuse as clap words it, or as JSON with `--json`.
 fn misused(error: &clap::Error) -> ExitCode {
     let json = std::env::args_os().any(|argument| argument == "--json");
     if !error.use_stderr() || !json {

@@ -1,8 +1,8 @@
 //! `run` and `host`: open the store, serve it, close it.
 //!
-//! Promises: nothing is deployed before port and socket are ours; a clean stop takes the socket
-//! away before the store's lock is released, so it never takes away the next host's. Does not know
-//! how calls are answered.
+//! Promises: nothing is deployed before port and socket are bound; a clean stop removes the socket
+//! before the store's lock is released, so it never removes the next host's. Does not know how calls
+//! are answered.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -28,24 +28,24 @@ use crate::shutdown::shutdown;
 use crate::sources::{Sources, names};
 use crate::user_error::UserError;
 
-/// How long clients get to take their last answers once the engine has ended.
+/// How long clients may take to read their last answers once the engine has ended.
 const LAST_ANSWERS: Duration = Duration::from_secs(5);
 
 /// Serves every vat until told to stop.
 pub async fn host(dir: &Path, args: ListenArgs, reporter: &Reporter) -> Result<(), UserError> {
     let limits = args.limits()?;
     let engine = endpoint::open_to_serve(dir, &limits, Instant::now() + WAIT_MAX).await?;
-    tell(&engine, reporter);
+    report_start(&engine, reporter);
     let served = serve_vats(dir, &engine, &args, reporter).await;
     finish(&engine, served).await
 }
 
-/// What was found where this host starts.
-fn tell(engine: &Engine, reporter: &Reporter) {
+/// Reports what recovery and the sandbox's check found, with `--verbose`.
+fn report_start(engine: &Engine, reporter: &Reporter) {
     reporter.detail(engine.recovered());
     match landlock() {
         Ok(found) => reporter.detail(&found.to_string()),
-        // Workers say the same when they are to start.
+        // Workers report the same when they start.
         Err(error) => reporter.detail(&format!("Landlock cannot be put on: {error}")),
     }
 }
@@ -69,7 +69,7 @@ async fn serve_vats(
     open.serve(engine, reporter).await
 }
 
-/// Makes the vat if there is none of its name, and serves every vat until told to stop.
+/// Creates the vat if none has its name, and serves every vat until told to stop.
 pub async fn run(dir: &Path, args: RunArgs, reporter: &Reporter) -> Result<(), UserError> {
     let name = match &args.name {
         Some(name) => names::checked(name)?,
@@ -85,7 +85,7 @@ pub async fn run(dir: &Path, args: RunArgs, reporter: &Reporter) -> Result<(), U
                 "a running host takes more vats: {program} deploy {file} --name {name}"
             ))
         })?;
-    tell(&engine, reporter);
+    report_start(&engine, reporter);
     let served = async {
         let open = Opened::new(dir, &args.listen, reporter).await?;
         let found = provide(&engine, &name, &sources, powers, &args, reporter).await?;
@@ -96,14 +96,14 @@ pub async fn run(dir: &Path, args: RunArgs, reporter: &Reporter) -> Result<(), U
     finish(&engine, served).await
 }
 
-/// How `run` came by its vat.
+/// Whether `run` created its vat.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Found {
     New,
     Old { turns: u64 },
 }
 
-/// Gets the vat or makes it.
+/// Finds the vat or creates it.
 async fn provide(
     engine: &Engine,
     name: &str,
@@ -140,8 +140,8 @@ async fn provide(
     Ok(Found::New)
 }
 
-/// Runs the program's start without making a vat: one that does not start must not cost the vat it
-/// was to replace.
+/// Runs the program's start without creating a vat: a program that does not start must not cost the
+/// vat that it was to replace.
 async fn try_out(
     engine: &Engine,
     name: &str,
@@ -161,7 +161,7 @@ async fn try_out(
     })
 }
 
-/// Says so if the vat was made from other sources, or gifts are asked for that it will not get.
+/// Notes that the vat was made from other sources, or that options are ignored for an existing vat.
 fn compare(info: &VatInfo, sources: &Sources, args: &RunArgs, reporter: &Reporter) {
     let (name, file) = (&info.name, args.source.file.display());
     if info.source_sha256 != source_sha256(&sources.entry, &sources.files) {
@@ -182,13 +182,13 @@ fn compare(info: &VatInfo, sources: &Sources, args: &RunArgs, reporter: &Reporte
     }
 }
 
-/// Stops the engine, whatever came before.
+/// Stops the engine, also after an error.
 async fn finish(engine: &Engine, served: Result<(), UserError>) -> Result<(), UserError> {
     let stopped = endpoint::stop(engine).await;
     served.and(stopped)
 }
 
-/// Everything a host listens on, open and not yet served.
+/// Everything that a host listens on, bound and not yet served.
 struct Opened {
     gateway: Gateway,
     control: ControlSocket,
@@ -223,7 +223,7 @@ impl Opened {
         })
     }
 
-    /// Says what to type next.
+    /// Prints what to type next.
     fn introduce(&self, dir: &Path, name: &str, found: Found, reporter: &Reporter) {
         let url = format!("{}/vat/{name}", self.base);
         let link = format!("{url}?token={}", self.token.reveal());
@@ -246,8 +246,8 @@ impl Opened {
         });
     }
 
-    /// Serves until a signal, then sees everybody off. The engine is stopped here already, so that
-    /// whoever still waits hears that the host stopped instead of nothing.
+    /// Serves until a signal arrives, then stops. It stops the engine as well, so that clients that
+    /// still wait are answered that the host stopped.
     async fn serve(self, engine: &Engine, reporter: &Reporter) -> Result<(), UserError> {
         let mut signals = Signals::new()?;
         let (shutdown, stopping) = shutdown();
@@ -277,7 +277,7 @@ impl Opened {
         drop(file);
         shutdown.begin();
         if ended {
-            // Whoever holds a store that no engine serves keeps the next host from recovering it.
+            // A process that holds a store without an engine keeps the next host from recovering it.
             let _ = tokio::time::timeout(LAST_ANSWERS, drained(gateway, control)).await;
             return Err(UserError::host(
                 "the engine ended by itself, for the reason above",
@@ -300,18 +300,18 @@ async fn close(
     control: JoinHandle<()>,
 ) -> Result<(), UserError> {
     let stopped = endpoint::stop(engine).await;
-    // A client that does not read its answers holds nobody up.
+    // A client that does not read its answers must not delay the stop.
     let _ = tokio::time::timeout(LAST_ANSWERS, drained(gateway, control)).await;
     stopped
 }
 
-/// Both end by themselves once nothing more can be answered and what was is taken.
+/// Both end by themselves once no more answers can come and those there are have been read.
 async fn drained(gateway: JoinHandle<()>, control: JoinHandle<()>) {
     let _ = gateway.await;
     let _ = control.await;
 }
 
-/// Ctrl-C and what `kill` sends.
+/// SIGINT and SIGTERM.
 struct Signals {
     interrupt: tokio::signal::unix::Signal,
     terminate: tokio::signal::unix::Signal,

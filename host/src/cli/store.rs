@@ -1,6 +1,6 @@
 //! `verify` and `limits`.
 //!
-//! Promises: a store too damaged to be opened is still read to its end. Does not repair.
+//! Promises: a store that is too damaged to be opened is still read to its end. Does not repair.
 
 use std::io::IsTerminal;
 use std::path::Path;
@@ -20,14 +20,14 @@ use crate::control::report::{LimitLine, VerifySheet};
 use crate::units;
 use crate::user_error::{UserError, bytes};
 
-/// Between two pictures of the sign of life.
+/// Pause between two pictures of the spinner.
 const TICK: Duration = Duration::from_millis(100);
 
 /// Reads every byte of the store.
 pub async fn verify(dir: &Path, reporter: &Reporter) -> Result<(), UserError> {
-    let sign_of_life = sign_of_life();
+    let spinner = spinner();
     let sheet = read(dir).await;
-    sign_of_life.finish_and_clear();
+    spinner.finish_and_clear();
     let sheet = sheet?;
     reporter.result(&sheet, || report(&sheet));
     match sheet.damages.len() {
@@ -52,7 +52,7 @@ async fn read(dir: &Path) -> Result<VerifySheet, UserError> {
     }
 }
 
-/// Shows every limit, after setting those of a vat that are to be set.
+/// Shows every limit, after setting those that were given for a vat.
 pub async fn limits(dir: &Path, args: LimitsArgs, reporter: &Reporter) -> Result<(), UserError> {
     let set = units::settings(&args.set)?;
     let question = match args.vat {
@@ -108,7 +108,7 @@ fn report(sheet: &VerifySheet) -> String {
     lines.join("\n")
 }
 
-fn sign_of_life() -> ProgressBar {
+fn spinner() -> ProgressBar {
     if !std::io::stderr().is_terminal() {
         return ProgressBar::hidden();
     }

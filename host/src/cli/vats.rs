@@ -1,6 +1,6 @@
 //! `ls`, `show`, `sleep`, `wake`, `terminate`.
 //!
-//! Promises: what is shown is committed. Does not know where the vats are.
+//! Promises: everything shown is committed. Does not know whether a host runs.
 
 use std::path::Path;
 
@@ -11,7 +11,7 @@ use crate::control::protocol::Ask;
 use crate::control::report::{VatLine, VatSheet};
 use crate::user_error::{UserError, bytes};
 
-/// Lists the vats; a store that was never made has none.
+/// Lists the vats; a store that does not exist has none.
 pub async fn ls(dir: &Path, reporter: &Reporter) -> Result<(), UserError> {
     let lines: Vec<VatLine> = match endpoint::store_is_there(dir) {
         true => ask::once(dir, Ask::List, reporter).await?,
@@ -44,8 +44,8 @@ pub async fn sleep(dir: &Path, vat: String, reporter: &Reporter) -> Result<(), U
     .await
 }
 
-/// Starts a vat's process. Without a host it ends with this command, which then has shown that the
-/// vat does start.
+/// Starts a vat's process. Without a host the process ends with this command, which has then shown
+/// that the vat starts.
 pub async fn wake(dir: &Path, vat: String, reporter: &Reporter) -> Result<(), UserError> {
     act(dir, &vat, Ask::Wake { vat: vat.clone() }, "awake", reporter).await
 }
@@ -172,7 +172,7 @@ fn full(sheet: &VatSheet) -> String {
     align(&rows.map(|(name, value)| [name.to_owned(), value]))
 }
 
-/// Characters of an engine's hash that tell it from others at a glance.
+/// Characters of an engine's hash that are shown: enough to tell engines apart.
 const ENGINE_CHARS: usize = 12;
 
 #[cfg(test)]

@@ -1,11 +1,11 @@
-//! Which process listens on a port, for the sentence that says why we cannot.
+//! Finds the process that listens on a port, for the error that says why the port is taken.
 //!
-//! Promises: a guess from /proc that may be absent (another user's process, no /proc), never an
-//! error. Does not bind anything.
+//! Promises: the result comes from /proc and may be missing (another user's process, no /proc); it
+//! is never an error. Does not bind anything.
 
 use std::fs;
 
-/// `name (process PID)` of whoever listens on this TCP port of this machine.
+/// `name (process PID)` of the process that listens on this TCP port of this machine.
 pub fn port_holder(port: u16) -> Option<String> {
     let inode = ["/proc/net/tcp", "/proc/net/tcp6"]
         .iter()
@@ -32,8 +32,8 @@ pub fn port_holder(port: u16) -> Option<String> {
     None
 }
 
-/// Columns of the kernel's table: slot, local address, remote address, state, …; inode is the
-/// tenth.
+/// The inode of the socket that listens on a port. Columns of the kernel's table: slot, local
+/// address, remote address, state, …; the tenth is the inode.
 fn listening_inode(table: &str, port: u16) -> Option<u64> {
     const STATE_LISTEN: &str = "0A";
     let suffix = format!(":{port:04X}");

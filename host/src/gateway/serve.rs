@@ -1,7 +1,8 @@
-//! Routes, permission, and calls.
+//! The gateway's routes: permission and calls.
 //!
-//! Promises: without the token nothing is told, not even whether a vat exists; a call whose client
-//! went away goes on; the entries of a batch reach the vat in their order. Does not know sockets.
+//! Promises: a request without the token learns nothing, not even whether a vat exists; a call goes
+//! on when its client is gone; the entries of a batch reach the vat in their order. Does not know
+//! sockets.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,19 +24,19 @@ use crate::gateway::token::Token;
 /// Bytes of a request's body.
 pub const BODY_BYTES_MAX: usize = 16 << 20;
 
-/// Bytes of all answers of one batch; what goes past it is answered with an error instead.
+/// Bytes of all answers of one batch; an answer that does not fit is replaced by an error.
 pub const BATCH_ANSWER_BYTES_MAX: usize = 64 << 20;
 
 /// How long a body may take to arrive.
 pub const BODY_WAIT: Duration = Duration::from_secs(30);
 
-/// Under which prefix the engine keeps the requests of HTTP clients.
+/// Prefix of the client name under which the engine keeps the requests of HTTP clients.
 const HTTP_CLIENT: &str = "http:";
 
 /// Characters of a client's own name in `?client=`.
 const CLIENT_CHARS_MAX: usize = 100;
 
-/// What every request needs.
+/// What every request needs: the engine and the token.
 #[derive(Clone, Debug)]
 pub struct Service(Arc<Inner>);
 
@@ -64,8 +65,8 @@ impl Service {
     }
 }
 
-/// A host that serves is well; on a full disk it serves what needs no room, and starting it again
-/// would not help, so that is said and no failure.
+/// A host that serves is healthy. On a full disk it still serves what needs no disk space, and
+/// starting it again would not help, so the answer says so and is no failure.
 async fn health(State(service): State<Service>) -> Response {
     match service.0.engine.lacks_room().await {
         Ok(false) => "ok\n".into_response(),
@@ -74,7 +75,7 @@ async fn health(State(service): State<Service>) -> Response {
     }
 }
 
-/// A request under way: what it will be answered to, and with.
+/// A request in progress: the id of its response, and where the outcome comes from.
 enum Pending<'a> {
     Asked(Option<&'a RawValue>, Answer<Result<String, CallError>>),
     Refused(Option<&'a RawValue>, RpcError),
@@ -117,7 +118,7 @@ fn permitted(token: &Token, headers: &HeaderMap, query: &str) -> bool {
         .is_some_and(|offered| token.is(offered))
 }
 
-/// A query's value as it stands: neither tokens nor clients' names contain what needs escaping.
+/// A value of the query, not decoded: neither tokens nor clients' names need escaping.
 fn in_query<'a>(query: &'a str, name: &str) -> Option<&'a str> {
     query
         .split('&')
@@ -171,7 +172,7 @@ async fn read_body(request: Request) -> Result<Bytes, StatusCode> {
     }
 }
 
-/// Asks the engine, at once: entries reach the vat in the order of these calls.
+/// Makes the call before it returns: entries reach the vat in the order in which this is called.
 fn ask<'a>(
     engine: &Engine,
     vat: &str,
@@ -189,14 +190,14 @@ fn ask<'a>(
         args,
         key,
     });
-    // Send and forget: nobody waits, and the engine does not mind.
+    // Nobody waits for the answer to a notification.
     request
         .id
         .is_some()
         .then_some(Pending::Asked(request.id, answer))
 }
 
-async fn settle(pending: Pending<'_>, room: usize) -> String {
+async fn resolve(pending: Pending<'_>, room: usize) -> String {
     let (id, answer) = match pending {
         Pending::Refused(id, error) => return rpc::response(id, Err(&error)),
         Pending::Asked(id, answer) => (id, answer),
@@ -222,7 +223,7 @@ async fn outcome(answer: Answer<Result<String, CallError>>) -> Result<Box<RawVal
 async fn single(engine: &Engine, vat: &str, entry: Entry<'_>, key: Option<RequestKey>) -> Response {
     match ask(engine, vat, entry, key) {
         None => StatusCode::ACCEPTED.into_response(),
-        Some(pending) => json(settle(pending, usize::MAX).await),
+        Some(pending) => json(resolve(pending, usize::MAX).await),
     }
 }
 
@@ -234,7 +235,7 @@ async fn batch(
 ) -> Response {
     let mut pending = Vec::with_capacity(entries.len());
     for (index, entry) in entries.into_iter().enumerate() {
-        // One header for many requests: each gets an id of its own, the same if sent again.
+        // One header serves many requests: each gets an id of its own, the same when sent again.
         let key = key.clone().map(|key| RequestKey {
             id: format!("{}#{index}", key.id),
             ..key
@@ -250,13 +251,13 @@ async fn batch(
             text.push(',');
         }
         let room = BATCH_ANSWER_BYTES_MAX.saturating_sub(text.len());
-        text.push_str(&settle(pending, room).await);
+        text.push_str(&resolve(pending, room).await);
     }
     text.push(']');
     json(text)
 }
 
-/// The answer to a body that is no request at all.
+/// The response to a body that is no request at all.
 fn whole(error: &RpcError) -> Response {
     json(rpc::response(None, Err(error)))
 }

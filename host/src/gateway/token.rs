@@ -1,8 +1,8 @@
-//! The host's token: whoever has it may call every vat's root.
+//! The host's token: a client that has it may call the root of every vat.
 //!
-//! Promises: 32 bytes of the operating system's chance, in hex, in a file only its owner can read,
-//! made once; never shown by `Debug`; compared in time that does not depend on what differs. Does
-//! not know HTTP.
+//! Promises: 32 random bytes from the operating system, in hex, in a file that only its owner can
+//! read, made once; `Debug` does not show it; the time of a comparison does not depend on where the
+//! texts differ. Does not know HTTP.
 
 use std::fmt;
 use std::fs::{self, File, OpenOptions};
@@ -14,12 +14,12 @@ use std::path::{Path, PathBuf};
 /// The token's file in the store's folder.
 pub const TOKEN_NAME: &str = "token";
 
-/// Where it is written before it is whole.
+/// The file's name until it is complete.
 const NEW_NAME: &str = "token.new";
 
 const SECRET_BYTES: usize = 32;
 
-/// Characters of a token somebody wrote by hand: few enough to send, enough not to be guessed.
+/// Characters of a token that a person wrote: few enough to send, and too many to guess.
 const TOKEN_CHARS: std::ops::RangeInclusive<usize> = 32..=256;
 
 /// Why there is no token.
@@ -101,7 +101,7 @@ fn make(dir: &Path) -> io::Result<Token> {
         .mode(0o600)
         .open(&new)?;
     file.write_all(token.as_bytes())?;
-    // Otherwise a power cut could leave an empty file under the final name.
+    // Without this sync a power cut could leave an empty file under the final name.
     file.sync_all()?;
     fs::rename(&new, dir.join(TOKEN_NAME))?;
     File::open(dir)?.sync_all()?;
