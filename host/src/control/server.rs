@@ -1,10 +1,10 @@
 //! The host's end of the control socket.
 //!
 //! Promises: connections, and questions within one, do not wait for each other; a client that
-//! breaks the framing loses its connection and nothing else; what a client has in flight is
-//! bounded; one that neither asks nor waits, or does not take its answers, is cut off; however many
-//! clients there are, an operator gets in (`RESERVED`). Does not know who may connect: the file's
-//! mode decides that.
+//! breaks the framing loses its connection and nothing else happens; what a client has in flight is
+//! bounded; a client that neither asks nor waits, or does not read its answers, is disconnected; an
+//! operator can connect however many clients there are (`RESERVED`). Does not know who may connect:
+//! the file's mode decides that.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,17 +25,18 @@ use crate::limits::IN_FLIGHT_MAX;
 use crate::shutdown::ShutdownSignal;
 use crate::user_error::UserError;
 
-/// Connections beyond those the host may have, for who looks and puts in order: calls and
-/// deployments are refused on them, since whatever fills the others would fill these too.
+/// Connections beyond the limit, reserved for inspection and repair. They refuse calls and
+/// deployments, because whatever uses up the ordinary connections would use up these too.
 const RESERVED: usize = 32;
 
-/// How long a client may neither ask nor wait for an answer.
+/// How long a client may be idle, that is neither ask nor wait for an answer.
 const IDLE_MAX: Duration = Duration::from_secs(60);
 
 /// The same on a reserved connection.
 const RESERVED_IDLE_MAX: Duration = Duration::from_secs(5);
 
-/// Serves until `stop` says so, then until every connection has got what the engine still answers.
+/// Serves until `stop` is signalled, then until every connection has the answers that the engine
+/// still gives.
 pub async fn serve(
     listener: UnixListener,
     engine: Engine,
@@ -71,7 +72,7 @@ pub async fn serve(
                 };
                 clients.spawn(converse(reader, client, stop.clone(), permit));
             }
-            // Out of descriptors: they come back as connections end.
+            // The process is out of descriptors. Connections that end give theirs back.
             Err(_) => tokio::time::sleep(crate::gateway::ACCEPT_PAUSE).await,
         }
         while clients.try_join_next().is_some() {}
@@ -84,7 +85,7 @@ pub async fn serve(
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     Whole,
-    /// All others are taken: no calls, no deployments.
+    /// All ordinary connections are in use: no calls, no deployments.
     Reserved,
 }
 
@@ -102,7 +103,7 @@ impl Kind {
     }
 }
 
-/// One connection, and what its questions need.
+/// One connection and what its questions need.
 struct Client {
     number: u64,
     outbound: Outbound,
@@ -132,8 +133,8 @@ async fn converse(
                     body = reading.as_mut() => break Some(body),
                     () = stop.wait() => break None,
                     () = sleep(client.kind.idle_max()) => {
-                        // One permit is this question's own; another one held is an answer waited
-                        // for.
+                        // One permit belongs to the next question; any other one that is held
+                        // belongs to an answer that the client waits for.
                         if room.available_permits() + 1 == IN_FLIGHT_MAX {
                             break None;
                         }
@@ -141,10 +142,10 @@ async fn converse(
                 }
             }
         };
-        // The end, or bytes that no client of ours sends: nothing can follow either.
+        // The end of the stream, or a broken frame, after which no other can be found.
         let Some(Ok(Some(body))) = body else { break };
         busy_poll.called();
-        // Nothing else asked and not answered, here or behind it.
+        // The client waits for no other answer and has sent no further question.
         let is_only = room.available_permits() + 1 == IN_FLIGHT_MAX && reader.buffer().is_empty();
         let Ok(begun) = client.begin(&body, is_only) else {
             break;
@@ -157,18 +158,18 @@ async fn converse(
         let outbound = client.outbound.clone();
         tokio::spawn(async move {
             let answer = answering.await;
-            // The client may be gone; what it asked is done all the same.
+            // If the client is gone, its question is carried out all the same.
             outbound.write(id, answer).await;
             drop(permit);
         });
     }
-    // Until everything asked is answered.
+    // Wait until every question is answered.
     let _ = room.acquire_many(IN_FLIGHT_MAX as u32).await;
 }
 
 impl Client {
-    /// Begins what a message asks for; `None` where that is answered already, an error where no
-    /// answer could reach the asker. `is_only` says that the client waits for nothing else.
+    /// Begins what a message asks for. `None` means that it is answered already; an error means that
+    /// no answer can be addressed. `is_only`: the client waits for no other answer.
     fn begin(&self, body: &[u8], is_only: bool) -> Result<Option<(u64, AnswerFuture)>, WireError> {
         let (id, answering) = match serde_json::from_slice::<Request>(body) {
             Ok(Request { v, id, ask }) if v == CONTROL_VERSION => (id, self.ask(id, ask, is_only)),

@@ -19,26 +19,26 @@ use tokio::task::JoinSet;
 use crate::gateway::Gateway;
 use crate::shutdown::ShutdownSignal;
 
-/// How long a request's headers may take, and how long a connection may idle.
+/// How long a request's headers may take to arrive, and how long a connection may be idle.
 pub const HEADER_WAIT: Duration = Duration::from_secs(30);
 
 /// Header lines of a request.
 pub const HEADERS_MAX: usize = 64;
 
-/// Bytes of a request's headers. Checked between two reads, so up to twice as much may come in.
+/// Bytes of a request's headers. Checked between two reads, so up to twice as many may arrive.
 pub const HEADER_BYTES_MAX: usize = 64 << 10;
 
 /// How long a client may leave sent bytes unacknowledged.
 pub const WRITE_WAIT_MS: u32 = 30_000;
 
-/// After a failed accept (out of descriptors): until connections have ended.
+/// Pause after a failed accept (out of descriptors), in which connections may end.
 pub const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// How long connections get to take their last answers when the host stops.
+/// How long clients may take to read their last answers when the host stops.
 const DRAIN: Duration = Duration::from_secs(2);
 
 impl Gateway {
-    /// Serves until `stop` says so, then until the answers under way are out or `DRAIN` is over.
+    /// Serves until `stop` is signalled, then until all answers are sent or `DRAIN` has passed.
     pub async fn serve(self, router: Router, clients_max: usize, mut stop: ShutdownSignal) {
         let room = Arc::new(Semaphore::new(connections_max(clients_max)));
         let mut clients = JoinSet::new();
@@ -69,7 +69,7 @@ async fn converse(
     mut stop: ShutdownSignal,
     _permit: OwnedSemaphorePermit,
 ) {
-    // Both only tune: a connection without them still works.
+    // A connection works without these options as well.
     let _ = stream.set_nodelay(true);
     let _ = rustix::net::sockopt::set_tcp_user_timeout(&stream, WRITE_WAIT_MS);
     let mut builder = http1::Builder::new();
@@ -81,7 +81,7 @@ async fn converse(
     let service = TowerToHyperService::new(router);
     let connection = builder.serve_connection(TokioIo::new(stream), service);
     let mut connection = std::pin::pin!(connection);
-    // A connection's error is its client's: there is nobody left to tell.
+    // An error of the connection is the client's, and there is nobody left to report it to.
     tokio::select! {
         _ = connection.as_mut() => {}
         () = stop.wait() => {
@@ -91,10 +91,10 @@ async fn converse(
     }
 }
 
-/// Raises the process's limit of open files as far as it may, and shares it with connections.
+/// Raises the process's limit of open files as far as allowed; connections get half of it at most.
 fn connections_max(most: usize) -> usize {
     let limit = getrlimit(Resource::Nofile);
-    // Refused: then the old limit holds.
+    // If this is refused, the old limit remains.
     let _ = setrlimit(
         Resource::Nofile,
         Rlimit {
