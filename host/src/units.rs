@@ -48,9 +48,8 @@ pub fn value_of(name: &str, text: &str) -> Result<u64, UserError> {
 
 fn kind_of(name: &str) -> Kind {
     match name {
-        "heap" | "message" | "source" | "waiting-bytes" | "answer-bytes" | "host-answer-bytes" => {
-            Kind::Bytes
-        }
+        "heap" | "message" | "source" | "waiting-bytes" | "answer-bytes" | "host-answer-bytes"
+        | "connection-bytes" => Kind::Bytes,
         // These are fixed. The error must say so, and not that the value is malformed.
         "stack" | "method" | "sent" | "value" | "log-line" | "delta" | "frame" | "journal"
         | "log" | "control-message" | "headers" | "body" | "batch-answer" => Kind::Bytes,

@@ -252,22 +252,21 @@ impl Opened {
         let mut signals = Signals::new()?;
         let (shutdown, stopping) = shutdown();
         let router = Service::new(engine.clone(), self.token).router();
-        let Limits {
-            control_clients,
-            gateway_clients,
-        } = self.limits;
+        let budget = self.limits.budget();
+        tokio::spawn(budget.clone().release_memory(stopping.clone()));
+        let connections = self.limits.gateway_connections();
         let gateway = self
             .gateway
-            .serve(router, gateway_clients, stopping.clone());
+            .serve(router, connections, budget.clone(), stopping.clone());
         let gateway = tokio::spawn(gateway);
         let ControlSocket { listener, file } = self.control;
-        let control = server::serve(
-            listener,
-            engine.clone(),
-            self.base,
-            control_clients,
-            stopping,
-        );
+        let service = server::Service {
+            engine: engine.clone(),
+            base: self.base,
+            budget,
+            clients_max: self.limits.control_clients,
+        };
+        let control = server::serve(listener, service, stopping);
         let control = tokio::spawn(control);
         let ended = tokio::select! {
             () = signals.wait() => false,

@@ -145,8 +145,8 @@ async fn open(dir: &Path, limits: &[(String, u64)]) -> Result<Opened, UserError>
     let (ours, engines) = Limits::of(limits)?;
     for (name, value) in &engines {
         options.set_limit(name, *value).map_err(|why| {
-            let also = SETTABLE.join(" and ");
-            let hint = format!("kenvat limits shows every limit; {also} can be set as well");
+            let also = SETTABLE.join(", ");
+            let hint = format!("kenvat limits shows every limit; these can be set as well: {also}");
             UserError::usage(why, &hint)
         })?;
     }

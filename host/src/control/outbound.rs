@@ -14,25 +14,34 @@ use tokio::net::unix::OwnedWriteHalf;
 use tokio::sync::{Mutex, OwnedMutexGuard};
 use tokio::time::timeout;
 
+use crate::budget::{ConnectionBudget, Held};
 use crate::control::dispatch::AnswerFuture;
 use crate::control::protocol::{self, MESSAGE_BYTES_MAX, Response};
 use crate::user_error::UserError;
+
+/// What a question comes to.
+type Outcome = Result<Box<RawValue>, UserError>;
 
 /// How long a client may take to read one answer.
 const SEND_MAX: Duration = Duration::from_secs(60);
 
 /// The writing half of a client's connection. Clones write to the same one.
 #[derive(Clone, Debug)]
-pub struct Outbound(Arc<Mutex<OwnedWriteHalf>>);
+pub struct Outbound {
+    half: Arc<Mutex<OwnedWriteHalf>>,
+    budget: ConnectionBudget,
+}
 
 impl Outbound {
-    pub fn new(half: OwnedWriteHalf) -> Outbound {
-        Outbound(Arc::new(Mutex::new(half)))
+    pub fn new(half: OwnedWriteHalf, budget: ConnectionBudget) -> Outbound {
+        let half = Arc::new(Mutex::new(half));
+        Outbound { half, budget }
     }
 
     /// Writes an answer, after those that are being written.
-    pub async fn write(&self, id: u64, answer: Result<Box<RawValue>, UserError>) {
-        let half = self.0.clone().lock_owned().await;
+    pub async fn write(&self, id: u64, answer: Outcome) {
+        let (answer, _held) = self.hold(answer);
+        let half = self.half.clone().lock_owned().await;
         if let Some(frame) = frame(id, answer) {
             finish(half, &frame).await;
         }
@@ -45,17 +54,40 @@ impl Outbound {
         let Poll::Ready(answer) = answering.as_mut().poll(&mut nobody) else {
             return Some(answering);
         };
-        let Ok(half) = self.0.clone().try_lock_owned() else {
+        let Ok(half) = self.half.clone().try_lock_owned() else {
             return Some(Box::pin(std::future::ready(answer)));
         };
+        let (answer, held) = self.hold(answer);
         let frame = frame(id, answer)?;
         // An error of this write comes back when the rest is written.
         let written = half.try_write(&frame).unwrap_or(0);
         if written < frame.len() {
-            tokio::spawn(async move { finish(half, &frame[written..]).await });
+            tokio::spawn(async move {
+                finish(half, &frame[written..]).await;
+                drop(held);
+            });
         }
         None
     }
+
+    /// Holds the bytes of an answer until it is written. An answer for which the budget has no bytes
+    /// is replaced by an error, since waiting with it would hold them all the same.
+    fn hold(&self, answer: Outcome) -> (Outcome, Option<Held>) {
+        let Ok(text) = &answer else {
+            return (answer, None);
+        };
+        match self.budget.try_hold(text.get().len()) {
+            Some(held) => (answer, Some(held)),
+            None => (Err(not_held()), None),
+        }
+    }
+}
+
+fn not_held() -> UserError {
+    let what = "overloaded: the host's connections hold as many bytes as the limit \
+                `connection-bytes` lets, so this answer was dropped";
+    UserError::overloaded(what)
+        .with_hint("what was asked was done; for a call, ask again with the same id")
 }
 
 async fn finish(mut half: OwnedMutexGuard<OwnedWriteHalf>, bytes: &[u8]) {
@@ -66,7 +98,7 @@ async fn finish(mut half: OwnedMutexGuard<OwnedWriteHalf>, bytes: &[u8]) {
     }
 }
 
-fn frame(id: u64, answer: Result<Box<RawValue>, UserError>) -> Option<Vec<u8>> {
+fn frame(id: u64, answer: Outcome) -> Option<Vec<u8>> {
     let (ok, error) = match answer {
         Ok(ok) => (Some(ok), None),
         Err(error) => (None, Some(error)),
@@ -83,6 +115,7 @@ fn frame(id: u64, answer: Result<Box<RawValue>, UserError>) -> Option<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::budget::ByteBudget;
     use tokio::io::AsyncReadExt;
     use tokio::net::UnixStream;
 
@@ -101,7 +134,8 @@ mod tests {
             .expect("a runtime");
         runtime.block_on(async {
             let (ours, mut theirs) = UnixStream::pair().expect("a pair");
-            let outbound = Outbound::new(ours.into_split().1);
+            let budget = ByteBudget::new(256 << 20, 1).connection();
+            let outbound = Outbound::new(ours.into_split().1, budget);
             let never: AnswerFuture = Box::pin(std::future::pending());
             assert!(outbound.write_now(0, never).is_some());
             let mut later = Vec::new();

@@ -148,6 +148,16 @@ pub async fn send(writer: &mut (impl AsyncWrite + Unpin), frame: &[u8]) -> Resul
 
 /// The body of the next message; `None` if the other side closed between two messages.
 pub async fn receive(reader: &mut (impl AsyncRead + Unpin)) -> Result<Option<Vec<u8>>, WireError> {
+    match receive_length(reader).await? {
+        Some(length) => receive_body(reader, length).await.map(Some),
+        None => Ok(None),
+    }
+}
+
+/// The length of the next message; `None` if the other side closed between two messages.
+pub async fn receive_length(
+    reader: &mut (impl AsyncRead + Unpin),
+) -> Result<Option<usize>, WireError> {
     let mut header = Vec::with_capacity(HEADER_BYTES);
     reader
         .take(HEADER_BYTES as u64)
@@ -161,12 +171,22 @@ pub async fn receive(reader: &mut (impl AsyncRead + Unpin)) -> Result<Option<Vec
     if found > MESSAGE_BYTES_MAX {
         return Err(WireError::TooLong { found });
     }
-    let mut body = Vec::new();
-    reader.take(found as u64).read_to_end(&mut body).await?;
-    if body.len() < found {
+    Ok(Some(found))
+}
+
+/// The body of a message, whose length was received.
+pub async fn receive_body(
+    reader: &mut (impl AsyncRead + Unpin),
+    length: usize,
+) -> Result<Vec<u8>, WireError> {
+    // Reserved at once, since growing would copy it into twice the memory; the kernel gives the
+    // memory itself when it is written. One byte more, or reading would grow it to find the end.
+    let mut body = Vec::with_capacity(length + 1);
+    reader.take(length as u64).read_to_end(&mut body).await?;
+    if body.len() < length {
         Err(WireError::Cut)
     } else {
-        Ok(Some(body))
+        Ok(body)
     }
 }
 

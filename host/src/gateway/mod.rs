@@ -5,18 +5,22 @@
 //! ends the host. It holds an `Engine` and knows neither the control socket nor the command line:
 //! its errors are its own types, and what a person is told about them is decided elsewhere.
 //!
-//! `rpc` is JSON-RPC as data, `serve` routes and calls, `listener` the port, `connections` what is
-//! accepted there, `port_holder` finds the process that has a port, `token` is the secret.
+//! `rpc` is JSON-RPC as data, `serve` routes and calls, `body` reads requests; `listener` is the
+//! port, `connections` what is accepted there, each a `shared_stream`; `port_holder` finds the
+//! process that has a port, `token` is the secret.
 
+mod body;
 mod connections;
 mod listener;
 mod port_holder;
 mod rpc;
 mod serve;
+mod shared_stream;
 mod token;
 
-pub use connections::{ACCEPT_PAUSE, HEADER_BYTES_MAX};
+pub use body::BODY_BYTES_MAX;
+pub use connections::{BUFFER_BYTES, HEADER_BYTES_MAX};
 pub use listener::{BindError, DEFAULT_LISTEN, Gateway};
 pub use rpc::BATCH_MAX;
-pub use serve::{BATCH_ANSWER_BYTES_MAX, BODY_BYTES_MAX, Service};
+pub use serve::{BATCH_ANSWER_BYTES_MAX, Service};
 pub use token::{Token, TokenError};
