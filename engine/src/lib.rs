@@ -4,12 +4,14 @@
 //! 2. A worker can lie only as its own vat: everything it hands over is checked before it is used.
 //! 3. What decides (`kenvat_core`) does no I/O: events in, effects out.
 //!
-//! Code map: `shell/` the threads, sockets and processes around the core; `memory` gives freed memory
+//! Code map: `shell/` the threads, sockets and processes around the core; `log_lines` cuts pieces of
+//! logs; `memory` gives freed memory
 //! back to the system; `worker_bytes` is the worker executable, which the build script makes of the package `worker/` beside `src`.
 
 #![doc = include_str!("../DESIGN.md")]
 #![deny(unsafe_code)]
 
+mod log_lines;
 mod memory;
 mod shell;
 mod worker_bytes;

@@ -10,6 +10,7 @@ use super::commit::Hashing;
 use super::engine::{Answerer, Command};
 use super::run::{COMMANDS_A_ROUND, INLINE_PAGES_MAX, Run, STOP_PATIENCE, Stopping, Waiter, say};
 use super::trace::Step;
+use crate::log_lines::{bytes_to_read, whole_lines};
 use kenvat_core::VatView;
 use kenvat_core::api::{CallError, DamageReport, LogChunk, StoreReport, VatInfo, VatLimits};
 use kenvat_core::event::Event;
@@ -218,14 +219,9 @@ impl Run {
 
     fn logs(&mut self, name: &str, from: u64, bytes_max: usize) -> Result<LogChunk, CallError> {
         let id = self.view(name)?.id;
-        let chunk = self.disk.store.log_read(id, from, bytes_max);
-        let chunk = chunk.map_err(|error| CallError::Host(error.to_string()))?;
-        let text = String::from_utf8_lossy(&chunk.bytes).into_owned();
-        Ok(LogChunk {
-            text,
-            next: chunk.next,
-            oldest: chunk.oldest,
-        })
+        let slice = self.disk.store.log_read(id, from, bytes_to_read(bytes_max));
+        let slice = slice.map_err(|error| CallError::Host(error.to_string()))?;
+        Ok(whole_lines(slice, from))
     }
 
     /// One step of the verification somebody waits for, where the store is at rest; else it is
