@@ -1,8 +1,9 @@
 //! Errors as people and programs meet them: one sentence, a name, a number, a way on.
 //!
 //! Promises: every error of engine, store and socket becomes a `Trouble` with an exit status
-//! (`interfaces.md` section 2) and a JSON-RPC code (section 3), decided here and nowhere else;
-//! text that a vat chose is shown without control characters. Does not print.
+//! (`docs/interfaces.md` section 2) and a JSON-RPC code (`docs/interfaces.md` section 3), decided
+//! here and nowhere else; text that a vat chose is shown without control characters. Does not
+//! print.
 
 use std::fmt::Write as _;
 

@@ -1,6 +1,6 @@
 //! Limits as people write them: `heap=256MiB`, `turn=10s`, `gas=100_000_000`.
 //!
-//! Promises: a value means the same on the command line and in `kenvat.toml`; one without a unit is
+//! Promises: a value means the same for a host and for one vat; one without a unit is
 //! in the limit's own (bytes, milliseconds, pieces); nothing is rounded. Does not know which limits
 //! there are beyond their unit, nor what they may be: the engine does.
 

@@ -13,7 +13,7 @@ pub struct Call {
     /// The vat's name.
     pub vat: String,
     pub method: String,
-    /// One JSON array, in the mapping of `interfaces.md` section 3. Checked to be JSON by the
+    /// One JSON array, in the mapping of `docs/interfaces.md` section 3. Checked to be JSON by the
     /// engine.
     pub args: String,
     /// Makes the call once-only: asked again with the same key and content, the first answer comes

@@ -2,7 +2,7 @@
 //!
 //! Events in, effects out; no I/O, no clock, no chance: [`Core::handle`] is given what happened and
 //! when, and whom to ask for rows and seeds, and appends what is to be done. Rules:
-//! - at most one frame is being committed; the next fills meanwhile (architecture 5);
+//! - at most one frame is being committed; the next fills meanwhile (J2);
 //! - a worker hands over when the frame slot is free, else it runs on;
 //! - what a turn lets out waits in its frame until that is durable (T4);
 //! - hand-overs enter frames in the order received, none is skipped (J8).

@@ -56,7 +56,7 @@ pub struct EngineOptions {
 }
 
 impl EngineOptions {
-    /// The defaults of `interfaces.md` section 4 for a store in `dir`.
+    /// The defaults of `docs/interfaces.md` section 4 for a store in `dir`.
     pub fn new(dir: impl Into<PathBuf>) -> EngineOptions {
         EngineOptions {
             dir: dir.into(),

@@ -145,7 +145,7 @@ pub enum Message {
     Call {
         request: u64,
         method: String,
-        /// The arguments: one JSON array, in the mapping of `interfaces.md` section 3.
+        /// The arguments: one JSON array, in the mapping of `docs/interfaces.md` section 3.
         args: String,
     },
     /// A timer is due. Nobody waits for an answer.
@@ -267,7 +267,7 @@ pub struct Reply {
 /// How a request ended.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub enum Outcome {
-    /// JSON text in the mapping of `interfaces.md`; `{"$undefined":true}` for `undefined`.
+    /// JSON text in the mapping of `docs/interfaces.md`; `{"$undefined":true}` for `undefined`.
     Value(String),
     Thrown(Thrown),
 }

@@ -1,5 +1,5 @@
 //! The same engine, heap and messages give the same heap, bit for bit, and the same answers
-//! (architecture 9.8): whatever the machine's addresses, environment and processor show, however
+//! (G8): whatever the machine's addresses, environment and processor show, however
 //! written pages are found, however turns are grouped, and across restarts and undone turns.
 
 mod common;

@@ -1,7 +1,7 @@
 //! The command line: what may be typed, and which file does it.
 //!
-//! Promises: names, options and exit statuses are those of `interfaces.md` section 2; results go
-//! to stdout and everything else to stderr. Does not do the work itself.
+//! Promises: names, options and exit statuses are those of `docs/interfaces.md` section 2; results
+//! go to stdout and everything else to stderr. Does not do the work itself.
 
 mod args;
 mod ask;

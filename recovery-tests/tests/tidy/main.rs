@@ -3,6 +3,13 @@
 //! Each rule is one function from the files to the complaints about them; each rule is also tried
 //! on a file that breaks it, so that none can pass by looking at nothing. Does not read `target`,
 //! and judges no style that rustfmt or clippy already judge.
+//!
+//! Here are the files and the short rules; `references` follows what is cited, `owners` counts what
+//! belongs to whom, `prose` finds what is not code.
+
+mod owners;
+mod prose;
+mod references;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -54,10 +61,17 @@ impl Source {
         in_folder || self.path.ends_with("/tests.rs") || self.path.ends_with("/testing.rs")
     }
 
-    /// The lines before the file's tests, which stand at its bottom (house style 2).
+    /// The lines before the file's tests, which stand at its bottom (`docs/style.md` section 2).
+    /// Tests that are a file of their own end nothing.
     fn code(&self) -> impl Iterator<Item = (usize, &str)> {
         let lines = self.text.lines().zip(1..).map(|(line, at)| (at, line));
-        lines.take_while(|(_, line)| *line != "#[cfg(test)]")
+        let next = self.text.lines().skip(1).chain([""]);
+        let tests = |line: &str, next: &str| {
+            line == "#[cfg(test)]" && next.starts_with("mod ") && next.ends_with('{')
+        };
+        let code = lines.zip(next);
+        code.take_while(move |((_, line), next)| !tests(line, next))
+            .map(|(numbered, _)| numbered)
     }
 
     /// The same without comments.
@@ -108,7 +122,7 @@ fn sources() -> Vec<Source> {
 }
 
 fn is_text(name: &str) -> bool {
-    let by_ending = [".rs", ".md", ".toml", ".js", ".sh"]
+    let by_ending = [".rs", ".md", ".toml", ".js", ".ts", ".sh"]
         .iter()
         .any(|end| name.ends_with(end));
     by_ending || name == "run"
