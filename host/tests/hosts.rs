@@ -5,8 +5,9 @@ mod common;
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
+use std::time::Instant;
 
-use common::{COUNTER, World};
+use common::{COUNTER, PATIENCE, World};
 use rustix::process::Signal;
 use serde_json::json;
 
@@ -315,20 +316,39 @@ fn a_host_whose_disk_fails_ends_and_the_next_one_recovers() {
     assert!(world.ok(&["logs", "counter"]).contains("again"));
 }
 
+/// Damages the engine's executable, and calls until the host has written it again, which it remarks
+/// upon.
+fn has_the_engine_repaired(world: &World) {
+    let engines = std::fs::read_dir(world.data().join("engines")).expect("is there");
+    let mut files = engines.map(|entry| entry.expect("is there").path());
+    let file = files.find(|path| path.extension().is_none());
+    let file = file.expect("the engine's executable");
+    let whole = std::fs::read(&file).expect("is there");
+    let mut damaged = whole.clone();
+    *damaged.last_mut().expect("not empty") ^= 1;
+    std::fs::write(&file, damaged).expect("writes");
+    let began = Instant::now();
+    while std::fs::read(&file).expect("is there") != whole {
+        world.ok(&["call", "counter", "incr"]);
+        assert!(began.elapsed() < PATIENCE, "the engine is still damaged");
+    }
+}
+
 #[test]
 fn a_host_goes_on_when_nobody_reads_what_it_remarks() {
     let world = World::new();
     world.ok(&["deploy", "counter.js", "--name", "counter"]);
+    // Once with a reader: there is something to remark.
+    let host = world.host();
+    has_the_engine_repaired(&world);
+    let said = host.stop();
+    assert!(said.err.contains("wrote it again"), "{}", said.err);
     let mut host = world.host();
     host.close_stderr();
-    // Found damaged when the first worker starts, written again, and remarked upon.
-    let engines = std::fs::read_dir(world.data().join("engines")).expect("is there");
-    for entry in engines {
-        let path = entry.expect("is there").path();
-        let mut bytes = std::fs::read(&path).expect("is there");
-        *bytes.last_mut().expect("not empty") ^= 1;
-        std::fs::write(&path, bytes).expect("writes");
-    }
-    assert_eq!(world.ok(&["call", "counter", "incr"]), "1");
+    has_the_engine_repaired(&world);
+    let before = world.ok(&["call", "counter", "read"]);
+    let before: u64 = before.parse().expect("a number");
+    let after = world.ok(&["call", "counter", "incr"]);
+    assert_eq!(after, (before + 1).to_string());
     assert_eq!(host.stop().status, 0);
 }
