@@ -5,8 +5,10 @@
 //! and judges no style that rustfmt or clippy already judge.
 //!
 //! Here are the files and the short rules; `references` follows what is cited, `owners` counts what
-//! belongs to whom, `prose` finds what is not code.
+//! belongs to whom, `manifests` reads what crates say of themselves, `prose` finds what is not
+//! code.
 
+mod manifests;
 mod owners;
 mod prose;
 mod references;
