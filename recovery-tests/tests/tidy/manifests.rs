@@ -1,4 +1,4 @@
-//! Manifests: what a crate says of itself is true.
+//! Manifests: what a crate says of itself is true, and what it depends on is argued.
 
 use std::process::Command;
 
@@ -131,4 +131,29 @@ fn no_dependency_asks_for_a_newer_rust() {
 fn the_readme_names_the_rust_version() {
     let named = format!("Rust ({} or newer)", rust_version());
     assert!(read("README.md").contains(&named), "README.md: {named}");
+}
+
+#[test]
+fn every_dependency_has_its_reason_above_it() {
+    fn rule(source: &Source) -> Vec<String> {
+        if !source.path.ends_with("/Cargo.toml") {
+            return Vec::new();
+        }
+        let mut complaints = Vec::new();
+        let (mut inside, mut before) = (false, "");
+        for (line, at) in source.text.lines().zip(1..) {
+            if line.starts_with('[') {
+                inside = line.contains("dependencies]");
+            } else if inside
+                && line.contains('=')
+                && line.starts_with(|c: char| c.is_ascii_lowercase())
+                && !before.starts_with('#')
+            {
+                complaints.push(source.complain(at, "a dependency without a reason"));
+            }
+            before = line;
+        }
+        complaints
+    }
+    hold(rule, ("a/Cargo.toml", "[dependencies]\nserde = \"1\"\n"));
 }
