@@ -1,8 +1,9 @@
-//! Manifests: what a crate says of itself is true, and what it depends on is argued.
+//! Manifests: what a crate says of itself is true, and what it depends on is argued and kept apart.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
 
-use super::{Source, hold, read};
+use super::{Source, hold, read, sources};
 
 /// Keys every crate has; those of the workspace are the same for all.
 const KEYS: [&str; 9] = [
@@ -156,4 +157,46 @@ fn every_dependency_has_its_reason_above_it() {
         complaints
     }
     hold(rule, ("a/Cargo.toml", "[dependencies]\nserde = \"1\"\n"));
+}
+
+/// Whether a file's code calls the library whose development has ended. Its traits and derives
+/// stand beside the types they are for.
+fn calls_bincode(source: &Source) -> bool {
+    let calls = ["encode", "decode", "borrow_decode", "config"];
+    let mut lines = source.bare_code();
+    source.path.contains("/src/")
+        && lines.any(|(_, line)| {
+            let mut after = line.split("bincode::").skip(1);
+            after.any(|rest| {
+                let rest = calls.iter().find_map(|call| rest.strip_prefix(call));
+                rest.is_some_and(|rest| rest.starts_with(['_', ':']))
+            })
+        })
+}
+
+/// The files of each crate that call it.
+fn bincode_doors(sources: &[Source]) -> BTreeMap<&str, BTreeSet<&str>> {
+    let mut doors: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    let callers = sources.iter().filter(|source| source.is_rust());
+    for source in callers.filter(|source| calls_bincode(source)) {
+        let folder = source.path.split("/src/").next().unwrap_or_default();
+        doors.entry(folder).or_default().insert(&source.path);
+    }
+    doors
+}
+
+#[test]
+fn bincode_has_one_door_a_crate() {
+    let sources = sources();
+    let doors = bincode_doors(&sources);
+    assert!(doors.len() >= 2, "found in {doors:?} only");
+    for (folder, files) in doors {
+        assert_eq!(files.len(), 1, "{folder}: {files:?}");
+    }
+    let call = "fn f() {\n    bincode::decode_from_slice(a, b);\n}\n";
+    let two = ["a/src/a.rs", "a/src/b.rs", "b/src/a.rs"].map(|path| Source {
+        path: path.into(),
+        text: call.into(),
+    });
+    assert_eq!(bincode_doors(&two)["a"].len(), 2);
 }

@@ -23,9 +23,9 @@ const TYPES_MIN: usize = 300;
 /// Types that were larger when the rule came: where each is declared, its name, and its figures,
 /// which may only fall. Each is to be split when its part is worked on next, and leaves this list.
 const CEILINGS: [(&str, &str, Figures); 5] = [
-    ("engine/src/bang/scan/mod.rs", "Scanner", figures(77, 7)),
+    ("engine/syntax/src/scan/mod.rs", "Scanner", figures(77, 7)),
     ("engine/src/shell/run.rs", "Run", figures(76, 6)),
-    ("engine/src/turn/mod.rs", "Core", figures(120, 10)),
+    ("engine/core/src/lib.rs", "Core", figures(120, 10)),
     ("recovery-tests/src/world/mod.rs", "World", figures(39, 4)),
     ("store/src/store.rs", "Store", figures(127, 13)),
 ];

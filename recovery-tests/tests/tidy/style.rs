@@ -176,6 +176,9 @@ fn unsafe_code_stands_only_where_it_may() {
 fn the_crates_that_need_no_unsafe_code_forbid_it() {
     let roots = [
         "store/src/lib.rs",
+        "engine/core/src/lib.rs",
+        "engine/syntax/src/lib.rs",
+        "engine/wire/src/lib.rs",
         "netlayer/src/lib.rs",
         "host/src/main.rs",
         "recovery-tests/src/lib.rs",

@@ -4,13 +4,13 @@
 //! bytes below were worked out from there, not by the library that does the coding. A change of
 //! them makes stores that exist unreadable. Whatever bytes a row has, it is read or refused.
 
-use kenvat_engine::api::{KilledBy, VatLimits};
-use kenvat_engine::protocol::Thrown;
-use kenvat_engine::turn::rows::{
+use kenvat_core::api::{KilledBy, VatLimits};
+use kenvat_core::rows::{
     ANSWER_ORDER, ANSWERS, AnswerRow, CLIENTS, COUNTERS, ClientRow, CountersRow, LIMITS, OPEN,
     OpenRow, OrderRow, POISON, PoisonRow, SOURCES, Settled, SourcesRow, TIMERS, TimerRow, VATS,
     VatRow, put, read,
 };
+use kenvat_wire::protocol::Thrown;
 
 fn settled(settled: Settled) -> AnswerRow {
     AnswerRow::Settled {

@@ -6,12 +6,12 @@
 //! `PROTOCOL_VERSION`. Whatever bytes a message has, it is read or refused.
 
 use bincode::Encode;
-use kenvat_engine::protocol::{
+use kenvat_wire::protocol::{
     AbortedBy, Delivery, DueTimer, FromWorker, HandOver, LogLine, Message, Outcome,
     PROTOCOL_VERSION, Program, Reply, Start, Thrown, TimerChange, ToWorker, TrackerKind, decode,
     encode,
 };
-use kenvat_engine::seed::{SEED_BYTES, Seed};
+use kenvat_wire::seed::{SEED_BYTES, Seed};
 
 fn program() -> Program {
     Program {
