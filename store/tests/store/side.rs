@@ -1,9 +1,7 @@
 //! Side files (J7), of changes, rows and log: durable before a frame names them, applied once that
 //! is durable, gone once it is folded; damaged ones stop their vat and no other.
 
-mod common;
-
-use common::*;
+use crate::common::*;
 use kenvat_store::backend::memory::{Crash, Faults, MemoryBackend};
 use kenvat_store::options::{ENGINE_TABLES, ROW_KEY_BYTES_MAX, ROW_VALUE_BYTES_MAX};
 use kenvat_store::{

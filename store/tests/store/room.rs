@@ -5,9 +5,7 @@
 //! everything is found again. A steady turn asks the disk for no room. A quota, and a file that may
 //! not be longer, are a full disk.
 
-mod common;
-
-use common::*;
+use crate::common::*;
 use kenvat_store::backend::memory::{Crash, Faults, MemoryBackend, Operation, Want};
 use kenvat_store::{
     Options, PART_OVERHEAD_BYTES, SideError, StageError, Store, StoreError, VatId, Wish,

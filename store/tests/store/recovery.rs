@@ -1,9 +1,7 @@
 //! Recovery seen from outside: what a torn frame, a recycled segment and a full journal do to the
 //! numbers and to what comes after.
 
-mod common;
-
-use common::*;
+use crate::common::*;
 use kenvat_store::backend::memory::{Crash, Faults, MemoryBackend};
 use kenvat_store::options::FRAME_BYTES_MAX;
 use kenvat_store::{OpenError, Part, StageError, Store, StoreError, VatId};
