@@ -7,6 +7,7 @@ mod common;
 mod crash;
 mod damage;
 mod file_store;
+mod fold;
 mod model;
 mod pieces;
 mod recovery;
