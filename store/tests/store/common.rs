@@ -3,8 +3,6 @@
 //! The model is three `BTreeMap`s; what it says after each acknowledged commit is what must be
 //! found again, whatever happened since.
 
-#![allow(dead_code, reason = "each test file uses its own part of this")]
-
 use kenvat_store::backend::memory::{Crash, MemoryBackend};
 use kenvat_store::{
     Delta, EngineHash, Genesis, ImageError, Options, PAGE_BYTES, Part, Row, Side, SideError, Store,

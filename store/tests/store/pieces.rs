@@ -3,9 +3,7 @@
 //! Claims: a piece that fails, or before which the power does, loses nothing acknowledged, even
 //! where the disk takes what it lost for written; the store stops at it like at a sync.
 
-mod common;
-
-use common::{Model, contents, put_engine};
+use crate::common::{Model, contents, put_engine};
 use kenvat_store::backend::memory::{Crash, Faults, MemoryBackend, Operation};
 use kenvat_store::{Delta, Options, Part, Row, Store, VatId, push_run};
 use std::collections::BTreeSet;

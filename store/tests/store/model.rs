@@ -1,8 +1,6 @@
 //! The store against its model, over random operations, folds, reopenings and crashes.
 
-mod common;
-
-use common::*;
+use crate::common::*;
 use kenvat_store::backend::memory::{Crash, MemoryBackend};
 use kenvat_store::{Options, Store};
 use proptest::prelude::*;

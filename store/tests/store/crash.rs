@@ -5,9 +5,7 @@
 //! the fold of the frames; the store goes on afterwards. And the same with a sync that fails
 //! instead, the process started again, and the power lost after that.
 
-mod common;
-
-use common::*;
+use crate::common::*;
 use kenvat_store::Store;
 use kenvat_store::backend::memory::{Crash, Faults, MemoryBackend};
 

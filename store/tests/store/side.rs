@@ -1,9 +1,7 @@
 //! Side files (J7), of changes, rows and log: durable before a frame names them, applied once that
 //! is durable, gone once it is folded; damaged ones stop their vat and no other.
 
-mod common;
-
-use common::*;
+use crate::common::*;
 use kenvat_store::backend::memory::{Crash, Faults, MemoryBackend};
 use kenvat_store::options::{ENGINE_TABLES, ROW_KEY_BYTES_MAX, ROW_VALUE_BYTES_MAX};
 use kenvat_store::{
@@ -237,6 +235,114 @@ fn a_vat_that_ends_while_its_side_file_is_applied_leaves_nothing() {
     assert!(sides(&disk).is_empty());
     drop(driver.store);
     assert!(verify(disk).unwrap().damages.is_empty());
+}
+
+#[test]
+fn a_vat_that_ends_while_its_side_file_waits_for_room_leaves_nothing() {
+    let disk = MemoryBackend::new();
+    let mut driver = driver(&disk);
+    driver.stage(&[large()]).unwrap();
+    let sealed = driver.store.seal().unwrap().unwrap();
+    disk.break_promises();
+    disk.set_capacity(Some(0));
+    driver.store.apply(sealed.write().unwrap()).unwrap();
+    driver.finish_sides().unwrap();
+    assert!(driver.store.is_behind(VatId(1)));
+    driver
+        .store
+        .stage(Part::Terminate { vat: VatId(1) })
+        .unwrap();
+    let sealed = driver.store.seal().unwrap().unwrap();
+    driver.store.apply(sealed.write().unwrap()).unwrap();
+    assert!(!driver.store.is_behind(VatId(1)));
+    disk.set_capacity(None);
+    driver.store.find_room(&mut Vec::new()).unwrap();
+    driver.store.fold().unwrap();
+    assert!(sides(&disk).is_empty());
+}
+
+#[test]
+fn log_of_a_side_file_that_finds_no_room_stays_before_what_came_later() {
+    let disk = MemoryBackend::new();
+    let mut driver = driver(&disk);
+    driver.stage(&[set(vec![], &[], b"first ")]).unwrap();
+    let sealed = driver.store.seal().unwrap().unwrap();
+    driver.known.acknowledged = driver.known.in_flight.take().unwrap();
+    disk.break_promises();
+    driver.store.apply(sealed.write().unwrap()).unwrap();
+    let jobs = driver.store.take_side_jobs();
+    driver.commit(&[Op::Log(1, b"second".to_vec())]).unwrap();
+    disk.break_promises();
+    disk.set_capacity(Some(0));
+    for job in jobs {
+        driver.store.finish_side(job.run().unwrap()).unwrap();
+    }
+    assert!(driver.store.is_behind(VatId(1)));
+    disk.set_capacity(None);
+    driver.store.find_room(&mut Vec::new()).unwrap();
+    let found = contents(&mut driver.store).unwrap();
+    assert_eq!(found, driver.known.acknowledged);
+    check(&disk.crash(Crash::Lost), &driver.known).unwrap();
+}
+
+/// A row in a side file, its value of one byte.
+fn row_of(value: u8) -> Op {
+    let large = Large {
+        rows: vec![(1, b"a".to_vec(), vec![value; 700])],
+        ..Large::default()
+    };
+    Op::Large(1, large)
+}
+
+#[test]
+fn another_file_of_the_same_number_and_length_is_not_taken_for_the_one_the_frame_names() {
+    let before = MemoryBackend::new();
+    drop(driver(&before).store);
+    // Two lives that begin the same give their files the same numbers and keys.
+    let lives = [1, 2].map(|value| {
+        let disk = before.fork();
+        let (mut store, _) = Store::open(disk.clone(), tiny()).unwrap();
+        let known = Known {
+            acknowledged: contents(&mut store).unwrap(),
+            ..Known::default()
+        };
+        let engine = store.engines()[0].hash;
+        let mut driver = Driver {
+            store,
+            known,
+            engine,
+        };
+        driver.commit(&[row_of(value)]).unwrap();
+        disk.crash(Crash::Lost)
+    });
+    let path = sides(&lives[0]).pop().unwrap();
+    assert_eq!(sides(&lives[1]), [&path[..]]);
+    let other = lives[1].contents(&path).unwrap();
+    assert_ne!(lives[0].contents(&path).unwrap(), other);
+    lives[0].rewrite(&path, |bytes| *bytes = other);
+    let (mut store, recovery) = Store::open(lives[0].clone(), tiny()).unwrap();
+    let told: Vec<_> = recovery.damages.iter().map(|found| &found.file).collect();
+    assert_eq!(told, [&path]);
+    assert_eq!(
+        store.get(1, b"a").unwrap(),
+        None,
+        "not the other file's row"
+    );
+    assert!(matches!(store.image(VatId(1)), Err(ImageError::Damaged(_))));
+}
+
+#[test]
+fn a_side_file_put_in_anothers_place_is_not_read() {
+    let disk = MemoryBackend::new();
+    let mut driver = driver(&disk);
+    driver.commit(&[row_of(1)]).unwrap();
+    driver.commit(&[row_of(2)]).unwrap();
+    let [first, second] = &sides(&disk)[..] else {
+        panic!("one file a commit")
+    };
+    let other = disk.contents(first).unwrap();
+    disk.rewrite(second, |bytes| *bytes = other);
+    assert!(driver.store.get(1, b"a").is_err());
 }
 
 #[test]

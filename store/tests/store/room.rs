@@ -5,9 +5,7 @@
 //! everything is found again. A steady turn asks the disk for no room. A quota, and a file that may
 //! not be longer, are a full disk.
 
-mod common;
-
-use common::*;
+use crate::common::*;
 use kenvat_store::backend::memory::{Crash, Faults, MemoryBackend, Operation, Want};
 use kenvat_store::{
     Options, PART_OVERHEAD_BYTES, SideError, StageError, Store, StoreError, VatId, Wish,
@@ -535,6 +533,119 @@ fn i2_a_steady_turn_asks_the_disk_for_no_room() {
     assert_eq!(commit(&mut driver, &grown), Ok(Outcome::Done));
     assert_eq!(commit(&mut driver, &grown), Ok(Outcome::Done));
     assert_eq!(disk.allocations(), before + 1);
+}
+
+#[test]
+fn i2_a_birth_takes_room_for_the_pages_it_writes_and_for_no_zeros() {
+    let disk = MemoryBackend::new();
+    let mut driver = open(&disk, Known::default()).unwrap();
+    // Pages 0 and 2 are the genesis image's.
+    let born = |vat| {
+        let words = |page| (page, 9, vec![7]);
+        let runs = vec![words(0), words(5), (6, 9, vec![]), words(15)];
+        vec![Op::Create(vat), Op::Heap(vat, runs)]
+    };
+    let before = disk.taken();
+    let asked = reserve(&mut driver, &born(1));
+    assert_eq!(asked, Ok(Outcome::Done));
+    assert_eq!(disk.taken() - before, 4 * 4096, "pages 0, 2, 5 and 15");
+    driver.commit(&born(1)).unwrap();
+    // What is asked for next is taken from what is left: with room for so much it is not refused.
+    disk.set_capacity(Some(disk.taken() + 4 * 4096));
+    assert_eq!(commit(&mut driver, &born(2)), Ok(Outcome::Done));
+}
+
+#[test]
+fn i2_a_birth_that_is_refused_leaves_no_file_and_takes_no_room() {
+    let disk = MemoryBackend::new();
+    let mut driver = open(&disk, Known::default()).unwrap();
+    let before = disk.taken();
+    // Room for the genesis image's two pages and for no third one.
+    disk.set_capacity(Some(before + 2 * 4096));
+    let born = [Op::Create(1), Op::Heap(1, vec![(5, 0, vec![1])])];
+    assert_eq!(reserve(&mut driver, &born), Ok(Outcome::Refused));
+    assert_eq!(disk.contents("heap/0000000000000001"), None);
+    assert_eq!(disk.taken(), before);
+    disk.set_capacity(None);
+    assert_eq!(commit(&mut driver, &born), Ok(Outcome::Done));
+}
+
+/// A store without a ballast, whose pages stay in memory.
+fn without_ballast(disk: &MemoryBackend) -> Driver {
+    let options = Options {
+        ballast_bytes: 0,
+        cached_pages_max: 100,
+        ..tiny()
+    };
+    let (mut store, _) = Store::open(disk.clone(), options).unwrap();
+    let engine = put_engine(&mut store).unwrap();
+    let known = Known::default();
+    let mut driver = Driver {
+        store,
+        known,
+        engine,
+    };
+    let pages = (4..16).map(|page| (page, 0, vec![7])).collect();
+    driver.commit(&[Op::Create(1), Op::Heap(1, pages)]).unwrap();
+    driver
+}
+
+#[test]
+fn i2_pages_that_became_a_hole_need_room_again() {
+    let disk = MemoryBackend::new();
+    let mut driver = without_ballast(&disk);
+    driver
+        .commit(&[Op::Heap(1, vec![(4, 12, vec![])])])
+        .unwrap();
+    disk.set_capacity(Some(disk.taken()));
+    let again = [Op::Heap(1, vec![(5, 0, vec![1])])];
+    assert_eq!(reserve(&mut driver, &again), Ok(Outcome::Refused));
+    disk.set_capacity(None);
+    assert_eq!(commit(&mut driver, &again), Ok(Outcome::Done));
+}
+
+#[test]
+fn i2_room_taken_for_a_later_frame_does_not_go_with_the_hole_of_an_earlier_one() {
+    let disk = MemoryBackend::new();
+    let mut driver = without_ballast(&disk);
+    driver.stage(&[Op::Heap(1, vec![(4, 12, vec![])])]).unwrap();
+    let zeros = driver.store.seal().unwrap().unwrap().write().unwrap();
+    driver.known.acknowledged = driver.known.in_flight.take().unwrap();
+    driver.stage(&[Op::Heap(1, vec![(5, 0, vec![1])])]).unwrap();
+    driver.store.apply(zeros).unwrap();
+    disk.set_capacity(Some(disk.taken()));
+    let words = driver.store.seal().unwrap().unwrap().write().unwrap();
+    driver.store.apply(words).unwrap();
+    driver.known.acknowledged = driver.known.in_flight.take().unwrap();
+    assert!(!driver.store.is_behind(VatId(1)));
+    let found = contents(&mut driver.store).unwrap();
+    assert_eq!(found, driver.known.acknowledged);
+}
+
+#[test]
+fn j8_what_found_room_is_not_refused_in_the_frame_after_the_next_seal() {
+    let disk = MemoryBackend::new();
+    let mut driver = open(&disk, Known::default()).unwrap();
+    driver.commit(&[Op::Create(1)]).unwrap();
+    driver.store.fold().unwrap();
+    let row = |key: u8, len: usize| Op::Row(1, vec![key], Some(vec![7; len]));
+    let promised = row(0, 3000);
+    let asked = reserve(&mut driver, std::slice::from_ref(&promised));
+    assert_eq!(asked, Ok(Outcome::Done));
+    // No further segment is made.
+    disk.set_capacity(Some(disk.taken()));
+    assert_eq!(commit(&mut driver, &[row(1, 10)]), Ok(Outcome::Done));
+    let mut staged = 0;
+    while reserve(&mut driver, &[row(2, 300)]).unwrap() == Outcome::Done {
+        let part = part(&row(2, 300), driver.engine);
+        driver.store.stage(part).unwrap();
+        staged += 1;
+    }
+    assert!((1..20).contains(&staged), "{staged} rows found room");
+    let part = part(&promised, driver.engine);
+    driver.store.stage(part).expect("it was promised room");
+    let durable = driver.store.seal().unwrap().unwrap().write().unwrap();
+    driver.store.apply(durable).unwrap();
 }
 
 #[test]

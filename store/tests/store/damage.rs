@@ -4,9 +4,7 @@
 //! the others; no wrong value is ever returned; `verify` names every flipped byte of every file and
 //! changes nothing.
 
-mod common;
-
-use common::*;
+use crate::common::*;
 use kenvat_store::backend::memory::MemoryBackend;
 use kenvat_store::{Damage, ImageError, OpenError, Part, StageError, Store, VatId, verify};
 
