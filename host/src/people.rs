@@ -220,7 +220,7 @@ impl From<CallError> for Trouble {
                 "it is never run a second time: ask the vat what became of it, with a new id",
             ),
             CallError::Overloaded(_) => Trouble::overloaded(text),
-            CallError::NoRoom(_) => Trouble::no_room(text),
+            CallError::NoSpace(_) => Trouble::no_room(text),
             CallError::Unavailable { name, .. } => Trouble::new(
                 EXIT_VAT,
                 code::UNAVAILABLE,
@@ -263,7 +263,7 @@ impl From<DeployError> for Trouble {
             }
             DeployError::BadRequest(why) => Trouble::usage(why, ""),
             DeployError::Overloaded(_) => Trouble::overloaded(error.to_string()),
-            DeployError::NoRoom(_) => Trouble::no_room(error.to_string()),
+            DeployError::NoSpace(_) => Trouble::no_room(error.to_string()),
             DeployError::Program {
                 name,
                 message,

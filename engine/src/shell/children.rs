@@ -254,7 +254,7 @@ impl Run {
         // A file system in memory that is full has no page for a hole, and says so by a signal.
         let is_bus = death == Death::Signal(Signal::BUS.as_raw());
         if is_bus && self.disk.store.is_disk_full() {
-            death = Death::NoRoom;
+            death = Death::NoSpace;
         }
         if !last_words.is_empty() {
             say(format_args!("the worker of vat {vat} said: {last_words}"));
@@ -315,7 +315,7 @@ impl Run {
                 vat,
                 generation,
                 why,
-                passing,
+                transient: passing,
             });
         }
     }

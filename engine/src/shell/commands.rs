@@ -44,7 +44,7 @@ impl Run {
                 key,
                 waiter: Waiter::Ask(to),
             },
-            Command::TryOut(deploy, to) => Event::TryOut {
+            Command::TryOut(deploy, to) => Event::DryRun {
                 deploy,
                 waiter: Waiter::Deploy(to),
             },
@@ -102,7 +102,7 @@ impl Run {
                 drop(answer.send(self.logs(&vat, from, bytes_max)));
             }
             Command::Pressed(to) => {
-                let lacks = self.disk.store.is_pressed() || self.core.lacks_room();
+                let lacks = self.disk.store.is_pressed() || self.core.lacks_space();
                 // An asker that went away needs no answer.
                 let _ = to.send(lacks);
             }
@@ -148,7 +148,7 @@ impl Run {
             turns: view.counters.turns,
             heap_bytes: u64::from(view.counters.used_pages) * PAGE_BYTES,
             open_requests: view.open_requests,
-            no_room: view.no_room,
+            no_space: view.no_space,
             engine: engine.to_string(),
             genesis_sha256: self
                 .disk

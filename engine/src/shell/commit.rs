@@ -281,11 +281,11 @@ impl Run {
         if self.disk.store.fold_due() {
             self.fold()?;
         }
-        let is_eased = !self.disk.store.is_pressed();
-        if is_eased || !caught_up.is_empty() {
-            self.events.push_back(Event::Room {
+        let has_space = !self.disk.store.is_pressed();
+        if has_space || !caught_up.is_empty() {
+            self.events.push_back(Event::Space {
                 caught_up,
-                is_eased,
+                has_space,
             });
             self.settle()?;
         }
@@ -294,7 +294,7 @@ impl Run {
 
     /// Whether anything waits for room.
     fn seeks_room(&self) -> bool {
-        self.disk.store.is_short() || self.core.lacks_room()
+        self.disk.store.is_short() || self.core.lacks_space()
     }
 
     /// Waits until the store's copy of this program's own engine is read, where it is.

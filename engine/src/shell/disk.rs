@@ -61,7 +61,7 @@ impl Ledger for Disk {
 
     fn reserve(&mut self, wish: &Wish<'_>) -> Result<Reserved, LedgerError> {
         let answer = reserved(self.store.reserve(wish));
-        self.was_refused |= matches!(answer, Ok(Reserved::NoRoom(_)));
+        self.was_refused |= matches!(answer, Ok(Reserved::NoSpace(_)));
         answer
     }
 

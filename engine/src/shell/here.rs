@@ -200,7 +200,7 @@ impl Run {
             return false;
         }
         match effect {
-            Effect::StartWorker { .. } | Effect::StartBirth { .. } => true,
+            Effect::StartWorker { .. } | Effect::StartDeployment { .. } => true,
             Effect::SendToWorker { generation, .. } | Effect::KillWorker { generation, .. } => {
                 !self.here.left.is_empty()
                     && !self.workers.contains_key(generation)

@@ -281,7 +281,7 @@ impl Run {
                 Effect::Stage(part) => self.stage(part)?,
                 Effect::Commit => self.seal()?,
                 Effect::StartWorker { vat, generation } => self.start_worker(vat, generation),
-                Effect::StartBirth {
+                Effect::StartDeployment {
                     vat,
                     generation,
                     page_limit,

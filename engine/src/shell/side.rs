@@ -24,23 +24,23 @@ use super::commit::Finished;
 use super::run::{Fatal, Run};
 use super::wake::Waker;
 use kenvat_core::Checked;
-use kenvat_core::event::{Event, SideRefusal};
-use kenvat_core::large::{Aside, AsideError};
-use kenvat_core::limits::SIDE_BYTES_QUEUED;
+use kenvat_core::event::{Event, SpillRefusal};
+use kenvat_core::limits::SPILL_BYTES_QUEUED;
+use kenvat_core::spill::{Spill, SpillError};
 use kenvat_wire::protocol::HandOver;
 
 /// What the thread is to do. A worker is named by its generation.
 enum Work {
     Begin(u64, Box<SideWriter<FileBackend>>),
     Piece(u64, Vec<u8>),
-    Finish(u64, Box<Aside>, Option<SideBase<FileBackend>>),
+    Finish(u64, Box<Spill>, Option<SideBase<FileBackend>>),
     GiveUp(u64),
     Apply(SideJob<FileBackend>),
 }
 
 /// What the thread has done.
 pub(super) enum Done {
-    Made(u64, Box<Result<Checked, AsideError>>),
+    Made(u64, Box<Result<Checked, SpillError>>),
     Applied(Result<SideApplied, StoreError>),
     /// Less is queued than may be, where there was more.
     Drained,
@@ -145,7 +145,7 @@ fn write(work: &mpsc::Receiver<Work>, queued: &AtomicUsize, tell: impl Fn(Done))
                     writers.insert(generation, Err(error));
                 }
                 let before = queued.fetch_sub(bytes.len(), Relaxed);
-                if before > SIDE_BYTES_QUEUED && before - bytes.len() <= SIDE_BYTES_QUEUED {
+                if before > SPILL_BYTES_QUEUED && before - bytes.len() <= SPILL_BYTES_QUEUED {
                     tell(Done::Drained);
                 }
             }
@@ -153,7 +153,7 @@ fn write(work: &mpsc::Receiver<Work>, queued: &AtomicUsize, tell: impl Fn(Done))
                 let Some(writer) = writers.remove(&generation) else {
                     continue;
                 };
-                let writer = writer.map_err(AsideError::from);
+                let writer = writer.map_err(SpillError::from);
                 let made = writer.and_then(|writer| aside.write(writer, base.as_ref()));
                 tell(Done::Made(generation, Box::new(made)));
             }
@@ -174,7 +174,7 @@ impl Run {
         pending.pieces = pending.pieces.saturating_add(1);
         let queued = self.sides.queued.fetch_add(bytes.len(), Relaxed) + bytes.len();
         self.sides.send(Work::Piece(generation, bytes));
-        if queued > SIDE_BYTES_QUEUED {
+        if queued > SPILL_BYTES_QUEUED {
             self.sides.held.push(generation);
             self.hold(generation);
         }
@@ -237,7 +237,7 @@ impl Run {
         let core = &self.core;
         let pending = self.sides.pending.iter_mut();
         let mut ready = Vec::new();
-        for (generation, pending) in pending.filter(|(_, it)| !core.owes_image(it.vat)) {
+        for (generation, pending) in pending.filter(|(_, it)| !core.is_image_behind(it.vat)) {
             match std::mem::replace(&mut pending.state, State::Finishing) {
                 State::Whole(hand_over) => ready.push((*generation, pending.vat, *hand_over)),
                 state => pending.state = state,
@@ -256,7 +256,7 @@ impl Run {
         hand_over: HandOver,
     ) -> Result<(), Fatal> {
         let has_pieces = hand_over.pieces > 0;
-        let aside = match self.core.set_aside(vat, generation, hand_over) {
+        let aside = match self.core.spill(vat, generation, hand_over) {
             None => {
                 self.sides.give_up(generation);
                 return Ok(());
@@ -274,7 +274,7 @@ impl Run {
         };
         let base = match has_pieces {
             false => Ok(None),
-            true if self.core.is_being_born(vat) => {
+            true if self.core.is_deploying(vat) => {
                 let base = self.disk.store.side_base_of(self.core.engine());
                 base.map(Some).map_err(ImageError::from)
             }
@@ -285,15 +285,15 @@ impl Run {
             Err(ImageError::Store(error)) => return Err(error.into()),
             Err(error) => {
                 self.sides.give_up(generation);
-                let refusal = SideRefusal::Damaged(error.to_string());
+                let refusal = SpillRefusal::Damaged(error.to_string());
                 self.refuse_side(vat, generation, refusal);
             }
         }
         Ok(())
     }
 
-    fn refuse_side(&mut self, vat: VatId, generation: u64, refusal: SideRefusal) {
-        self.events.push_back(Event::NoSide {
+    fn refuse_side(&mut self, vat: VatId, generation: u64, refusal: SpillRefusal) {
+        self.events.push_back(Event::SpillFailed {
             vat,
             generation,
             refusal,
@@ -323,10 +323,10 @@ impl Run {
                 self.disk.store.finish_side(applied)?;
                 // Unless the disk had no room: then it is tried again, and told of then.
                 if !self.disk.store.is_behind(vat) {
-                    let (caught_up, is_eased) = (vec![vat], false);
-                    self.events.push_back(Event::Room {
+                    let (caught_up, has_space) = (vec![vat], false);
+                    self.events.push_back(Event::Space {
                         caught_up,
-                        is_eased,
+                        has_space,
                     });
                 }
                 let of_vat = self.workers.iter().filter(|(_, (id, _))| *id == vat);
@@ -345,7 +345,7 @@ impl Run {
         Ok(())
     }
 
-    fn on_made(&mut self, generation: u64, made: Result<Checked, AsideError>) -> Result<(), Fatal> {
+    fn on_made(&mut self, generation: u64, made: Result<Checked, SpillError>) -> Result<(), Fatal> {
         // A worker that is gone: the file goes with what names it here.
         let Some(Pending { vat, .. }) = self.sides.pending.remove(&generation) else {
             return Ok(());
@@ -356,13 +356,13 @@ impl Run {
                 generation,
                 checked: Box::new(checked),
             }),
-            Err(AsideError::Side(SideError::Store(error))) => return Err(error.into()),
-            Err(AsideError::Side(error @ SideError::Full { .. })) => {
+            Err(SpillError::Side(SideError::Store(error))) => return Err(error.into()),
+            Err(SpillError::Side(error @ SideError::Full { .. })) => {
                 self.disk.was_refused = true;
-                self.refuse_side(vat, generation, SideRefusal::NoRoom(error.to_string()));
+                self.refuse_side(vat, generation, SpillRefusal::NoSpace(error.to_string()));
             }
-            Err(AsideError::Side(SideError::Damaged(damage))) => {
-                let refusal = SideRefusal::Damaged(format!("damaged: {damage}"));
+            Err(SpillError::Side(SideError::Damaged(damage))) => {
+                let refusal = SpillRefusal::Damaged(format!("damaged: {damage}"));
                 self.refuse_side(vat, generation, refusal);
             }
             Err(error) => self.events.push_back(Event::WorkerUnintelligible {
@@ -384,7 +384,7 @@ impl Run {
         let sum: usize = sides.heard.values().sum();
         // Nobody goes ahead of who waits, or the longest would wait for ever.
         let is_in_order = sides.waiting.is_empty() || sides.next == Some(generation);
-        if is_in_order && (sum == 0 || sum + bytes <= SIDE_BYTES_QUEUED) {
+        if is_in_order && (sum == 0 || sum + bytes <= SPILL_BYTES_QUEUED) {
             sides.heard.insert(generation, bytes);
             return;
         }

@@ -119,7 +119,7 @@ impl From<VatInfo> for VatLine {
             heap_bytes: info.heap_bytes,
             outbox: 0,
             open_requests: info.open_requests,
-            no_room: info.no_room,
+            no_room: info.no_space,
             engine: info.engine,
             source_sha256: info.source_sha256,
         }

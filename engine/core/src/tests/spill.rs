@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::check::Violation;
-use crate::large::{Aside, AsideError};
 use crate::rows::{self, AnswerRow};
+use crate::spill::{Spill, SpillError};
 use kenvat_store::backend::memory::MemoryBackend;
 use kenvat_store::{Options, Row, Side, Store};
 use kenvat_wire::protocol::LogLine;
@@ -32,7 +32,7 @@ impl Bench {
     /// What the shell does with a large hand-over; why the worker lied.
     fn large(&mut self, generation: u64, hand_over: HandOver) -> Result<(), String> {
         assert!(self.core.is_large(VatId(1), &hand_over));
-        let aside = self.core.set_aside(VatId(1), generation, hand_over);
+        let aside = self.core.spill(VatId(1), generation, hand_over);
         let checked = write(aside.expect("its worker counts")?);
         let checked = Box::new(checked.map_err(|error| error.to_string())?);
         self.event(Event::LargeHandOver {
@@ -73,7 +73,7 @@ impl Bench {
     }
 }
 
-fn write(aside: Aside) -> Result<super::super::Checked, AsideError> {
+fn write(aside: Spill) -> Result<super::super::Checked, SpillError> {
     let (mut store, _) = Store::open(MemoryBackend::new(), Options::default()).unwrap();
     let writer = store.begin_side(VatId(1), 100).unwrap();
     aside.write(writer, None)
@@ -138,11 +138,11 @@ fn t1_what_goes_to_a_file_is_checked_like_what_does_not() {
     let lie = |bench: &Bench, change: &dyn Fn(&mut HandOver)| {
         let mut hand_over = handed(generation, 1, 2, vec![value(2, &long("a"))]);
         change(&mut hand_over);
-        let aside = bench.core.set_aside(VatId(1), generation, hand_over);
+        let aside = bench.core.spill(VatId(1), generation, hand_over);
         match aside.expect("its worker counts") {
             Err(why) => why,
             Ok(aside) => match write(aside).unwrap_err() {
-                AsideError::Violation(violation @ Violation::NotJson { .. }) => {
+                SpillError::Violation(violation @ Violation::NotJson { .. }) => {
                     violation.to_string()
                 }
                 other => panic!("{other}"),
@@ -155,7 +155,7 @@ fn t1_what_goes_to_a_file_is_checked_like_what_does_not() {
     let not_json = |it: &mut HandOver| it.replies = vec![value(2, &"}".repeat(LARGE))];
     assert!(lie(&bench, &not_json).contains("is not JSON"));
     let dead = handed(7, 1, 2, vec![]);
-    assert!(bench.core.set_aside(VatId(1), 7, dead).is_none());
+    assert!(bench.core.spill(VatId(1), 7, dead).is_none());
     assert!(bench.staged.is_empty());
 }
 
@@ -175,10 +175,10 @@ fn a_large_hand_over_waits_for_what_was_held_back_before_it() {
     bench.hand_over(generation, 2, 3, vec![value(3, &half)]);
     bench.hand_over(generation, 3, 4, vec![value(4, &half)]);
     for _ in 0..3 {
-        assert!(bench.core.owes_image(VatId(1)));
+        assert!(bench.core.is_image_behind(VatId(1)));
         bench.commit();
     }
-    assert!(!bench.core.owes_image(VatId(1)));
+    assert!(!bench.core.is_image_behind(VatId(1)));
     assert_eq!(bench.answer(first), Some(Ok("1".to_owned())));
     let last = handed(generation, 4, 5, vec![value(5, &long("d"))]);
     bench.large(generation, last).unwrap();
@@ -191,11 +191,11 @@ fn j8_a_large_hand_over_without_room_for_its_frame_leaves_no_trace() {
     let call = bench.call("a", Some("k"));
     let generation = bench.started().unwrap();
     bench.ready(generation);
-    bench.rows.refuses = Some(Reserved::NoRoom("the disk is full: grow logs/1".into()));
+    bench.rows.refuses = Some(Reserved::NoSpace("the disk is full: grow logs/1".into()));
     let hand_over = handed(generation, 1, 2, vec![value(2, &long("a"))]);
     bench.large(generation, hand_over).unwrap();
     let answer = bench.answer(call);
-    assert!(matches!(answer, Some(Err(CallError::NoRoom(_)))));
+    assert!(matches!(answer, Some(Err(CallError::NoSpace(_)))));
     assert!(bench.staged.is_empty() && !bench.commit_wanted());
     assert!(bench.killed(generation));
 }

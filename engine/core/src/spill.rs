@@ -12,15 +12,15 @@ use kenvat_store::{Backend, SideBase, SideError, SideWriter, VatId};
 use super::Core;
 use super::birth::Purpose;
 use super::check::{Checked, Violation, check_content, check_place};
-use super::event::{Effect, Ledger, LedgerError, SideRefusal};
-use super::limits::{ASIDE_BYTES_MIN, FRAME_BYTES};
+use super::event::{Effect, Ledger, LedgerError, SpillRefusal};
+use super::limits::{FRAME_BYTES, SPILL_BYTES_MIN};
 use super::rows::{self, AnswerRow, Settled, SourcesRow};
 use crate::api::{DeployError, RequestKey};
 use kenvat_wire::protocol::{HandOver, Reply};
 
 /// A hand-over on its way to a side file. Nothing of its vat changes before it is back.
 #[derive(Debug)]
-pub struct Aside {
+pub struct Spill {
     hand_over: HandOver,
     handed_turn: u64,
     page_limit: u32,
@@ -34,20 +34,20 @@ pub struct Aside {
 
 /// Why it did not come to its end.
 #[derive(Debug, thiserror::Error)]
-pub enum AsideError {
+pub enum SpillError {
     #[error(transparent)]
     Side(#[from] SideError),
     #[error(transparent)]
     Violation(#[from] Violation),
 }
 
-impl Aside {
+impl Spill {
     /// Checks the rest of it and ends its file. On any thread.
     pub fn write<B: Backend>(
         self,
         mut writer: SideWriter<B>,
         base: Option<&SideBase<B>>,
-    ) -> Result<Checked, AsideError> {
+    ) -> Result<Checked, SpillError> {
         let mut checked = check_content(self.hand_over, self.handed_turn, self.page_limit)?;
         if self.takes_rows {
             let mut push = |row: kenvat_store::Row| {
@@ -66,7 +66,7 @@ impl Aside {
                 push(rows::put(rows::SOURCES, key, &sources))?;
             }
             writer.push_log(&std::mem::take(&mut checked.log))?;
-            checked.rows_are_aside = true;
+            checked.rows_are_spilled = true;
         }
         checked.side = Some(writer.finish(base)?);
         Ok(checked)
@@ -87,7 +87,7 @@ impl<W> Core<W> {
             return false;
         }
         let said = self.said_bytes(id, hand_over) + sources;
-        said >= ASIDE_BYTES_MIN && hand_over.delta.len() + said > FRAME_BYTES
+        said >= SPILL_BYTES_MIN && hand_over.delta.len() + said > FRAME_BYTES
     }
 
     /// Bytes of a hand-over that a frame would have, roughly. Answers that nobody keeps are not
@@ -118,19 +118,19 @@ impl<W> Core<W> {
 
     /// Takes a large hand-over to be written; nothing where its worker no longer counts. All that
     /// was handed in before must be in the image.
-    pub fn set_aside(
+    pub fn spill(
         &self,
         id: VatId,
         generation: u64,
         hand_over: HandOver,
-    ) -> Option<Result<Aside, String>> {
+    ) -> Option<Result<Spill, String>> {
         if let Some(birth) = self.births.get(&id) {
             if !birth.expects(generation) {
                 return None;
             }
             let takes_rows = birth.purpose == Purpose::Vat && self.takes_rows(id, &hand_over);
             let placed = birth.check_place(&hand_over);
-            return Some(placed.map(|()| Aside {
+            return Some(placed.map(|()| Spill {
                 hand_over,
                 handed_turn: 0,
                 page_limit: birth.page_limit,
@@ -155,7 +155,7 @@ impl<W> Core<W> {
             let (key, content) = self.key_of(id, reply.request)?;
             Some((at, key.clone(), content))
         });
-        Some(Ok(Aside {
+        Some(Ok(Spill {
             kept: kept.collect(),
             takes_rows: self.takes_rows(id, &hand_over),
             handed_turn: vat.handed_turn,
@@ -191,13 +191,13 @@ impl<W> Core<W> {
         &mut self,
         id: VatId,
         generation: u64,
-        refusal: SideRefusal,
+        refusal: SpillRefusal,
         out: &mut Vec<Effect<W>>,
     ) -> Result<(), LedgerError> {
         if self.births.contains_key(&id) {
             let error = match refusal {
-                SideRefusal::NoRoom(why) => DeployError::NoRoom(why),
-                SideRefusal::Damaged(why) => DeployError::Host(why),
+                SpillRefusal::NoSpace(why) => DeployError::NoSpace(why),
+                SpillRefusal::Damaged(why) => DeployError::Host(why),
             };
             self.miscarry(id, error, out);
             out.push(Effect::KillWorker {
@@ -210,21 +210,21 @@ impl<W> Core<W> {
             return Ok(());
         }
         match refusal {
-            SideRefusal::Damaged(why) => self.on_damaged(id, generation, why, out),
-            SideRefusal::NoRoom(why) => self.on_no_room(id, generation, &why, out),
+            SpillRefusal::Damaged(why) => self.on_damaged(id, generation, why, out),
+            SpillRefusal::NoSpace(why) => self.on_no_room(id, generation, &why, out),
         }
         Ok(())
     }
 
     /// Whether something of the vat that was handed in is not in its image yet; nothing is of one
     /// that is being born.
-    pub fn owes_image(&self, id: VatId) -> bool {
+    pub fn is_image_behind(&self, id: VatId) -> bool {
         let is_unapplied = self.vats.get(&id).is_some_and(|vat| vat.unapplied > 0);
         is_unapplied || self.is_held_back(id)
     }
 
     /// Whether the vat's first turn runs.
-    pub fn is_being_born(&self, id: VatId) -> bool {
+    pub fn is_deploying(&self, id: VatId) -> bool {
         self.births.contains_key(&id)
     }
 }
