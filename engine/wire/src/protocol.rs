@@ -151,7 +151,7 @@ pub enum Message {
     /// A timer is due. Nobody waits for an answer.
     Timer { timer: u64 },
     /// Read a program as for deploying it, and run nothing of it. Answered with a value that says
-    /// what was found (`shell::check`).
+    /// what was found (`kenvat_engine::check`).
     Check { request: u64, program: Program },
 }
 

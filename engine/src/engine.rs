@@ -15,10 +15,9 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-use crate::shell::here;
-use crate::shell::run::Shared;
-use crate::shell::trace::Trace;
-use crate::shell::wake::Waker;
+use crate::event_loop::{LoopLock, inline_call};
+use crate::notifier::Notifier;
+use crate::trace::Trace;
 use kenvat_core::api::{
     Call, CallError, Deploy, DeployError, Deployed, Limit, LogChunk, RequestKey, StoreReport,
     VatInfo, VatLimits,
@@ -122,8 +121,8 @@ impl EngineOptions {
 #[derive(Clone)]
 pub struct Engine {
     commands: mpsc::Sender<Command>,
-    waker: Waker,
-    shared: Shared,
+    notifier: Notifier,
+    shared: Arc<LoopLock>,
     recovered: Arc<str>,
 }
 
@@ -166,7 +165,7 @@ pub struct Answer<T>(oneshot::Receiver<T>);
 pub struct Stopped;
 
 impl<T> Answer<T> {
-    pub(super) fn new(answer: oneshot::Receiver<T>) -> Answer<T> {
+    pub(crate) fn new(answer: oneshot::Receiver<T>) -> Answer<T> {
         Answer(answer)
     }
 
@@ -189,14 +188,14 @@ impl<T> Future for Answer<T> {
 impl Engine {
     pub(crate) fn new(
         commands: mpsc::Sender<Command>,
-        waker: Waker,
-        shared: Shared,
+        notifier: Notifier,
+        shared: Arc<LoopLock>,
         recovered: String,
     ) -> Engine {
         let recovered = recovered.into();
         Engine {
             commands,
-            waker,
+            notifier,
             shared,
             recovered,
         }
@@ -217,13 +216,13 @@ impl Engine {
     /// `call`. `out` is called once, by this thread, with an answer that is there if all went well;
     /// what is left to do after it is done when it returns, so it should do no more than send it.
     /// Whoever has nothing else to do meanwhile is answered sooner so.
-    pub fn call_here(
+    pub fn call_inline(
         &self,
         call: Call,
         patience: Duration,
         out: impl FnOnce(Answer<Result<String, CallError>>),
     ) {
-        if let Err((call, out)) = here::call(&self.shared, call, patience, out) {
+        if let Err((call, out)) = inline_call::call(&self.shared, call, patience, out) {
             out(self.call(call));
         }
     }
@@ -341,7 +340,7 @@ impl Engine {
         let (answerer, answer) = oneshot::channel();
         // A failed send drops the answerer, which the caller sees as `Stopped`.
         if self.commands.send(command(answerer)).is_ok() {
-            self.waker.wake();
+            self.notifier.notify();
         }
         Answer(answer)
     }

@@ -15,7 +15,7 @@ pub(crate) const CLOSED_GRACE: Duration = Duration::from_secs(1);
 
 /// What the host has asked of a worker, and since when.
 #[derive(Debug, Default)]
-pub(crate) struct Watch {
+pub(crate) struct Watchdog {
     /// The last turn sent, and the last one handed over or undone.
     sent: u64,
     handed: u64,
@@ -40,9 +40,9 @@ pub(crate) enum Verdict {
     Closed,
 }
 
-impl Watch {
+impl Watchdog {
     /// The worker is told this.
-    pub fn told(&mut self, message: &ToWorker, now: Instant) {
+    pub fn sent(&mut self, message: &ToWorker, now: Instant) {
         match message {
             ToWorker::Start(_) => self.starting = Some(now),
             ToWorker::HandOver => self.asked = Some(now),
@@ -57,7 +57,7 @@ impl Watch {
     }
 
     /// The worker said this.
-    pub fn heard(&mut self, message: &FromWorker) {
+    pub fn received(&mut self, message: &FromWorker) {
         match message {
             FromWorker::Ready { .. } => self.starting = None,
             // Says that it lives, not that it comes to an end.
@@ -76,7 +76,7 @@ impl Watch {
     }
 
     /// The host did not listen for so long: that is not the worker's time.
-    pub fn unheard(&mut self, time: Duration) {
+    pub fn paused(&mut self, time: Duration) {
         self.asked = self.asked.map(|since| since + time);
         self.seen = None;
     }
@@ -95,7 +95,7 @@ impl Watch {
     }
 
     /// Judges it. `running` is the turn it claims to run; `most` what a turn may take.
-    pub fn look(&mut self, running: Option<u64>, now: Instant, most: Duration) -> Verdict {
+    pub fn judge(&mut self, running: Option<u64>, now: Instant, most: Duration) -> Verdict {
         if self.overran {
             return Verdict::Fine;
         }
@@ -178,78 +178,78 @@ mod tests {
 
     /// Looks four times a second; after how long the verdict was another than fine.
     fn until(
-        watch: &mut Watch,
+        watchdog: &mut Watchdog,
         begun: Instant,
         claims: impl Fn(u32) -> Option<u64>,
         looks: u32,
     ) -> Option<(Duration, Verdict)> {
         (0..looks).find_map(|at| {
-            let verdict = watch.look(claims(at), begun + LOOK * at, MOST);
+            let verdict = watchdog.judge(claims(at), begun + LOOK * at, MOST);
             (verdict != Verdict::Fine).then_some((LOOK * at, verdict))
         })
     }
 
     #[test]
     fn a_worker_that_is_never_ready_is_found_out() {
-        let (mut watch, begun) = (Watch::default(), Instant::now());
-        watch.told(&start(), begun);
-        watch.told(&deliver(1, 5, false), begun);
-        let found = until(&mut watch, begun, |_| None, 100);
+        let (mut watchdog, begun) = (Watchdog::default(), Instant::now());
+        watchdog.sent(&start(), begun);
+        watchdog.sent(&deliver(1, 5, false), begun);
+        let found = until(&mut watchdog, begun, |_| None, 100);
         assert_eq!(found, Some((MOST, Verdict::Overran)));
     }
 
     #[test]
     fn one_turn_for_too_long_is_found_out() {
-        let (mut watch, begun) = (Watch::default(), Instant::now());
-        watch.told(&deliver(1, 1, false), begun);
-        let found = until(&mut watch, begun, |_| Some(1), 100);
+        let (mut watchdog, begun) = (Watchdog::default(), Instant::now());
+        watchdog.sent(&deliver(1, 1, false), begun);
+        let found = until(&mut watchdog, begun, |_| Some(1), 100);
         assert_eq!(found, Some((MOST, Verdict::Overran)));
-        assert!(watch.overran);
+        assert!(watchdog.overran);
     }
 
     #[test]
     fn a_worker_that_never_claims_its_turn_is_found_out_as_early() {
-        let (mut watch, begun) = (Watch::default(), Instant::now());
-        watch.told(&deliver(1, 1, true), begun);
-        let found = until(&mut watch, begun, |_| None, 100);
+        let (mut watchdog, begun) = (Watchdog::default(), Instant::now());
+        watchdog.sent(&deliver(1, 1, true), begun);
+        let found = until(&mut watchdog, begun, |_| None, 100);
         assert_eq!(found, Some((MOST, Verdict::Overran)));
     }
 
     #[test]
     fn a_worker_that_claims_another_turn_at_each_look_is_found_out_in_the_end() {
-        let (mut watch, begun) = (Watch::default(), Instant::now());
-        watch.told(&deliver(1, 3, true), begun);
-        let found = until(&mut watch, begun, |at| Some(u64::from(at) + 1), 1000);
+        let (mut watchdog, begun) = (Watchdog::default(), Instant::now());
+        watchdog.sent(&deliver(1, 3, true), begun);
+        let found = until(&mut watchdog, begun, |at| Some(u64::from(at) + 1), 1000);
         assert_eq!(found, Some((MOST * 4, Verdict::Overran)));
     }
 
     #[test]
     fn a_worker_that_is_ready_and_hands_over_is_never_accused() {
-        let (mut watch, begun) = (Watch::default(), Instant::now());
-        watch.told(&start(), begun);
+        let (mut watchdog, begun) = (Watchdog::default(), Instant::now());
+        watchdog.sent(&start(), begun);
         for turn in 1..=20 {
-            watch.told(&deliver(turn, turn, true), begun);
-            assert_eq!(until(&mut watch, begun, |_| Some(turn), 30), None);
-            watch.heard(&handed_over(turn));
+            watchdog.sent(&deliver(turn, turn, true), begun);
+            assert_eq!(until(&mut watchdog, begun, |_| Some(turn), 30), None);
+            watchdog.received(&handed_over(turn));
         }
         let ready = FromWorker::Ready {
             generation: 1,
             protocol: 1,
             tracker: TrackerKind::Userfaultfd,
         };
-        watch.heard(&ready);
+        watchdog.received(&ready);
         // Turns it was not asked to hand over: it is through, and waits.
-        watch.told(&deliver(21, 30, false), begun);
-        assert_eq!(until(&mut watch, begun, |_| None, 1000), None);
-        assert!(!watch.is_suspect());
+        watchdog.sent(&deliver(21, 30, false), begun);
+        assert_eq!(until(&mut watchdog, begun, |_| None, 1000), None);
+        assert!(!watchdog.is_suspect());
     }
 
     #[test]
     fn a_socket_closed_by_a_process_that_lives_on_is_a_breach() {
-        let (mut watch, begun) = (Watch::default(), Instant::now());
-        watch.closed(begun);
-        assert!(watch.is_suspect());
-        let found = until(&mut watch, begun, |_| None, 100);
+        let (mut watchdog, begun) = (Watchdog::default(), Instant::now());
+        watchdog.closed(begun);
+        assert!(watchdog.is_suspect());
+        let found = until(&mut watchdog, begun, |_| None, 100);
         assert_eq!(found, Some((CLOSED_GRACE, Verdict::Closed)));
     }
 }

@@ -15,10 +15,10 @@ use rustix::event::{Timespec, epoll};
 use rustix::io::Errno;
 use rustix::process::Signal;
 
-use super::open::make_genesis;
-use super::process::{Executable, Heard, Worker, image_in_memory};
-use super::run::{Fatal, INLINE_PAGES_MAX, Run, WAKER_MARK, say};
-use super::trace::Step;
+use super::{EventLoop, Fatal, INLINE_PAGES_MAX, NOTIFIER_MARK, say};
+use crate::open::make_genesis;
+use crate::process::{Executable, Heard, Worker, image_in_memory};
+use crate::trace::Step;
 use kenvat_core::api::VatLimits;
 use kenvat_core::event::{Death, Event};
 use kenvat_core::limits::LONG_MESSAGE_BYTES;
@@ -85,11 +85,11 @@ impl Waiting {
     }
 }
 
-impl Run {
+impl EventLoop {
     /// What the engine's thread waits for now.
     pub(super) fn wait_for(&mut self) -> Waiting {
         let patience_ms = self.patience_ms();
-        self.here.thread_waits_until =
+        self.inline.thread_waits_until =
             patience_ms.map(|ms| Instant::now() + Duration::from_millis(ms.unsigned_abs()));
         Waiting {
             epoll: self.epoll.clone(),
@@ -100,10 +100,10 @@ impl Run {
     pub(super) fn take_ready(&mut self, ready: &[epoll::Event]) -> Result<(), Fatal> {
         for event in ready {
             match event.data.u64() {
-                WAKER_MARK => self.waker.clear(),
+                NOTIFIER_MARK => self.notifier.clear(),
                 mark if mark % 2 == 1 => self.on_ended(mark / 2)?,
                 // From before a caller's thread began to wait for it.
-                mark if self.here.listens_to == Some(mark / 2) && is_input(event) => {}
+                mark if self.inline.listens_to == Some(mark / 2) && is_input(event) => {}
                 mark => self.on_socket(mark / 2),
             }
         }
@@ -111,7 +111,7 @@ impl Run {
     }
 
     /// Ends workers that have run one turn for longer than a turn may, or owe an answer (T3).
-    pub(super) fn watch_clock(&mut self) {
+    pub(super) fn run_watchdog(&mut self) {
         let now = Instant::now();
         if !self.looks() || now < self.next_look {
             return;
@@ -229,7 +229,7 @@ impl Run {
             generation,
             why,
         });
-        self.sides.give_up(generation);
+        self.spill.give_up(generation);
         if let Some((_, worker)) = self.workers.get_mut(&generation) {
             worker.kill();
             let _ = epoll::delete(&self.epoll, worker.socket());
@@ -242,18 +242,18 @@ impl Run {
         }
         self.take_messages(generation);
         // A large hand-over that is not durable yet did not come whole.
-        self.sides.give_up(generation);
+        self.spill.give_up(generation);
         self.let_go_of(generation);
         let Some((vat, mut worker)) = self.workers.remove(&generation) else {
             return Ok(());
         };
         // Before its number is free for another process.
-        self.near.apart();
+        self.affinity.unpin();
         let running = worker.running();
         let (mut death, last_words) = worker.reap()?;
         // A file system in memory that is full has no page for a hole, and says so by a signal.
         let is_bus = death == Death::Signal(Signal::BUS.as_raw());
-        if is_bus && self.disk.store.is_disk_full() {
+        if is_bus && self.ledger.store.is_disk_full() {
             death = Death::NoSpace;
         }
         if !last_words.is_empty() {
@@ -277,8 +277,8 @@ impl Run {
             let Some((_, worker)) = self.workers.get_mut(&generation) else {
                 continue;
             };
-            let is_driving = self.here.is_driving;
-            self.here.sent_to = Some(generation);
+            let is_driving = self.inline.is_driving;
+            self.inline.sent_to = Some(generation);
             let was_blocked = worker.blocked;
             if let Some(trace) = &self.options.trace
                 && worker.has_output()
@@ -288,16 +288,16 @@ impl Run {
             if worker.has_output() {
                 match self.core.turns_out() {
                     0 => {}
-                    1 if is_driving => self.near.beside(generation, worker.process()),
-                    1 => self.near.alone(generation, worker.process()),
-                    _ => self.near.apart(),
+                    1 if is_driving => self.affinity.pin_worker(generation, worker.process()),
+                    1 => self.affinity.pin_pair(generation, worker.process()),
+                    _ => self.affinity.unpin(),
                 }
             }
             worker.blocked = worker.send();
             if worker.blocked != was_blocked {
                 rewatch(&self.epoll, generation, worker);
             }
-            if !is_driving && self.here.listens_to != Some(generation) {
+            if !is_driving && self.inline.listens_to != Some(generation) {
                 self.watch(generation);
             }
         }
@@ -324,9 +324,9 @@ impl Run {
         let view = self.core.view(vat).ok_or("the vat is gone")?;
         let (engine, pages, limits) = (EngineHash(view.row.engine), view.pages, view.limits);
         let view_pages = view.counters.used_pages;
-        self.disk.store.extend(vat, pages)?;
+        self.ledger.store.extend(vat, pages)?;
         let large = view_pages > INLINE_PAGES_MAX;
-        let reading = self.disk.store.read_image(vat)?;
+        let reading = self.ledger.store.read_image(vat)?;
         if large {
             self.background
                 .check(generation, reading)
@@ -334,7 +334,7 @@ impl Run {
             self.starting.insert(generation, (vat, Vec::new()));
             return Ok(());
         }
-        let image = self.disk.store.checked(reading.check())?;
+        let image = self.ledger.store.checked(reading.check())?;
         self.spawn(vat, generation, engine, image.file, pages, limits)
     }
 
@@ -363,7 +363,7 @@ impl Run {
     ) -> Result<(), NotStarted> {
         let view = self.core.view(vat).ok_or("the vat is gone")?;
         let (engine, pages, limits) = (EngineHash(view.row.engine), view.pages, view.limits);
-        let image = self.disk.store.checked(checked)?;
+        let image = self.ledger.store.checked(checked)?;
         self.spawn(vat, generation, engine, image.file, pages, limits)
     }
 
@@ -403,14 +403,14 @@ impl Run {
         limits: VatLimits,
     ) -> Result<(), NotStarted> {
         if !self.engines.contains_key(&engine) {
-            let bytes = self.disk.store.engine(engine)?;
+            let bytes = self.ledger.store.engine(engine)?;
             let sealed = Executable::seal(&bytes)
                 .map_err(|error| NotStarted::of("prepare its executable", &error))?;
             self.engines.insert(engine, sealed);
         }
         let turn_ms = limits.turn_ms.unwrap_or(self.options.turn_ms);
         // A process begins where the thread that starts it may be.
-        self.near.apart();
+        self.affinity.unpin();
         let executable = &self.engines[&engine];
         let mut worker =
             Worker::spawn(executable, image, Duration::from_millis(turn_ms)).map_err(|error| {
@@ -440,11 +440,11 @@ impl Run {
     }
 }
 
-impl Run {
+impl EventLoop {
     /// Has the store's copy of this program's own engine read, which nothing waits for: workers are
     /// started from the program's.
-    pub(super) fn check_own_engine(&mut self) {
-        let reading = self.disk.store.read_engine(self.core.engine());
+    pub(crate) fn check_own_engine(&mut self) {
+        let reading = self.ledger.store.read_engine(self.core.engine());
         let started = reading.map(|reading| self.background.check_engine(reading));
         if let Ok(Err(error)) = started {
             say(format_args!(
@@ -457,24 +457,24 @@ impl Run {
     /// it, and by `verify`.
     pub(super) fn own_engine_checked(&mut self, found: Result<(), StoreError>) {
         if let Err(StoreError::Damaged(damage)) = found {
-            let repaired = self.disk.store.repair_executable(&self.options.worker);
+            let repaired = self.ledger.store.repair_executable(&self.options.worker);
             say_repaired(&damage, repaired.err().map(|error| error.to_string()));
         }
     }
 
     /// The genesis image new vats of an engine begin with; the same holds for this program's own.
     fn genesis(&mut self, engine: EngineHash) -> Result<Arc<Genesis>, OpenError> {
-        let damage = match self.disk.store.genesis(engine) {
+        let damage = match self.ledger.store.genesis(engine) {
             Err(OpenError::Damaged(damage)) if engine == self.core.engine() => damage,
             found => return found,
         };
         let made = make_genesis(&self.options.worker, self.options.tracker);
         let repaired = made.and_then(|genesis| {
-            let repaired = self.disk.store.repair_genesis(engine, &genesis);
+            let repaired = self.ledger.store.repair_genesis(engine, &genesis);
             repaired.map_err(|error| error.to_string())
         });
         say_repaired(&damage, repaired.err());
-        self.disk.store.genesis(engine)
+        self.ledger.store.genesis(engine)
     }
 }
 

@@ -1,4 +1,4 @@
-//! Here: a call that is alone is carried through by the thread that makes it (T5).
+//! InlineCalls: a call that is alone is carried through by the thread that makes it (T5).
 //!
 //! While nothing else is under way, whoever calls and waits would only be woken by the engine's
 //! thread after waking it: two hand-overs between threads for nothing. So that thread does what the
@@ -19,17 +19,17 @@ use kenvat_store::{Checked, Durable};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tokio::sync::oneshot;
 
-use super::children::{CLOCK_LOOK, rewatch};
 use super::commit::INLINE_SYNC_MAX;
-use super::engine::Answer;
-use super::run::{Fatal, Run, Shared, Waiter, lock};
-use super::trace::Step;
+use super::workers::{CLOCK_LOOK, rewatch};
+use super::{EventLoop, Fatal, LoopLock, Waiter, lock};
+use crate::engine::Answer;
+use crate::trace::Step;
 use kenvat_core::api::{Call, CallError};
 use kenvat_core::event::{Effect, Event};
 
 /// What callers' threads leave for the engine's.
 #[derive(Default)]
-pub(crate) struct Here {
+pub(crate) struct InlineCalls {
     /// A caller's thread is at it now.
     pub is_driving: bool,
     /// The worker that was sent something last.
@@ -59,8 +59,8 @@ struct Listening {
 
 /// Carries a call through on this thread, as far as that can be done at once, gives the answer to
 /// `out`, and only then does what is left to do; gives both back where something else is under way.
-pub(super) fn call<F: FnOnce(Answer<Result<String, CallError>>)>(
-    shared: &Shared,
+pub(crate) fn call<F: FnOnce(Answer<Result<String, CallError>>)>(
+    shared: &Arc<LoopLock>,
     call: Call,
     patience: Duration,
     out: F,
@@ -75,7 +75,7 @@ pub(super) fn call<F: FnOnce(Answer<Result<String, CallError>>)>(
     if !run.is_alone() {
         return Err((call, out));
     }
-    let listening = run.begin_here(Event::Call {
+    let listening = run.begin_inline(Event::Call {
         call,
         waiter: Waiter::Call(answerer),
     });
@@ -86,11 +86,11 @@ pub(super) fn call<F: FnOnce(Answer<Result<String, CallError>>)>(
     };
     let is_heard = wait(&socket, patience.min(CLOCK_LOOK));
     if let Some(run) = lock(shared).as_mut() {
-        run.end_here(generation, is_heard);
+        run.end_inline(generation, is_heard);
     }
     out(Answer::new(answer));
     if let Some(run) = lock(shared).as_mut() {
-        run.drive(Run::apply_owed);
+        run.drive(EventLoop::apply_owed);
         run.leave_the_rest();
     }
     Ok(())
@@ -108,30 +108,30 @@ fn wait(socket: &UnixStream, patience: Duration) -> bool {
     matches!(poll(&mut fds, Some(&patience)), Ok(1..))
 }
 
-impl Run {
+impl EventLoop {
     /// Whether nothing is under way, and nothing was asked before.
     fn is_alone(&mut self) -> bool {
-        if self.here.owed.is_some() {
-            self.drive(Run::apply_owed);
+        if self.inline.owed.is_some() {
+            self.drive(EventLoop::apply_owed);
         }
         self.take_commands();
         if !self.events.is_empty() {
-            self.waker.wake();
+            self.notifier.notify();
             return false;
         }
         self.core.is_idle()
             && self.sealed.is_none()
             && self.stopping.is_none()
-            && self.here.fatal.is_none()
+            && self.inline.fatal.is_none()
             && self.last_sync < INLINE_SYNC_MAX
     }
 
-    fn begin_here(&mut self, call: Event<Waiter>) -> Option<Listening> {
+    fn begin_inline(&mut self, call: Event<Waiter>) -> Option<Listening> {
         self.mark(|_| Step::Taken);
-        self.here.sent_to = None;
+        self.inline.sent_to = None;
         self.events.push_back(call);
         self.drive(|_| Ok(()));
-        let sent_to = self.here.sent_to.filter(|_| self.core.turns_out() == 1);
+        let sent_to = self.inline.sent_to.filter(|_| self.core.turns_out() == 1);
         let listening = sent_to.and_then(|generation| {
             let (_, worker) = self.workers.get_mut(&generation)?;
             if worker.blocked || worker.is_held() {
@@ -141,7 +141,7 @@ impl Run {
                 worker.is_unwatched = true;
                 rewatch(&self.epoll, generation, worker);
             }
-            self.here.listens_to = Some(generation);
+            self.inline.listens_to = Some(generation);
             let socket = worker.socket_shared();
             Some(Listening { generation, socket })
         });
@@ -151,8 +151,8 @@ impl Run {
         listening
     }
 
-    fn end_here(&mut self, generation: u64, is_heard: bool) {
-        self.here.listens_to = None;
+    fn end_inline(&mut self, generation: u64, is_heard: bool) {
+        self.inline.listens_to = None;
         if is_heard {
             self.drive(|run| {
                 run.on_socket(generation);
@@ -167,19 +167,19 @@ impl Run {
 
     /// Brings the images up to a frame whose outputs have left.
     pub(super) fn apply_owed(&mut self) -> Result<(), Fatal> {
-        match self.here.owed.take() {
+        match self.inline.owed.take() {
             Some(durable) => self.apply(durable),
             None => Ok(()),
         }
     }
 
     /// Does something, and all that follows from it and may be done here.
-    fn drive(&mut self, begin: impl FnOnce(&mut Run) -> Result<(), Fatal>) {
-        self.here.is_driving = true;
+    fn drive(&mut self, begin: impl FnOnce(&mut EventLoop) -> Result<(), Fatal>) {
+        self.inline.is_driving = true;
         let settled = begin(self).and_then(|()| self.settle());
-        self.here.is_driving = false;
+        self.inline.is_driving = false;
         if let Err(fatal) = settled {
-            self.here.fatal = Some(fatal);
+            self.inline.fatal = Some(fatal);
         }
     }
 
@@ -196,13 +196,13 @@ impl Run {
     /// Whether a caller's thread must leave an effect to the engine's: the start of a process, and
     /// what that process is told.
     pub(super) fn is_for_the_thread(&self, effect: &Effect<Waiter>) -> bool {
-        if !self.here.is_driving {
+        if !self.inline.is_driving {
             return false;
         }
         match effect {
             Effect::StartWorker { .. } | Effect::StartDeployment { .. } => true,
             Effect::SendToWorker { generation, .. } | Effect::KillWorker { generation, .. } => {
-                !self.here.left.is_empty()
+                !self.inline.left.is_empty()
                     && !self.workers.contains_key(generation)
                     && !self.starting.contains_key(generation)
             }
@@ -212,40 +212,40 @@ impl Run {
 
     /// Wakes the engine's thread if there is something for it, or it would sleep too long.
     fn leave_the_rest(&mut self) {
-        let is_sooner = match (self.patience_ms(), self.here.thread_waits_until) {
+        let is_sooner = match (self.patience_ms(), self.inline.thread_waits_until) {
             (None, _) => false,
             (Some(_), None) => true,
             (Some(ms), Some(until)) => {
                 Instant::now() + Duration::from_millis(ms.unsigned_abs()) < until
             }
         };
-        let is_left = !self.here.left.is_empty()
-            || !self.here.checked.is_empty()
-            || self.here.fatal.is_some()
-            || self.here.fold_due
-            || self.sides.is_asked()
-            || self.disk.was_refused
+        let is_left = !self.inline.left.is_empty()
+            || !self.inline.checked.is_empty()
+            || self.inline.fatal.is_some()
+            || self.inline.fold_due
+            || self.spill.is_asked()
+            || self.ledger.was_refused
             || self.next_room.is_some()
             || self.stopping.is_some()
             || self.is_verifying()
             || !self.events.is_empty();
         if is_sooner || is_left {
-            self.waker.wake();
+            self.notifier.notify();
         }
     }
 
     /// What callers' threads left to this one.
     pub(super) fn take_what_was_left(&mut self) -> Result<(), Fatal> {
-        if let Some(fatal) = self.here.fatal.take() {
+        if let Some(fatal) = self.inline.fatal.take() {
             return Err(fatal);
         }
         self.apply_owed()?;
-        self.effects.append(&mut self.here.left);
-        self.perform()?;
-        for (generation, checked) in std::mem::take(&mut self.here.checked) {
+        self.effects.append(&mut self.inline.left);
+        self.apply_effects()?;
+        for (generation, checked) in std::mem::take(&mut self.inline.checked) {
             self.go_on_starting(generation, checked);
         }
-        if std::mem::take(&mut self.here.fold_due) && self.disk.store.fold_due() {
+        if std::mem::take(&mut self.inline.fold_due) && self.ledger.store.fold_due() {
             self.fold()?;
         }
         Ok(())

@@ -11,7 +11,7 @@ use kenvat_wire::seed::{SEED_BYTES, Seed};
 const SEEDS_A_TIME: usize = 32;
 
 /// The store of a host.
-pub(crate) struct Disk {
+pub(crate) struct StoreLedger {
     pub store: Store<FileBackend>,
     /// Something found no room since the last look.
     pub was_refused: bool,
@@ -21,9 +21,9 @@ pub(crate) struct Disk {
     left: usize,
 }
 
-impl Disk {
-    pub fn new(store: Store<FileBackend>) -> Disk {
-        Disk {
+impl StoreLedger {
+    pub fn new(store: Store<FileBackend>) -> StoreLedger {
+        StoreLedger {
             store,
             was_refused: false,
             chance: Zeroizing::new([0; SEEDS_A_TIME * SEED_BYTES]),
@@ -32,7 +32,7 @@ impl Disk {
     }
 }
 
-impl Ledger for Disk {
+impl Ledger for StoreLedger {
     fn get(&self, table: u8, key: &[u8]) -> Result<Option<Vec<u8>>, LedgerError> {
         self.store
             .get(table, key)

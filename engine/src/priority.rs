@@ -19,7 +19,7 @@ const FIRST: i32 = -20;
 const STRETCH_NS: u64 = 100_000;
 
 /// Puts the calling thread first, as far as it may be put there.
-pub(crate) fn go_first() {
+pub(crate) fn raise() {
     // No wall and no need: a host whose threads are all alike is slower under load, no more.
     let _ = schedule(FIRST).or_else(|_| schedule(own_nice()));
 }
@@ -77,7 +77,7 @@ mod tests {
         let before = own_nice();
         let beside = std::thread::spawn(|| {
             let allowed = schedule(FIRST).is_ok();
-            go_first();
+            raise();
             (allowed, attributes())
         });
         let (allowed, found) = beside.join().unwrap();

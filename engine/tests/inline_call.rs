@@ -57,7 +57,7 @@ fn here(engine: &Engine, vat: &str, method: &str, args: &str) -> Answered {
     let out = |answer: kenvat_engine::Answer<Answered>| {
         answered = Some(answer.wait().expect("answered"));
     };
-    engine.call_here(asked(vat, method, args), Duration::MAX, out);
+    engine.call_inline(asked(vat, method, args), Duration::MAX, out);
     answered.expect("told once, before this returns")
 }
 
@@ -136,7 +136,7 @@ fn what_vats_do_meanwhile_is_answered_as_ever() {
     assert!(engine.stop().wait().expect("answered").is_ok());
     let stopped = {
         let mut told = None;
-        engine.call_here(asked("a", "incr", "[]"), Duration::MAX, |answer| {
+        engine.call_inline(asked("a", "incr", "[]"), Duration::MAX, |answer| {
             told = Some(answer.wait());
         });
         told.expect("told")
@@ -149,7 +149,7 @@ fn an_answer_that_another_call_gives_is_waited_for_by_the_engine_s_thread() {
     let folder = tempfile::tempdir().expect("a folder");
     let engine = engine(folder.path(), |_| {});
     let mut waiting = None;
-    engine.call_here(asked("a", "wait", "[]"), Duration::MAX, |answer| {
+    engine.call_inline(asked("a", "wait", "[]"), Duration::MAX, |answer| {
         waiting = Some(answer);
     });
     here(&engine, "a", "go", "[]").expect("goes");

@@ -55,7 +55,7 @@ impl Trace {
         std::mem::take(&mut *self.marks())
     }
 
-    pub(super) fn mark(&self, step: Step) {
+    pub(crate) fn mark(&self, step: Step) {
         let at = Instant::now();
         self.marks().push(Mark { at, step });
     }

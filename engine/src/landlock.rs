@@ -90,7 +90,7 @@ pub fn landlock() -> io::Result<Landlock> {
 
 /// Has the child enter a domain of its own. To be called before anything that gives the child
 /// descriptors: from `fd_min` on none may be among those.
-pub(super) fn close_in(command: &mut Command, fd_min: i32) -> io::Result<()> {
+pub(crate) fn close_in(command: &mut Command, fd_min: i32) -> io::Result<()> {
     let Landlock::On { .. } = landlock()? else {
         return Ok(());
     };

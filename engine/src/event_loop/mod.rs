@@ -5,6 +5,12 @@
 //! written; an error of the store ends the thread, and everybody who waits learns that the host
 //! stopped.
 
+mod commands;
+mod commit;
+pub(crate) mod inline_call;
+mod spill;
+mod workers;
+
 use std::collections::{HashMap, VecDeque};
 use std::convert::Infallible;
 use std::io::{self, Write};
@@ -16,30 +22,30 @@ use std::time::{Duration, Instant};
 use kenvat_store::{Delta, EngineHash, FileBackend, Part, Sealed, StoreError, VatId, Verifying};
 use rustix::event::epoll;
 
-use super::clock::Clock;
-use super::commit::Background;
-use super::disk::Disk;
-use super::engine::{Answerer, Command, EngineOptions};
-use super::here::Here;
-use super::near::Near;
-use super::process::{Executable, Worker};
-use super::side::Sides;
-use super::trace::Step;
-use super::wake::Waker;
+use self::commit::Background;
+use self::inline_call::InlineCalls;
+use self::spill::SpillFiles;
+use crate::affinity::Affinity;
+use crate::clock::Clock;
+use crate::engine::{Answerer, Command, EngineOptions};
+use crate::notifier::Notifier;
+use crate::process::{Executable, Worker};
+use crate::store_ledger::StoreLedger;
+use crate::trace::Step;
 use kenvat_core::Core;
 use kenvat_core::api::{CallError, DeployError, Deployed, StoreReport};
 use kenvat_core::event::{Death, Effect, Event, LedgerError};
 use kenvat_wire::protocol::ToWorker;
 
 /// Commands taken in before the core is flushed: bounds how long a worker waits for its turns.
-pub(super) const COMMANDS_A_ROUND: usize = 1_024;
+pub(super) const COMMANDS_A_TICK: usize = 1_024;
 /// How long a stopping host waits for turns under way.
 pub(super) const STOP_PATIENCE: Duration = Duration::from_secs(10);
 /// Pages of a heap that are read on this thread: two milliseconds' worth. Larger ones are read
 /// beside it.
 pub(super) const INLINE_PAGES_MAX: u32 = 4 << 10;
 /// The eventfd's mark among epoll's; workers' begin at 2.
-pub(super) const WAKER_MARK: u64 = 0;
+pub(super) const NOTIFIER_MARK: u64 = 0;
 
 /// How the core's waiters are answered.
 pub(crate) enum Waiter {
@@ -61,45 +67,45 @@ pub(crate) struct Stopping {
 }
 
 /// Everything the thread owns.
-pub(crate) struct Run {
-    pub(super) core: Core<Waiter>,
-    pub(super) clock: Clock,
-    pub(super) disk: Disk,
-    pub(super) options: EngineOptions,
-    pub(super) inbox: mpsc::Receiver<Command>,
-    pub(super) waker: Waker,
-    pub(super) epoll: Arc<OwnedFd>,
+pub(crate) struct EventLoop {
+    core: Core<Waiter>,
+    clock: Clock,
+    ledger: StoreLedger,
+    options: EngineOptions,
+    inbox: mpsc::Receiver<Command>,
+    notifier: Notifier,
+    epoll: Arc<OwnedFd>,
     /// By generation: a dying worker and the next one of its vat may both be there.
-    pub(super) workers: HashMap<u64, (VatId, Worker)>,
+    workers: HashMap<u64, (VatId, Worker)>,
     /// Workers about to be started, whose images are being checked beside this thread: the vat, and
     /// what the worker is to be told first.
-    pub(super) starting: HashMap<u64, (VatId, Vec<ToWorker>)>,
+    starting: HashMap<u64, (VatId, Vec<ToWorker>)>,
     pub(super) engines: HashMap<EngineHash, Executable>,
     /// Workers with output queued in this round, or that the socket did not take.
-    pub(super) to_send: Vec<u64>,
-    pub(super) events: VecDeque<Event<Waiter>>,
-    pub(super) effects: Vec<Effect<Waiter>>,
+    to_send: Vec<u64>,
+    events: VecDeque<Event<Waiter>>,
+    effects: Vec<Effect<Waiter>>,
     /// The frame the core wants committed, until it is written.
-    pub(super) sealed: Option<Sealed<FileBackend>>,
-    pub(super) last_sync: Duration,
-    pub(super) near: Near,
+    sealed: Option<Sealed<FileBackend>>,
+    last_sync: Duration,
+    affinity: Affinity,
     /// Workers that owed an answer, or hid, when the clock was last looked at; at least those.
-    pub(super) suspects: usize,
+    suspects: usize,
     /// When the clock of running turns is looked at next.
-    pub(super) next_look: Instant,
+    next_look: Instant,
     /// When it is looked for room on the disk next; nobody waits for any otherwise.
-    pub(super) next_room: Option<Instant>,
-    pub(super) background: Background,
-    pub(super) sides: Sides,
-    pub(super) stopping: Option<Stopping>,
+    next_room: Option<Instant>,
+    background: Background,
+    spill: SpillFiles,
+    stopping: Option<Stopping>,
     /// The verification under way, and who waits for it.
-    pub(super) verifying: Option<(Verifying, Vec<VerifyAsker>)>,
+    verifying: Option<(Verifying, Vec<VerifyAsker>)>,
     /// Who waits for the next one.
-    pub(super) verifiers: Vec<VerifyAsker>,
+    verifiers: Vec<VerifyAsker>,
     /// Who waits for this thread's end, however it comes: told by being dropped with the rest.
-    pub(super) watchers: Vec<Answerer<Infallible>>,
+    watchers: Vec<Answerer<Infallible>>,
     /// What a caller's thread does for a call of its own, while it does (`here`).
-    pub(super) here: Here,
+    inline: InlineCalls,
 }
 
 /// Why the thread ends before it is told to.
@@ -115,34 +121,30 @@ pub(super) enum Fatal {
     Stage(String),
 }
 
-/// Everything the engine's thread owns, for it and for a caller that is alone (`here`); nothing
-/// once the engine has ended.
-pub(crate) type Shared = Arc<Lent>;
-
 /// The lock, and whether the engine's thread is waiting for it: callers that come again and again
 /// would otherwise keep it out.
-pub(crate) struct Lent {
-    run: Mutex<Option<Run>>,
+pub(crate) struct LoopLock {
+    run: Mutex<Option<EventLoop>>,
     thread_waits: AtomicBool,
 }
 
-impl Lent {
-    pub fn new(run: Run) -> Lent {
-        Lent {
+impl LoopLock {
+    pub fn new(run: EventLoop) -> LoopLock {
+        LoopLock {
             run: Mutex::new(Some(run)),
             thread_waits: AtomicBool::new(false),
         }
     }
 
     /// For a caller's thread; nothing while another has it, or the engine's wants it.
-    pub fn try_lock(&self) -> Option<MutexGuard<'_, Option<Run>>> {
+    pub fn try_lock(&self) -> Option<MutexGuard<'_, Option<EventLoop>>> {
         match self.thread_waits.load(Relaxed) {
             true => None,
             false => self.run.try_lock().ok(),
         }
     }
 
-    fn lock_for_the_thread(&self) -> MutexGuard<'_, Option<Run>> {
+    fn lock_for_the_thread(&self) -> MutexGuard<'_, Option<EventLoop>> {
         self.thread_waits.store(true, Relaxed);
         let run = lock(self);
         self.thread_waits.store(false, Relaxed);
@@ -151,18 +153,22 @@ impl Lent {
 }
 
 /// The engine's thread: runs until stopped or until the store fails.
-pub(crate) fn run(shared: &Shared) {
+pub(crate) fn run(shared: &Arc<LoopLock>) {
     // What this thread starts gains no rights by executing anything (E3). A kernel too old to
     // know this is too old for workers as well, which need it for their filter.
     let _ = rustix::thread::set_no_new_privs(true);
     let end = loop {
-        let Some(waiting) = shared.lock_for_the_thread().as_mut().map(Run::wait_for) else {
+        let Some(waiting) = shared
+            .lock_for_the_thread()
+            .as_mut()
+            .map(EventLoop::wait_for)
+        else {
             return;
         };
         let ready = waiting.wait();
         let mut run = shared.lock_for_the_thread();
         let Some(run) = run.as_mut() else { return };
-        match ready.and_then(|ready| run.round(&ready)) {
+        match ready.and_then(|ready| run.tick(&ready)) {
             Ok(true) => {}
             Ok(false) => break Ok(()),
             Err(fatal) => break Err(fatal),
@@ -175,7 +181,7 @@ pub(crate) fn run(shared: &Shared) {
 }
 
 /// A thread that panicked in the middle of something left it undone: nobody goes on from there.
-pub(super) fn lock(shared: &Lent) -> MutexGuard<'_, Option<Run>> {
+pub(super) fn lock(shared: &LoopLock) -> MutexGuard<'_, Option<EventLoop>> {
     shared.run.lock().unwrap_or_else(|poisoned| {
         let mut run = poisoned.into_inner();
         *run = None;
@@ -183,26 +189,26 @@ pub(super) fn lock(shared: &Lent) -> MutexGuard<'_, Option<Run>> {
     })
 }
 
-impl Run {
+impl EventLoop {
     pub fn new(
         (core, clock): (Core<Waiter>, Clock),
-        disk: Disk,
+        ledger: StoreLedger,
         options: EngineOptions,
         inbox: mpsc::Receiver<Command>,
-        waker: Waker,
-    ) -> io::Result<Run> {
+        notifier: Notifier,
+    ) -> io::Result<EventLoop> {
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
-        let mark = epoll::EventData::new_u64(WAKER_MARK);
-        epoll::add(&epoll, waker.as_fd(), mark, epoll::EventFlags::IN)?;
-        let background = Background::start(waker.clone())?;
-        let sides = Sides::start(background.finisher.clone(), waker.clone())?;
-        Ok(Run {
+        let mark = epoll::EventData::new_u64(NOTIFIER_MARK);
+        epoll::add(&epoll, notifier.as_fd(), mark, epoll::EventFlags::IN)?;
+        let background = Background::start(notifier.clone())?;
+        let spill = SpillFiles::start(background.finisher.clone(), notifier.clone())?;
+        Ok(EventLoop {
             core,
             clock,
-            disk,
+            ledger,
             options,
             inbox,
-            waker,
+            notifier,
             epoll: Arc::new(epoll),
             workers: HashMap::new(),
             starting: HashMap::new(),
@@ -212,25 +218,25 @@ impl Run {
             effects: Vec::new(),
             sealed: None,
             last_sync: Duration::ZERO,
-            near: Near::new(),
+            affinity: Affinity::new(),
             suspects: 0,
             next_look: Instant::now(),
             next_room: None,
             background,
-            sides,
+            spill,
             stopping: None,
             verifying: None,
             verifiers: Vec::new(),
             watchers: Vec::new(),
-            here: Here::default(),
+            inline: InlineCalls::default(),
         })
     }
 
     /// Carries through what is ready. False when there is nothing left to do.
-    fn round(&mut self, ready: &[epoll::Event]) -> Result<bool, Fatal> {
+    fn tick(&mut self, ready: &[epoll::Event]) -> Result<bool, Fatal> {
         self.take_what_was_left()?;
         self.take_ready(ready)?;
-        self.watch_clock();
+        self.run_watchdog();
         self.take_finished()?;
         self.take_commands();
         self.settle()?;
@@ -257,12 +263,12 @@ impl Run {
                 self.core.handle(
                     self.clock.now_ms(),
                     event,
-                    &mut self.disk,
+                    &mut self.ledger,
                     &mut self.effects,
                 )?;
             }
-            self.core.flush(&mut self.disk, &mut self.effects)?;
-            self.perform()?;
+            self.core.flush(&mut self.ledger, &mut self.effects)?;
+            self.apply_effects()?;
             self.send_queued()?;
             if self.events.is_empty() && !self.commit()? {
                 return Ok(());
@@ -270,11 +276,11 @@ impl Run {
         }
     }
 
-    pub(super) fn perform(&mut self) -> Result<(), Fatal> {
+    pub(super) fn apply_effects(&mut self) -> Result<(), Fatal> {
         let effects = std::mem::take(&mut self.effects);
         for effect in effects {
             if self.is_for_the_thread(&effect) {
-                self.here.left.push(effect);
+                self.inline.left.push(effect);
                 continue;
             }
             match effect {
@@ -345,14 +351,14 @@ impl Run {
         if let Part::Heap { vat, delta } = &part {
             self.mark(|run| run.delta_step(*vat, delta));
         }
-        self.disk
+        self.ledger
             .store
             .stage(part)
             .map_err(|error| Fatal::Stage(error.to_string()))
     }
 
     /// Notes a step where somebody wants to know.
-    pub(super) fn mark(&self, step: impl FnOnce(&Run) -> Step) {
+    pub(super) fn mark(&self, step: impl FnOnce(&EventLoop) -> Step) {
         if let Some(trace) = &self.options.trace {
             trace.mark(step(self));
         }
@@ -392,12 +398,12 @@ impl Run {
         let host = |error: StoreError| CallError::Host(error.to_string());
         // The one new vats get stays: without it the next start would have to make it again.
         let current = self.core.engine();
-        match self.disk.store.remove_unused_engines(&[current]) {
+        match self.ledger.store.remove_unused_engines(&[current]) {
             // Another time.
             Err(StoreError::NoRoom(_)) => {}
             removed => drop(removed.map_err(host)?),
         }
-        self.disk.store.close().map_err(host)
+        self.ledger.store.close().map_err(host)
     }
 }
 

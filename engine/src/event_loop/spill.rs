@@ -19,10 +19,10 @@ use kenvat_store::{
 };
 use rustix::event::epoll;
 
-use super::children::{interest, socket_mark};
 use super::commit::Finished;
-use super::run::{Fatal, Run};
-use super::wake::Waker;
+use super::workers::{interest, socket_mark};
+use super::{EventLoop, Fatal};
+use crate::notifier::Notifier;
 use kenvat_core::Checked;
 use kenvat_core::event::{Event, SpillRefusal};
 use kenvat_core::limits::SPILL_BYTES_QUEUED;
@@ -47,7 +47,7 @@ pub(super) enum Done {
 }
 
 /// Hand-overs under way, and the thread that writes them.
-pub(super) struct Sides {
+pub(super) struct SpillFiles {
     to_thread: mpsc::Sender<Work>,
     queued: Arc<AtomicUsize>,
     /// By generation.
@@ -81,20 +81,20 @@ enum State {
     Finishing,
 }
 
-impl Sides {
-    pub fn start(finisher: mpsc::Sender<Finished>, waker: Waker) -> io::Result<Sides> {
+impl SpillFiles {
+    pub fn start(finisher: mpsc::Sender<Finished>, notifier: Notifier) -> io::Result<SpillFiles> {
         let (to_thread, work) = mpsc::channel();
         let queued = Arc::new(AtomicUsize::new(0));
         let counter = queued.clone();
         let tell = move |done| {
             // A closed channel means that the engine ended with an error of its own.
             let _ = finisher.send(Finished::Side(done));
-            waker.wake();
+            notifier.notify();
         };
         std::thread::Builder::new()
             .name("kenvat-side".to_owned())
             .spawn(move || write(&work, &counter, tell))?;
-        Ok(Sides {
+        Ok(SpillFiles {
             to_thread,
             queued,
             pending: HashMap::new(),
@@ -162,7 +162,7 @@ fn write(work: &mpsc::Receiver<Work>, queued: &AtomicUsize, tell: impl Fn(Done))
     }
 }
 
-impl Run {
+impl EventLoop {
     /// A piece of a delta came.
     pub(super) fn on_piece(
         &mut self,
@@ -172,10 +172,10 @@ impl Run {
     ) -> Result<(), String> {
         let pending = self.begin(vat, generation)?;
         pending.pieces = pending.pieces.saturating_add(1);
-        let queued = self.sides.queued.fetch_add(bytes.len(), Relaxed) + bytes.len();
-        self.sides.send(Work::Piece(generation, bytes));
+        let queued = self.spill.queued.fetch_add(bytes.len(), Relaxed) + bytes.len();
+        self.spill.send(Work::Piece(generation, bytes));
         if queued > SPILL_BYTES_QUEUED {
-            self.sides.held.push(generation);
+            self.spill.held.push(generation);
             self.hold(generation);
         }
         Ok(())
@@ -183,16 +183,16 @@ impl Run {
 
     /// What is under way of a worker's large hand-over, which may begin here.
     fn begin(&mut self, vat: VatId, generation: u64) -> Result<&mut Pending, String> {
-        let sides = &mut self.sides;
-        match sides.pending.entry(generation) {
+        let spill = &mut self.spill;
+        match spill.pending.entry(generation) {
             Entry::Occupied(entry) => Ok(entry.into_mut()),
             Entry::Vacant(entry) => {
                 let worker = self.workers.get(&generation);
                 let page_limit = worker.map_or(0, |(_, worker)| worker.page_limit);
-                let begun = self.disk.store.begin_side(vat, page_limit);
+                let begun = self.ledger.store.begin_side(vat, page_limit);
                 let writer = begun.map_err(|error| error.to_string())?;
                 // The thread ends only with the channel's other end, which is ours.
-                let _ = sides
+                let _ = spill
                     .to_thread
                     .send(Work::Begin(generation, Box::new(writer)));
                 Ok(entry.insert(Pending {
@@ -225,17 +225,17 @@ impl Run {
     /// image: checksums are worked out over it. Where there are many files, once a fold has let go
     /// of them.
     pub(super) fn finish_sides(&mut self) -> Result<(), Fatal> {
-        if !self.sides.is_asked() {
+        if !self.spill.is_asked() {
             return Ok(());
         }
-        if self.disk.store.sides_full() {
+        if self.ledger.store.sides_full() {
             self.fold()?;
-            if self.disk.store.sides_full() {
+            if self.ledger.store.sides_full() {
                 return Ok(());
             }
         }
         let core = &self.core;
-        let pending = self.sides.pending.iter_mut();
+        let pending = self.spill.pending.iter_mut();
         let mut ready = Vec::new();
         for (generation, pending) in pending.filter(|(_, it)| !core.is_image_behind(it.vat)) {
             match std::mem::replace(&mut pending.state, State::Finishing) {
@@ -258,11 +258,11 @@ impl Run {
         let has_pieces = hand_over.pieces > 0;
         let aside = match self.core.spill(vat, generation, hand_over) {
             None => {
-                self.sides.give_up(generation);
+                self.spill.give_up(generation);
                 return Ok(());
             }
             Some(Err(why)) => {
-                self.sides.give_up(generation);
+                self.spill.give_up(generation);
                 self.events.push_back(Event::WorkerUnintelligible {
                     vat,
                     generation,
@@ -275,16 +275,16 @@ impl Run {
         let base = match has_pieces {
             false => Ok(None),
             true if self.core.is_deploying(vat) => {
-                let base = self.disk.store.side_base_of(self.core.engine());
+                let base = self.ledger.store.side_base_of(self.core.engine());
                 base.map(Some).map_err(ImageError::from)
             }
-            true => self.disk.store.side_base(vat).map(Some),
+            true => self.ledger.store.side_base(vat).map(Some),
         };
         match base {
-            Ok(base) => self.sides.send(Work::Finish(generation, aside, base)),
+            Ok(base) => self.spill.send(Work::Finish(generation, aside, base)),
             Err(ImageError::Store(error)) => return Err(error.into()),
             Err(error) => {
-                self.sides.give_up(generation);
+                self.spill.give_up(generation);
                 let refusal = SpillRefusal::Damaged(error.to_string());
                 self.refuse_side(vat, generation, refusal);
             }
@@ -302,16 +302,16 @@ impl Run {
 
     /// Side files whose frame is applied are brought into their images.
     pub(super) fn apply_sides(&mut self) {
-        for job in self.disk.store.take_side_jobs() {
-            self.sides.applying += 1;
-            self.sides.send(Work::Apply(job));
+        for job in self.ledger.store.take_side_jobs() {
+            self.spill.applying += 1;
+            self.spill.send(Work::Apply(job));
         }
     }
 
     pub(super) fn on_side_done(&mut self, done: Done) -> Result<(), Fatal> {
         match done {
             Done::Drained => {
-                for generation in std::mem::take(&mut self.sides.held) {
+                for generation in std::mem::take(&mut self.spill.held) {
                     self.listen(generation);
                 }
             }
@@ -319,10 +319,10 @@ impl Run {
             Done::Applied(applied) => {
                 let applied = applied?;
                 let vat = applied.vat();
-                self.sides.applying -= 1;
-                self.disk.store.finish_side(applied)?;
+                self.spill.applying -= 1;
+                self.ledger.store.finish_side(applied)?;
                 // Unless the disk had no room: then it is tried again, and told of then.
-                if !self.disk.store.is_behind(vat) {
+                if !self.ledger.store.is_behind(vat) {
                     let (caught_up, has_space) = (vec![vat], false);
                     self.events.push_back(Event::Space {
                         caught_up,
@@ -336,7 +336,7 @@ impl Run {
                     self.listen(generation);
                 }
                 // There was none while it was under way.
-                if self.disk.store.fold_due() {
+                if self.ledger.store.fold_due() {
                     self.fold()?;
                 }
                 self.verify_between_frames();
@@ -347,7 +347,7 @@ impl Run {
 
     fn on_made(&mut self, generation: u64, made: Result<Checked, SpillError>) -> Result<(), Fatal> {
         // A worker that is gone: the file goes with what names it here.
-        let Some(Pending { vat, .. }) = self.sides.pending.remove(&generation) else {
+        let Some(Pending { vat, .. }) = self.spill.pending.remove(&generation) else {
             return Ok(());
         };
         match made {
@@ -358,7 +358,7 @@ impl Run {
             }),
             Err(SpillError::Side(SideError::Store(error))) => return Err(error.into()),
             Err(SpillError::Side(error @ SideError::Full { .. })) => {
-                self.disk.was_refused = true;
+                self.ledger.was_refused = true;
                 self.refuse_side(vat, generation, SpillRefusal::NoSpace(error.to_string()));
             }
             Err(SpillError::Side(SideError::Damaged(damage))) => {
@@ -377,32 +377,32 @@ impl Run {
     /// A worker has begun a message longer than a piece. There is memory for some at a time; the
     /// others are not listened to meanwhile.
     pub(super) fn on_long(&mut self, generation: u64, bytes: usize) {
-        let sides = &mut self.sides;
-        if sides.heard.contains_key(&generation) {
+        let spill = &mut self.spill;
+        if spill.heard.contains_key(&generation) {
             return;
         }
-        let sum: usize = sides.heard.values().sum();
+        let sum: usize = spill.heard.values().sum();
         // Nobody goes ahead of who waits, or the longest would wait for ever.
-        let is_in_order = sides.waiting.is_empty() || sides.next == Some(generation);
+        let is_in_order = spill.waiting.is_empty() || spill.next == Some(generation);
         if is_in_order && (sum == 0 || sum + bytes <= SPILL_BYTES_QUEUED) {
-            sides.heard.insert(generation, bytes);
+            spill.heard.insert(generation, bytes);
             return;
         }
-        sides.waiting.push_back(generation);
+        spill.waiting.push_back(generation);
         self.hold(generation);
     }
 
     /// What a worker said at length is where it belongs, or nobody's.
     pub(super) fn let_go_of(&mut self, generation: u64) {
-        if self.sides.heard.remove(&generation).is_none() {
+        if self.spill.heard.remove(&generation).is_none() {
             return;
         }
-        while let Some(next) = self.sides.waiting.pop_front() {
-            self.sides.next = Some(next);
+        while let Some(next) = self.spill.waiting.pop_front() {
+            self.spill.next = Some(next);
             self.listen(next);
-            self.sides.next = None;
-            if self.sides.waiting.back() == Some(&next) {
-                self.sides.waiting.rotate_right(1);
+            self.spill.next = None;
+            if self.spill.waiting.back() == Some(&next) {
+                self.spill.waiting.rotate_right(1);
                 break;
             }
         }
@@ -420,7 +420,7 @@ impl Run {
 
     /// Listens again, unless the worker's hand-over is still under way.
     fn listen(&mut self, generation: u64) {
-        let pending = self.sides.pending.get(&generation);
+        let pending = self.spill.pending.get(&generation);
         if pending.is_some_and(|pending| !matches!(pending.state, State::Begun)) {
             return;
         }

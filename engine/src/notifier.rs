@@ -8,15 +8,15 @@ use rustix::event::{EventfdFlags, eventfd};
 
 /// Clones wake the same thread.
 #[derive(Clone, Debug)]
-pub(crate) struct Waker(Arc<OwnedFd>);
+pub(crate) struct Notifier(Arc<OwnedFd>);
 
-impl Waker {
-    pub fn new() -> io::Result<Waker> {
+impl Notifier {
+    pub fn new() -> io::Result<Notifier> {
         let flags = EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC;
-        Ok(Waker(Arc::new(eventfd(0, flags)?)))
+        Ok(Notifier(Arc::new(eventfd(0, flags)?)))
     }
 
-    pub fn wake(&self) {
+    pub fn notify(&self) {
         // Full (2^64 wake-ups unread) would mean that the thread is being woken already.
         let _ = rustix::io::write(&self.0, &1u64.to_ne_bytes());
     }
@@ -29,7 +29,7 @@ impl Waker {
     }
 }
 
-impl AsFd for Waker {
+impl AsFd for Notifier {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()
     }

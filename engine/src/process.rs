@@ -25,7 +25,7 @@ use rustix::process::{
 };
 
 use super::landlock;
-use super::watch::{CLOSED_GRACE, Verdict, Watch};
+use super::watchdog::{CLOSED_GRACE, Verdict, Watchdog};
 use kenvat_core::event::Death;
 use kenvat_wire::protocol::{
     self, CodecError, FROM_WORKER_BYTES_MAX, FromWorker, IMAGE_FD, SOCKET_FD, STATUS_BYTES,
@@ -116,7 +116,7 @@ pub(crate) struct Worker {
     last_words: OwnedFd,
     /// Shared with the worker, which writes there which turn it runs.
     status: File,
-    watch: Watch,
+    watchdog: Watchdog,
     turn_max: Duration,
     input: Vec<u8>,
     /// Bytes of `input` already decoded.
@@ -201,7 +201,7 @@ impl Worker {
             socket: Arc::new(ours),
             last_words: words,
             status,
-            watch: Watch::default(),
+            watchdog: Watchdog::default(),
             turn_max,
             input: Vec::new(),
             taken: 0,
@@ -230,7 +230,7 @@ impl Worker {
         let Some(since) = self.held_since.take() else {
             return false;
         };
-        self.watch.unheard(since.elapsed());
+        self.watchdog.paused(since.elapsed());
         true
     }
 
@@ -258,7 +258,7 @@ impl Worker {
 
     /// Queues a message; `send` writes it.
     pub fn queue(&mut self, message: &ToWorker) {
-        self.watch.told(message, Instant::now());
+        self.watchdog.sent(message, Instant::now());
         protocol::encode(message, &mut self.output);
     }
 
@@ -293,7 +293,7 @@ impl Worker {
         self.input.reserve(READ_BYTES);
         match rustix::io::read(&*self.socket, spare_capacity(&mut self.input)) {
             Ok(0) => {
-                self.watch.closed(Instant::now());
+                self.watchdog.closed(Instant::now());
                 Heard::End
             }
             Ok(_) | Err(Errno::INTR) => Heard::Bytes,
@@ -316,7 +316,7 @@ impl Worker {
         };
         let message = protocol::decode(&frame[4..])?;
         self.taken += length;
-        self.watch.heard(&message);
+        self.watchdog.received(&message);
         Ok(Some(message))
     }
 
@@ -354,7 +354,7 @@ impl Worker {
     /// told by its name.
     pub fn look(&mut self, now: Instant) -> Option<&'static str> {
         let running = self.running();
-        match self.watch.look(running, now, self.turn_max) {
+        match self.watchdog.judge(running, now, self.turn_max) {
             Verdict::Fine => None,
             Verdict::Overran => {
                 self.kill();
@@ -369,7 +369,7 @@ impl Worker {
 
     /// Whether somebody has to look at it again although no turn is out.
     pub fn is_suspect(&self) -> bool {
-        self.watch.is_suspect()
+        self.watchdog.is_suspect()
     }
 
     /// Reaps an ended process: how it died, and what it said last.
@@ -378,7 +378,7 @@ impl Worker {
         let death = match (status.code(), status.signal()) {
             (Some(code), _) => Death::Exit(code),
             (None, Some(signal)) if is_own_fault(signal) => Death::Signal(signal),
-            _ if self.watch.overran => Death::Clock,
+            _ if self.watchdog.overran => Death::Clock,
             _ => Death::Killed,
         };
         let mut words = vec![0; LAST_WORDS_BYTES];

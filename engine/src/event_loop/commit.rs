@@ -13,12 +13,12 @@ use kenvat_store::{
     VatId,
 };
 
-use super::engine::Answerer;
-use super::run::{Fatal, Run};
-use super::side;
-use super::trace::Step;
-use super::urgent;
-use super::wake::Waker;
+use super::spill;
+use super::{EventLoop, Fatal};
+use crate::engine::Answerer;
+use crate::notifier::Notifier;
+use crate::priority;
+use crate::trace::Step;
 use kenvat_core::api::CallError;
 use kenvat_core::event::Event;
 
@@ -33,7 +33,7 @@ const ROOM_LOOK: Duration = Duration::from_secs(1);
 
 /// What another thread finished for the engine's.
 pub(super) enum Finished {
-    Side(side::Done),
+    Side(spill::Done),
     Synced(Result<Durable, StoreError>, Duration),
     Folded(Result<Folded<FileBackend>, StoreError>),
     /// The image of a vat whose worker waits for it.
@@ -48,7 +48,7 @@ pub(super) struct Background {
     to_sync: mpsc::Sender<Sealed<FileBackend>>,
     finished: mpsc::Receiver<Finished>,
     pub finisher: mpsc::Sender<Finished>,
-    waker: Waker,
+    notifier: Notifier,
     pub folding: bool,
     /// While the store's copy of this program's own engine is to be read: has it read now.
     engine_check: Option<mpsc::Sender<()>>,
@@ -98,24 +98,24 @@ impl Background {
         name: &str,
         work: impl FnOnce() -> Finished + Send + 'static,
     ) -> io::Result<()> {
-        let (finisher, waker) = (self.finisher.clone(), self.waker.clone());
+        let (finisher, notifier) = (self.finisher.clone(), self.notifier.clone());
         let thread = std::thread::Builder::new().name(name.to_owned());
         thread.spawn(move || {
             // A closed channel means that the engine ended meanwhile.
             let _ = finisher.send(work());
-            waker.wake();
+            notifier.notify();
         })?;
         Ok(())
     }
 
-    pub fn start(waker: Waker) -> io::Result<Background> {
+    pub fn start(notifier: Notifier) -> io::Result<Background> {
         let (to_sync, frames) = mpsc::channel::<Sealed<FileBackend>>();
         let (finisher, finished) = mpsc::channel();
-        let (sender, wake) = (finisher.clone(), waker.clone());
+        let (sender, to_wake) = (finisher.clone(), notifier.clone());
         std::thread::Builder::new()
             .name("kenvat-sync".to_owned())
             .spawn(move || {
-                urgent::go_first();
+                priority::raise();
                 for sealed in frames {
                     let begun = Instant::now();
                     let written = sealed.write();
@@ -126,21 +126,21 @@ impl Background {
                     {
                         return;
                     }
-                    wake.wake();
+                    to_wake.notify();
                 }
             })?;
         Ok(Background {
             to_sync,
             finished,
             finisher,
-            waker,
+            notifier,
             folding: false,
             engine_check: None,
         })
     }
 }
 
-impl Run {
+impl EventLoop {
     /// Closes the staged frame: what is staged from now on belongs to the next one. Where the
     /// journal is at its bound, commits wait here for the fold (J7).
     pub(super) fn seal(&mut self) -> Result<(), Fatal> {
@@ -148,9 +148,9 @@ impl Run {
             self.sealed.is_none(),
             "the core asks for one commit at a time"
         );
-        while self.disk.store.journal_full() {
+        while self.ledger.store.journal_full() {
             self.fold()?;
-            if !self.background.folding && !self.sides.is_applying() {
+            if !self.background.folding && !self.spill.is_applying() {
                 // Folds find no room: the frame goes past the bound, and nothing new is taken.
                 continue;
             }
@@ -158,7 +158,7 @@ impl Run {
             let finished = self.background.finished.recv();
             self.on_finished(finished.expect("this end keeps a sender"))?;
         }
-        self.sealed = self.disk.store.seal()?;
+        self.sealed = self.ledger.store.seal()?;
         assert!(
             self.sealed.is_some(),
             "the core commits frames that hold something"
@@ -178,7 +178,7 @@ impl Run {
             let begun = Instant::now();
             let durable = sealed.write()?;
             let took = begun.elapsed();
-            self.near.synced(took);
+            self.affinity.synced(took);
             self.durable_after(took);
             self.release(durable)?;
             return Ok(true);
@@ -199,11 +199,11 @@ impl Run {
     /// The frame is durable: outputs first, then the images (I1).
     fn release(&mut self, durable: Durable) -> Result<(), Fatal> {
         let (now, core) = (self.clock.now_ms(), &mut self.core);
-        core.handle(now, Event::Committed, &mut self.disk, &mut self.effects)?;
-        self.perform()?;
+        core.handle(now, Event::Committed, &mut self.ledger, &mut self.effects)?;
+        self.apply_effects()?;
         self.mark(|_| Step::Answered);
-        if self.here.is_driving {
-            self.here.owed = Some(durable);
+        if self.inline.is_driving {
+            self.inline.owed = Some(durable);
             return Ok(());
         }
         self.apply(durable)
@@ -211,16 +211,16 @@ impl Run {
 
     /// The images are brought up to a frame whose outputs have left.
     pub(super) fn apply(&mut self, durable: Durable) -> Result<(), Fatal> {
-        self.disk.store.apply(durable)?;
+        self.ledger.store.apply(durable)?;
         self.apply_sides();
         self.mark(|_| Step::Applied);
         self.events.push_back(Event::Applied);
-        if self.here.is_driving {
-            self.here.fold_due = self.disk.store.fold_due();
+        if self.inline.is_driving {
+            self.inline.fold_due = self.ledger.store.fold_due();
             return Ok(());
         }
         self.verify_between_frames();
-        if self.disk.store.fold_due() {
+        if self.ledger.store.fold_due() {
             self.fold()?;
         }
         Ok(())
@@ -230,7 +230,7 @@ impl Run {
         if self.background.folding {
             return Ok(());
         }
-        let fold = match self.disk.store.begin_fold() {
+        let fold = match self.ledger.store.begin_fold() {
             // Until there is room: everything is in the journal.
             Err(StoreError::NoRoom(_)) | Ok(None) => return Ok(()),
             Ok(Some(fold)) => fold,
@@ -239,22 +239,22 @@ impl Run {
         self.background.folding = true;
         self.mark(|_| Step::FoldBegun);
         let finisher = self.background.finisher.clone();
-        let waker = self.background.waker.clone();
+        let notifier = self.background.notifier.clone();
         // So does a thread: where the one that starts it may be.
-        self.near.apart();
+        self.affinity.unpin();
         std::thread::Builder::new()
             .name("kenvat-fold".to_owned())
             .spawn(move || {
                 let _ = finisher.send(Finished::Folded(fold.run()));
-                waker.wake();
+                notifier.notify();
             })?;
         Ok(())
     }
 
     /// Tries what waits for room on the disk, now and then while something does.
     pub(super) fn look_for_room(&mut self) -> Result<(), Fatal> {
-        if self.disk.was_refused {
-            self.disk.was_refused = false;
+        if self.ledger.was_refused {
+            self.ledger.was_refused = false;
             // Segments a fold would free may be all that is missing.
             self.fold()?;
         }
@@ -274,14 +274,14 @@ impl Run {
         }
         self.next_room = Some(now + ROOM_LOOK);
         let mut caught_up = Vec::new();
-        self.disk.store.find_room(&mut caught_up)?;
+        self.ledger.store.find_room(&mut caught_up)?;
         // What is a side file's is only begun; it is told of when it is done.
         self.apply_sides();
-        caught_up.retain(|vat| !self.disk.store.is_applying(*vat));
-        if self.disk.store.fold_due() {
+        caught_up.retain(|vat| !self.ledger.store.is_applying(*vat));
+        if self.ledger.store.fold_due() {
             self.fold()?;
         }
-        let has_space = !self.disk.store.is_pressed();
+        let has_space = !self.ledger.store.is_pressed();
         if has_space || !caught_up.is_empty() {
             self.events.push_back(Event::Space {
                 caught_up,
@@ -294,7 +294,7 @@ impl Run {
 
     /// Whether anything waits for room.
     fn seeks_room(&self) -> bool {
-        self.disk.store.is_short() || self.core.lacks_space()
+        self.ledger.store.is_short() || self.core.lacks_space()
     }
 
     /// Waits until the store's copy of this program's own engine is read, where it is.
@@ -326,13 +326,13 @@ impl Run {
             Finished::Folded(folded) => {
                 self.background.folding = false;
                 self.mark(|_| Step::FoldEnded);
-                self.disk.store.finish_fold(folded?)?;
+                self.ledger.store.finish_fold(folded?)?;
                 self.verify_between_frames();
                 Ok(())
             }
             // No process starts on a caller's thread.
-            Finished::Checked(generation, checked) if self.here.is_driving => {
-                self.here.checked.push((generation, checked));
+            Finished::Checked(generation, checked) if self.inline.is_driving => {
+                self.inline.checked.push((generation, checked));
                 Ok(())
             }
             Finished::Checked(generation, checked) => {

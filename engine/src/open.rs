@@ -13,11 +13,11 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use sha2::{Digest, Sha256};
 
 use super::clock::Clock;
-use super::disk::Disk;
 use super::engine::{Engine, EngineOptions};
+use super::event_loop::{self, EventLoop, LoopLock, say};
+use super::notifier::Notifier;
 use super::process::{Executable, Worker, image_in_memory};
-use super::run::{self, Lent, Run, Shared, say};
-use super::wake::Waker;
+use super::store_ledger::StoreLedger;
 use crate::worker_bytes::{WORKER, WORKER_SHA256};
 use kenvat_core::api::{StartError, VatLimits};
 use kenvat_core::limits::{AWAKE_MAX, GAS_MAX};
@@ -71,27 +71,27 @@ pub fn start(options: EngineOptions) -> Result<Engine, StartError> {
         let context = context.to_owned();
         move |source| StartError::Io { context, source }
     };
-    let waker = Waker::new().map_err(io("make an eventfd"))?;
+    let notifier = Notifier::new().map_err(io("make an eventfd"))?;
     let (commands, inbox) = mpsc::channel();
-    let mut run = Run::new(
+    let mut run = EventLoop::new(
         (core, clock),
-        Disk::new(store),
+        StoreLedger::new(store),
         options,
         inbox,
-        waker.clone(),
+        notifier.clone(),
     )
     .map_err(io("make an epoll descriptor"))?;
     run.engines.insert(engine, executable);
     if is_known {
         run.check_own_engine();
     }
-    let shared: Shared = Arc::new(Lent::new(run));
+    let shared: Arc<LoopLock> = Arc::new(LoopLock::new(run));
     let engine_thread = shared.clone();
     std::thread::Builder::new()
         .name("kenvat-engine".to_owned())
-        .spawn(move || run::run(&engine_thread))
+        .spawn(move || event_loop::run(&engine_thread))
         .map_err(io("start the engine's thread"))?;
-    Ok(Engine::new(commands, waker, shared, recovered))
+    Ok(Engine::new(commands, notifier, shared, recovered))
 }
 
 /// The identity of an engine; of this build's own it is known.
@@ -191,7 +191,7 @@ fn install(
 }
 
 /// A genesis heap, made by running the worker on an empty image.
-pub(super) fn make_genesis(worker: &[u8], tracker: Option<TrackerKind>) -> Result<Genesis, String> {
+pub(crate) fn make_genesis(worker: &[u8], tracker: Option<TrackerKind>) -> Result<Genesis, String> {
     let executable = Executable::seal(worker).map_err(|error| error.to_string())?;
     let length = u64::from(GENESIS_PAGES_MAX) * PAGE_BYTES as u64;
     let image = image_in_memory(std::iter::empty(), length).map_err(|error| error.to_string())?;

@@ -7,16 +7,16 @@ use std::time::Instant;
 use kenvat_store::{StoreError, VatId, VerifyReport};
 
 use super::commit::Hashing;
-use super::engine::{Answerer, Command};
-use super::run::{COMMANDS_A_ROUND, INLINE_PAGES_MAX, Run, STOP_PATIENCE, Stopping, Waiter, say};
-use super::trace::Step;
+use super::{COMMANDS_A_TICK, EventLoop, INLINE_PAGES_MAX, STOP_PATIENCE, Stopping, Waiter, say};
+use crate::engine::{Answerer, Command};
+use crate::trace::Step;
 use kenvat_core::VatView;
 use kenvat_core::api::{CallError, DamageReport, LogChunk, StoreReport, VatInfo, VatLimits};
 use kenvat_core::event::Event;
 
-impl Run {
+impl EventLoop {
     pub(super) fn take_commands(&mut self) {
-        for _ in 0..COMMANDS_A_ROUND {
+        for _ in 0..COMMANDS_A_TICK {
             match self.inbox.try_recv() {
                 Ok(command) => self.on_command(command),
                 Err(TryRecvError::Empty) => return,
@@ -28,7 +28,7 @@ impl Run {
             }
         }
         // More may wait: come back at once.
-        self.waker.wake();
+        self.notifier.notify();
     }
 
     fn on_command(&mut self, command: Command) {
@@ -102,7 +102,7 @@ impl Run {
                 drop(answer.send(self.logs(&vat, from, bytes_max)));
             }
             Command::Pressed(to) => {
-                let lacks = self.disk.store.is_pressed() || self.core.lacks_space();
+                let lacks = self.ledger.store.is_pressed() || self.core.lacks_space();
                 // An asker that went away needs no answer.
                 let _ = to.send(lacks);
             }
@@ -151,7 +151,7 @@ impl Run {
             no_space: view.no_space,
             engine: engine.to_string(),
             genesis_sha256: self
-                .disk
+                .ledger
                 .store
                 .genesis_sha256(engine)
                 .map(hex)
@@ -174,7 +174,7 @@ impl Run {
             drop(asker.send(Err(CallError::Host(format!("vat {vat} is gone")))));
             return;
         };
-        let reading = match self.disk.store.read_heap(vat) {
+        let reading = match self.ledger.store.read_heap(vat) {
             Ok(reading) => reading,
             Err(error) => return drop(asker.send(Err(host(&error)))),
         };
@@ -218,7 +218,7 @@ impl Run {
 
     fn logs(&mut self, name: &str, from: u64, bytes_max: usize) -> Result<LogChunk, CallError> {
         let id = self.view(name)?.id;
-        let chunk = self.disk.store.log_read(id, from, bytes_max);
+        let chunk = self.ledger.store.log_read(id, from, bytes_max);
         let chunk = chunk.map_err(|error| CallError::Host(error.to_string()))?;
         let text = String::from_utf8_lossy(&chunk.bytes).into_owned();
         Ok(LogChunk {
@@ -233,17 +233,17 @@ impl Run {
     pub(super) fn verify_between_frames(&mut self) {
         if self.verifying.is_none() && !self.verifiers.is_empty() {
             let askers = std::mem::take(&mut self.verifiers);
-            self.verifying = Some((self.disk.store.begin_verify(), askers));
+            self.verifying = Some((self.ledger.store.begin_verify(), askers));
         }
-        if !self.disk.store.is_between_frames() {
+        if !self.ledger.store.is_between_frames() {
             return;
         }
         let Some((verifying, _)) = &mut self.verifying else {
             return;
         };
-        let step = self.disk.store.verify_step(verifying);
+        let step = self.ledger.store.verify_step(verifying);
         // What came meanwhile comes first; then the next step.
-        self.waker.wake();
+        self.notifier.notify();
         if matches!(step, Ok(false)) {
             return;
         }

@@ -1,4 +1,4 @@
-//! Near: while turns come one at a time, the engine's thread and the worker that runs them share
+//! Affinity: while turns come one at a time, the engine's thread and the worker that runs them share
 //! one processor (T5).
 //!
 //! A turn alone is a ball passed between the two: the processor of one idles while the other has
@@ -33,7 +33,7 @@ const NEWS: f64 = 1.0 / 16.0;
 
 /// Where the engine's thread and its workers run.
 #[derive(Debug)]
-pub(super) struct Near {
+pub(crate) struct Affinity {
     /// Where this thread may run by itself; `None` when it is told nothing about that.
     anywhere: Option<CpuSet>,
     /// Turns that came alone since one did not.
@@ -66,11 +66,11 @@ struct Held {
     beside: Option<usize>,
 }
 
-impl Near {
+impl Affinity {
     /// For a thread that the calling one starts, which may run where that one may.
-    pub fn new() -> Near {
+    pub fn new() -> Affinity {
         let anywhere = sched_getaffinity(None).ok();
-        Near {
+        Affinity {
             // With one processor everybody is near.
             anywhere: anywhere.filter(|set| set.count() > 1),
             alone: 0,
@@ -81,14 +81,14 @@ impl Near {
     }
 
     /// A worker is about to get turns, and no other one has any.
-    pub fn alone(&mut self, generation: u64, process: Pid) {
+    pub fn pin_pair(&mut self, generation: u64, process: Pid) {
         if self.anywhere.is_none() {
             return;
         }
         self.alone = self.alone.saturating_add(1);
         match &mut self.held {
             Some(held) if held.generation == generation && held.turns > 0 => held.turns -= 1,
-            Some(_) => self.apart(),
+            Some(_) => self.unpin(),
             None if self.alone > ALONE_MIN => self.hold(generation, process),
             None => {}
         }
@@ -96,7 +96,7 @@ impl Near {
 
     /// The same, for a turn that a caller's thread waits for: that thread goes where it likes, and
     /// the worker after it. Now and then it is led where syncs are quicker, and not held there.
-    pub fn beside(&mut self, generation: u64, process: Pid) {
+    pub fn pin_worker(&mut self, generation: u64, process: Pid) {
         let Some(anywhere) = self.anywhere else {
             return;
         };
@@ -108,7 +108,7 @@ impl Near {
             && let Some(better) = self.better(place)
         {
             self.rest = TRY_TURNS;
-            place = lead(better).unwrap_or(place);
+            place = migrate(better).unwrap_or(place);
         }
         match &mut self.held {
             Some(held) if held.generation == generation && held.beside == Some(place) => {
@@ -122,7 +122,7 @@ impl Near {
                     return;
                 }
             }
-            Some(_) => return self.apart(),
+            Some(_) => return self.unpin(),
             None if self.alone > ALONE_MIN => {}
             None => return,
         }
@@ -130,7 +130,7 @@ impl Near {
         here.set(place);
         // A processor this thread may use and the engine's may not is somebody's wish.
         if !anywhere.is_set(place) || sched_setaffinity(Some(process), &here).is_err() {
-            return self.apart();
+            return self.unpin();
         }
         self.held = Some(Held {
             generation,
@@ -156,7 +156,7 @@ impl Near {
         let held =
             sched_setaffinity(Some(process), &here).and_then(|()| sched_setaffinity(None, &here));
         if held.is_err() {
-            self.apart();
+            self.unpin();
             self.anywhere = None;
         }
     }
@@ -213,7 +213,7 @@ impl Near {
     }
 
     /// Everybody may run anywhere again.
-    pub fn apart(&mut self) {
+    pub fn unpin(&mut self) {
         self.alone = 0;
         if let (Some(held), Some(anywhere)) = (self.held.take(), &self.anywhere) {
             // The worker may be gone; the thread is here, and may go where it was before.
@@ -226,7 +226,7 @@ impl Near {
 }
 
 /// Leads this thread to a processor, if it may be there, and leaves it free to go.
-fn lead(place: usize) -> Option<usize> {
+fn migrate(place: usize) -> Option<usize> {
     let free = sched_getaffinity(None).ok()?;
     if !free.is_set(place) {
         return None;
@@ -249,42 +249,42 @@ mod tests {
 
     #[test]
     fn the_processor_with_the_quickest_syncs_is_preferred_if_it_is_quicker_by_far() {
-        let mut near = Near::new();
+        let mut affinity = Affinity::new();
         let mut anywhere = CpuSet::new();
         (0..4).for_each(|place| anywhere.set(place));
-        near.anywhere = Some(anywhere);
+        affinity.anywhere = Some(anywhere);
         let usual = |(place, seconds)| Usual {
             place,
             seconds,
             count: TRY_TURNS,
         };
-        near.syncs = [(0, 117e-6), (1, 77e-6), (3, 80e-6)].map(usual).to_vec();
-        assert_eq!(near.untried(), Some(2));
-        assert_eq!(near.better(0), Some(2));
-        near.syncs[0].count = 1;
-        assert_eq!(near.better(0), None, "not enough is known of here");
-        near.syncs = [(0, 117e-6), (1, 77e-6), (2, 80e-6), (9, 10e-6)]
+        affinity.syncs = [(0, 117e-6), (1, 77e-6), (3, 80e-6)].map(usual).to_vec();
+        assert_eq!(affinity.untried(), Some(2));
+        assert_eq!(affinity.better(0), Some(2));
+        affinity.syncs[0].count = 1;
+        assert_eq!(affinity.better(0), None, "not enough is known of here");
+        affinity.syncs = [(0, 117e-6), (1, 77e-6), (2, 80e-6), (9, 10e-6)]
             .map(usual)
             .to_vec();
-        assert_eq!((near.better(1), near.better(2)), (Some(3), Some(3)));
-        near.syncs.push(usual((3, 99e-6)));
-        assert_eq!((near.better(1), near.better(2)), (None, None));
-        assert_eq!((near.better(0), near.better(3)), (Some(1), Some(1)));
-        near.syncs.pop();
-        assert_eq!(near.best(0), 1);
-        assert_eq!(near.best(1), 1);
-        assert_eq!(near.best(2), 2, "hardly slower: it stays");
-        assert_eq!(near.best(3), 1, "nothing is known of it");
-        near.syncs.clear();
-        assert_eq!(near.best(3), 3);
-        (0..100).for_each(|_| near.synced(Duration::from_micros(100)));
-        near.synced(Duration::from_secs(5));
-        assert!(near.syncs.iter().all(|usual| usual.seconds < 130e-6));
+        assert_eq!((affinity.better(1), affinity.better(2)), (Some(3), Some(3)));
+        affinity.syncs.push(usual((3, 99e-6)));
+        assert_eq!((affinity.better(1), affinity.better(2)), (None, None));
+        assert_eq!((affinity.better(0), affinity.better(3)), (Some(1), Some(1)));
+        affinity.syncs.pop();
+        assert_eq!(affinity.best(0), 1);
+        assert_eq!(affinity.best(1), 1);
+        assert_eq!(affinity.best(2), 2, "hardly slower: it stays");
+        assert_eq!(affinity.best(3), 1, "nothing is known of it");
+        affinity.syncs.clear();
+        assert_eq!(affinity.best(3), 3);
+        (0..100).for_each(|_| affinity.synced(Duration::from_micros(100)));
+        affinity.synced(Duration::from_secs(5));
+        assert!(affinity.syncs.iter().all(|usual| usual.seconds < 130e-6));
     }
 
     #[test]
     fn a_thread_is_held_only_while_turns_come_alone_and_goes_free_with_the_first_that_does_not() {
-        let mut near = Near::new();
+        let mut affinity = Affinity::new();
         let all = places();
         // A process that waits, in the part of the worker.
         let mut worker = std::process::Command::new("cat")
@@ -294,21 +294,21 @@ mod tests {
         let process = Pid::from_child(&worker);
         let of_worker = || sched_getaffinity(Some(process)).expect("is told").count();
         for _ in 0..ALONE_MIN {
-            near.alone(1, process);
+            affinity.pin_pair(1, process);
             assert_eq!(places(), all);
         }
-        near.alone(1, process);
+        affinity.pin_pair(1, process);
         assert_eq!((places(), of_worker()), (1, 1));
-        near.apart();
+        affinity.unpin();
         assert_eq!((places(), of_worker()), (all, all));
-        near.alone(1, process);
+        affinity.pin_pair(1, process);
         assert_eq!(places(), all, "it begins anew");
-        (0..=ALONE_MIN).for_each(|_| near.alone(1, process));
+        (0..=ALONE_MIN).for_each(|_| affinity.pin_pair(1, process));
         // Another worker's turn: the first one is let go.
-        near.alone(2, process);
+        affinity.pin_pair(2, process);
         assert_eq!((places(), of_worker()), (all, all));
         // For ever near is not what is wanted either.
-        (0..ALONE_MIN + TRY_TURNS + 2).for_each(|_| near.alone(1, process));
+        (0..ALONE_MIN + TRY_TURNS + 2).for_each(|_| affinity.pin_pair(1, process));
         assert_eq!((places(), of_worker()), (all, all));
         drop(worker.stdin.take());
         worker.wait().expect("ends");
