@@ -6,16 +6,14 @@
 //! same calls must succeed, which shows that they are calls worth refusing; that nothing else was
 //! tested is said.
 
-mod common;
-
 use std::borrow::Cow;
 use std::fs;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use common::other_worker;
 use kenvat_engine::api::{Call, Deploy};
 use kenvat_engine::{Engine, EngineOptions, Landlock, landlock, start};
+use kenvat_testing::worker::other_worker;
 use kenvat_wire::protocol::TrackerKind;
 use serde_json::{Value, json};
 
