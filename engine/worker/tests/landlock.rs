@@ -6,17 +6,15 @@
 //! same calls must succeed, which shows that they are calls worth refusing; that the wall itself
 //! was not tested is then shown even by a run in which every test passes.
 
-mod common;
-
 use std::borrow::Cow;
 use std::fs;
 use std::io::{self, Write};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use common::other_worker;
 use kenvat_engine::api::{Call, Deploy};
 use kenvat_engine::{Engine, EngineOptions, Landlock, landlock, start};
+use kenvat_testing::worker::other_worker;
 use kenvat_wire::protocol::TrackerKind;
 use serde_json::{Value, json};
 

@@ -1,11 +1,9 @@
 //! Text that is none, that is too much, or that nests too deep: read or refused with its place, in
 //! every way that text becomes code, and never the end of the worker or of the turn.
 
-mod common;
-
-use common::{TestVat, undefined};
 use kenvat_engine::api::{Call, Deploy};
 use kenvat_engine::{EngineOptions, start};
+use kenvat_testing::worker::{TestVat, undefined};
 use kenvat_wire::protocol::{FromWorker, Outcome, Thrown, ToWorker};
 
 /// Makes code of a text in each way there is; says what came of it.

@@ -1,8 +1,6 @@
 //! The mapping of JSON to values and back.
 
-mod common;
-
-use common::TestVat;
+use kenvat_testing::worker::TestVat;
 
 const ECHO: &str = "
 const outcome = (work) => { try { return work(); } catch (error) { return String(error); } };

@@ -1,8 +1,6 @@
 //! Q, Flow and Vow: names over eventual send, within one vat.
 
-mod common;
-
-use common::{TestVat, undefined};
+use kenvat_testing::worker::{TestVat, undefined};
 
 /// What `run` answers; timers fire as they fall due. `trace` collects what `say` is given.
 fn trace(body: &str) -> String {

@@ -2,12 +2,10 @@
 //! (G8): whatever the machine's addresses, environment and processor show, however
 //! written pages are found, however turns are grouped, and across restarts and undone turns.
 
-mod common;
-
 use std::os::unix::fs::FileExt;
 use std::process::Command;
 
-use common::{PAGE_BYTES, TIME_MS, TestVat, worker_file};
+use kenvat_testing::worker::{PAGE_BYTES, TIME_MS, TestVat, worker_file};
 use kenvat_wire::protocol::{
     AbortedBy, Delivery, FromWorker, Message, Outcome, ToWorker, TrackerKind,
 };
@@ -147,7 +145,7 @@ fn live(how: &Circumstances) -> Option<Life> {
     vat.wake_by((how.command)()?);
     assert_eq!(
         vat.deploy(&[("main.js", PROGRAM)], &[]),
-        common::undefined()
+        kenvat_testing::worker::undefined()
     );
     let mut step = 0;
     let mut groups = 0;

@@ -1,8 +1,6 @@
 //! A vat goes on where it was, whatever happens to its process.
 
-mod common;
-
-use common::TestVat;
+use kenvat_testing::worker::TestVat;
 use kenvat_wire::protocol::{ToWorker, TrackerKind};
 
 const COUNTER: &str = "

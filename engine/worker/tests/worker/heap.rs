@@ -1,14 +1,12 @@
 //! What is in a heap: every kind of live state through a hundred processes, no address that another
 //! process could not have, and deltas as small as what changed.
 
-mod common;
-
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 
-use common::{PAGE_BYTES, TestVat, maps};
 use kenvat_engine::WORKER;
+use kenvat_testing::worker::{PAGE_BYTES, TestVat, maps};
 use kenvat_wire::protocol::{Outcome, ToWorker, TrackerKind};
 
 /// Of every kind of state a program can have, one that lives across turns, stepped by each call.

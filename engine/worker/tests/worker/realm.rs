@@ -1,8 +1,6 @@
 //! The realm and its compartments: what a program finds, cannot change, and is told.
 
-mod common;
-
-use common::TestVat;
+use kenvat_testing::worker::TestVat;
 
 /// A vat whose `run` evaluates a script in a fresh compartment, and `both` one in each of two.
 const RUNNER: &str = "const shown = (work) => { try { return String(work()); } \
@@ -396,7 +394,7 @@ fn a_programs_modules_are_in_no_table_and_share_nothing_they_do_not_export() {
           sent: () => ({ m: (a) => a + 1 }) ! m(4) };";
     let lib = "export let n = 0; let q = 1; export const bump = () => { n += 1; };";
     let outcome = vat.deploy(&[("main.js", main), ("lib.js", lib)], &[]);
-    assert_eq!(outcome, common::undefined());
+    assert_eq!(outcome, kenvat_testing::worker::undefined());
     assert_eq!(
         vat.value("names", "[]"),
         r#"["undefined","undefined","undefined",5]"#
@@ -418,7 +416,8 @@ fn a_programs_modules_are_in_no_table_and_share_nothing_they_do_not_export() {
 
 #[test]
 fn a_compartment_is_small_and_the_genesis_heap_too() {
-    let used = common::genesis().used_pages as usize * common::PAGE_BYTES;
+    let used =
+        kenvat_testing::worker::genesis().used_pages as usize * kenvat_testing::worker::PAGE_BYTES;
     eprintln!("genesis: {used} bytes");
     assert!(used <= 5 << 19, "the genesis heap has {used} bytes");
     let source = "const kept = [];\n\
@@ -429,12 +428,12 @@ fn a_compartment_is_small_and_the_genesis_heap_too() {
     let before = vat.used_pages as usize;
     let count = 200;
     vat.value("make", &format!("[{count}]"));
-    let bytes = (vat.used_pages as usize - before) * common::PAGE_BYTES / count;
+    let bytes = (vat.used_pages as usize - before) * kenvat_testing::worker::PAGE_BYTES / count;
     eprintln!("a compartment: {bytes} bytes");
     assert!(bytes <= 10 << 10, "a compartment takes {bytes} bytes");
 }
 
-/// `cargo test --release --test realm -- --ignored --nocapture`, on an idle machine.
+/// `cargo test --release --test worker -- times_of --ignored --nocapture`, on an idle machine.
 #[test]
 #[ignore = "prints times; counts are checked by the tests above"]
 fn times_of_harden_and_of_a_compartment() {

@@ -1,16 +1,14 @@
 //! examples/slides.js in a vat whose worker dies after every call, so that each trade's second
 //! phase and each timer finds another process.
 
-mod common;
-
-use common::TestVat;
+use kenvat_testing::worker::TestVat;
 use kenvat_wire::protocol::Outcome;
 
 const AT_FIRST: &str = r#"{"alice":{"money":100,"stock":0},"bob":{"money":0,"stock":100}}"#;
 const AFTER_TRADE: &str = r#"{"alice":{"money":90,"stock":7},"bob":{"money":10,"stock":93}}"#;
 
 fn slides() -> TestVat {
-    TestVat::deployed(include_str!("../../../examples/slides.js"))
+    TestVat::deployed(include_str!("../../../../examples/slides.js"))
 }
 
 /// The answer, for which timers may have to fire; the worker is killed before each and at the end.

@@ -5,13 +5,11 @@
 //! one compartment in whatever takes them, and looks for them from another. Each is also run on a
 //! worker that leaves out a repair, where it must complain. The scripts are in `walk/`.
 
-mod common;
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use common::{TestVat, unrepaired};
+use kenvat_testing::worker::{TestVat, unrepaired};
 use serde_json::Value;
 
 /// Set to write the list anew. Read the difference: each line is an object strangers share.
@@ -33,7 +31,11 @@ fn list_file() -> PathBuf {
 
 fn deployed(mut vat: TestVat) -> TestVat {
     let outcome = vat.deploy(&[("main.js", MAIN)], &[]);
-    assert_eq!(outcome, common::undefined(), "the program starts");
+    assert_eq!(
+        outcome,
+        kenvat_testing::worker::undefined(),
+        "the program starts"
+    );
     vat
 }
 

@@ -2,9 +2,7 @@
 //!
 //! Each program below is a vat; its method `run` answers with what it saw.
 
-mod common;
-
-use common::{TestVat, undefined};
+use kenvat_testing::worker::{TestVat, undefined};
 
 /// What `run` of this program answers, as JSON; the vat is killed and resumed before if wished.
 fn run(source: &str) -> String {

@@ -1,13 +1,11 @@
 //! examples/kenvat.d.ts against a running vat: each name it declares is there, and each name that
 //! is there is the language's own or declared; likewise the members of every interface.
 
-mod common;
-
 use std::collections::BTreeSet;
 
-use common::TestVat;
+use kenvat_testing::worker::TestVat;
 
-const DECLARATIONS: &str = include_str!("../../../examples/kenvat.d.ts");
+const DECLARATIONS: &str = include_str!("../../../../examples/kenvat.d.ts");
 
 /// What the language brings, which editors know by themselves.
 const LANGUAGE: &str = "AggregateError Array ArrayBuffer AsyncDisposableStack BigInt BigInt64Array \

@@ -2,13 +2,12 @@
 //!
 //! It does what the real one does to a worker and no more: starts it with socket and image,
 //! delivers turns, applies deltas with pwrite, tells what it applied, and kills.
-#![allow(dead_code, reason = "each test file uses a part of it")]
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{ErrorKind, Read, Write};
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::FileExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus};
@@ -32,28 +31,44 @@ pub const TIME_MS: i64 = 1_700_000_000_000;
 /// Likewise their chance: bytes that stand nowhere by themselves.
 pub const CHANCE: [u8; SEED_BYTES] = *b"\x9d chance \xe7 of the harness \x8b\xf2!!!!";
 
-/// The worker executable in a file of its own, in the folder cargo gives tests.
-///
-/// Written once, before any test of the program starts a process: a child forked while the file is
-/// open for writing would make it "busy" for whoever wants to run it.
+/// Where files of test programs stay between runs: `TARGET_DIR/tmp`, which cargo names to tests and
+/// not to libraries. A test program is `TARGET_DIR/[TRIPLE/]PROFILE/deps/NAME`.
+fn kept_folder() -> PathBuf {
+    let program = std::env::current_exe().expect("the test program has a path");
+    let target = program.ancestors().nth(3);
+    target
+        .expect("the test program lies where cargo puts it")
+        .join("tmp")
+}
+
+/// The worker executable in a file of its own, written once.
 pub fn worker_file() -> &'static Path {
     static FILE: OnceLock<PathBuf> = OnceLock::new();
     FILE.get_or_init(|| executable_file("kenvat-worker", WORKER))
 }
 
 /// A file of this name with these bytes, which can be run.
+///
+/// Another process copies the bytes: if this one had the executable open for writing, a child that
+/// another thread starts meanwhile would inherit the descriptor, and the kernel would refuse to
+/// run the file ("text file busy") until that child executes its own program.
 pub fn executable_file(name: &str, bytes: &[u8]) -> PathBuf {
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let folder = kept_folder();
     let path = folder.join(name);
     if fs::read(&path).is_ok_and(|found| found == bytes) {
         return path;
     }
-    let fresh = folder.join(format!("{name}.{}", std::process::id()));
-    let mut options = OpenOptions::new();
-    let options = options.create(true).truncate(true).write(true).mode(0o755);
-    let mut file = options.open(&fresh).expect("open the executable's file");
-    file.write_all(bytes).expect("write the executable's file");
-    drop(file);
+    fs::create_dir_all(&folder).expect("make the folder");
+    let beside = |end: &str| folder.join(format!("{name}.{}{end}", std::process::id()));
+    let (data, fresh) = (beside(".data"), beside(""));
+    fs::write(&data, bytes).expect("write the executable's bytes");
+    let mut install = Command::new("install");
+    let installed = install.args(["-m", "755"]).args([&data, &fresh]).status();
+    assert!(
+        installed.expect("install runs").success(),
+        "install {data:?}"
+    );
+    fs::remove_file(&data).expect("remove the bytes");
     fs::rename(&fresh, &path).expect("put the executable in its place");
     path
 }
@@ -61,14 +76,15 @@ pub fn executable_file(name: &str, bytes: &[u8]) -> PathBuf {
 /// The same worker built to lie elsewhere in memory and with other optimisation, with these
 /// features (none where empty).
 pub fn other_worker(features: &str) -> Vec<u8> {
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("other-worker");
+    let folder = kept_folder().join("other-worker");
     fs::create_dir_all(&folder).expect("make the folder");
     // Two test programs may want one each, and cargo puts both at the same place.
     let lock = File::create(folder.join("lock")).expect("open the lock");
     rustix::fs::flock(&lock, rustix::fs::FlockOperation::LockExclusive).expect("lock");
     let triple = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
     let mut cargo = Command::new(env!("CARGO"));
-    cargo.current_dir(env!("CARGO_MANIFEST_DIR")).env_clear();
+    let package = Path::new(env!("CARGO_MANIFEST_DIR")).join("../worker");
+    cargo.current_dir(package).env_clear();
     for (name, value) in std::env::vars_os() {
         let text = name.to_string_lossy();
         let kept = ["PATH", "HOME", "CARGO_HOME"].contains(&&*text)

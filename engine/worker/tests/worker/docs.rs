@@ -4,14 +4,12 @@
 //! `undone: WHY; read() is JSON` where the turn is undone. A row of a table that begins with code
 //! and an error is tried too.
 
-mod common;
-
 use std::fs;
 use std::path::Path;
 
-use common::{TestVat, undefined};
 use kenvat_engine::api::{Call, CallError, Deploy};
 use kenvat_engine::{Engine, EngineOptions, start};
+use kenvat_testing::worker::{TestVat, undefined};
 use kenvat_wire::protocol::Outcome;
 
 /// The chapters, by name.

@@ -6,13 +6,11 @@
 //! that leaves that repair out, where it must: a program that fails either way proves nothing. Each
 //! file of `honest/` must give `true`.
 
-mod common;
-
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use common::{TestVat, unrepaired};
+use kenvat_testing::worker::{TestVat, unrepaired};
 
 /// What the issue asks for.
 const HOSTILE_MIN: usize = 150;
@@ -42,7 +40,11 @@ fn programs(folder: &str) -> Vec<(String, String)> {
 /// A vat with the runner. A program that gets through may spoil it for the next; none does.
 fn runner(mut vat: TestVat) -> TestVat {
     let outcome = vat.deploy(&[("main.js", RUNNER)], &[]);
-    assert_eq!(outcome, common::undefined(), "the runner starts");
+    assert_eq!(
+        outcome,
+        kenvat_testing::worker::undefined(),
+        "the runner starts"
+    );
     vat
 }
 

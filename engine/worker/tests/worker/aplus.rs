@@ -3,12 +3,10 @@
 //! The suite is nobody's file here: npm fetches it into a temporary folder, and a runner of a few
 //! lines stands for the parts of node it uses. By hand, with `--ignored --nocapture`.
 
-mod common;
-
 use std::fs;
 use std::process::Command;
 
-use common::{TestVat, undefined};
+use kenvat_testing::worker::{TestVat, undefined};
 use kenvat_wire::protocol::Outcome;
 
 const SUITE: &str = "promises-aplus-tests@2.1.2";

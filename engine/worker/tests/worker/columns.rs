@@ -1,9 +1,7 @@
 //! Errors in texts that a program makes code of show the author's columns, also behind an infix
 //! `!`, in any later turn, and however many texts there are.
 
-mod common;
-
-use common::{TestVat, thrown};
+use kenvat_testing::worker::{TestVat, thrown};
 
 /// Evaluates text in each way there is, and keeps what it makes.
 const RUNNER: &str = "

@@ -1,14 +1,12 @@
 //! The worker as an executable and a process: how it is built, what it refuses, how it ends.
 
-mod common;
-
 use std::os::unix::fs::FileExt;
 use std::process::Command;
 
-use common::{
+use kenvat_engine::WORKER;
+use kenvat_testing::worker::{
     GAS, PAGE_LIMIT, Process, TestVat, apply, blank_image, genesis, genesis_by, start, worker_file,
 };
-use kenvat_engine::WORKER;
 use kenvat_wire::protocol::{
     AbortedBy, Delivery, EXIT_PROTOCOL, FromWorker, Message, PROTOCOL_VERSION, Start, ToWorker,
     TrackerKind,

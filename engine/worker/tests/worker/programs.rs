@@ -1,8 +1,6 @@
 //! What a program may look like, and what its author is told when it cannot run.
 
-mod common;
-
-use common::{TIME_MS, TestVat, thrown, undefined};
+use kenvat_testing::worker::{TIME_MS, TestVat, thrown, undefined};
 use kenvat_wire::protocol::{AbortedBy, FromWorker, Message, Outcome, Thrown, ToWorker};
 
 fn deploy(files: &[(&str, &str)], give: &[(&str, &str)]) -> (TestVat, Outcome) {

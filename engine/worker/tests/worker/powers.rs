@@ -1,15 +1,13 @@
 //! powers.clock and powers.random inside a worker: what a turn is told, that it is told the same
 //! again, and that nothing of its chance stays behind.
 
-mod common;
-
 use std::fs::File;
 use std::io::ErrorKind;
 use std::os::unix::fs::FileExt;
 
-use common::{CHANCE, PAGE_BYTES, TIME_MS, TestVat, maps, undefined};
 use kenvat_engine::api::{Call, Deploy};
 use kenvat_engine::{EngineOptions, start};
+use kenvat_testing::worker::{CHANCE, PAGE_BYTES, TIME_MS, TestVat, maps, undefined};
 use kenvat_wire::protocol::{AbortedBy, FromWorker, ToWorker};
 
 const SOURCE: &str = "export default (powers) => {

@@ -1,8 +1,6 @@
 //! powers.timer inside a worker: what is promised when, and what is told to the host.
 
-mod common;
-
-use common::{TIME_MS, TestVat, undefined};
+use kenvat_testing::worker::{TIME_MS, TestVat, undefined};
 use kenvat_wire::protocol::{Message, TIMERS_MAX};
 
 const SOURCE: &str = "export default ({ timer }) => {
