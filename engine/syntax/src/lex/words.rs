@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::HIDDEN_NAMES;
+use crate::HIDDEN_NAMES;
 
 /// A name by what it does to the grammar around it. Names with escapes are never keywords.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

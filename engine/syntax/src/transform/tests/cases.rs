@@ -1,7 +1,7 @@
 //! The table `cases.txt`, and the cases that do not fit into a line.
 
-use super::super::*;
 use super::from_table;
+use crate::*;
 
 /// Fewer cases than this mean that the table was not read to its end.
 const CASES_MIN: usize = 300;
@@ -83,7 +83,7 @@ fn html_like_comments_are_comments_in_scripts_alone() {
     let error = rewrite_str(text, Goal::Module).expect_err("an update of a send");
     assert_eq!(
         (error.form, error.line, error.column),
-        (Form::Updated, 1, 10)
+        (Refusal::Updated, 1, 10)
     );
     assert_eq!(rewritten("--> a ! b", Goal::Script), "--> a ! b");
     assert_eq!(
@@ -97,7 +97,7 @@ fn bytes_that_are_no_text_are_left_as_they_are() {
     // A lone surrogate in a string, a name that is none, a zero.
     let source = b"'\xED\xA0\x80'; x ! m('\xED\xBF\xBF', \xFF\xFE, \0";
     let error = rewrite(source, Goal::Script).expect_err("a zero is no token");
-    assert_eq!(error.form, Form::Unreadable(Trouble::Character));
+    assert_eq!(error.form, Refusal::Unreadable(Malformed::Character));
     let source = b"x ! m('\xED\xBF\xBF', \xFF)";
     let text = rewrite(source, Goal::Script).expect("is rewritten").text;
     assert_eq!(&*text, b"__kenvat_send(x , \"m\",'\xED\xBF\xBF', \xFF)");
@@ -114,10 +114,10 @@ fn limits_are_refused_with_their_names() {
     };
     let spaces = " ".repeat(SOURCE_BYTES_MAX - 5);
     assert!(rewrite_str(&format!("x ! p{spaces}"), Goal::Module).is_ok());
-    assert_eq!(form(&format!("x ! p {spaces}")), Form::TooLong);
+    assert_eq!(form(&format!("x ! p {spaces}")), Refusal::TooLong);
     let deep = |depth: usize| "(".repeat(depth) + "x ! p" + &")".repeat(depth);
     assert!(rewrite_str(&deep(DEPTH_MAX), Goal::Module).is_ok());
-    assert_eq!(form(&deep(DEPTH_MAX + 1)), Form::TooDeep);
+    assert_eq!(form(&deep(DEPTH_MAX + 1)), Refusal::TooDeep);
     for bracket in [
         "(",
         "[",
@@ -129,7 +129,11 @@ fn limits_are_refused_with_their_names() {
         "class A { [",
         "({ a() {",
     ] {
-        assert_eq!(form(&bracket.repeat(1_000_000)), Form::TooDeep, "{bracket}");
+        assert_eq!(
+            form(&bracket.repeat(1_000_000)),
+            Refusal::TooDeep,
+            "{bracket}"
+        );
     }
     let chain = |sends: u32| "x".to_owned() + &"!p".repeat(sends as usize);
     let text = rewritten(&chain(SENDS_MAX), Goal::Module);
@@ -139,7 +143,7 @@ fn limits_are_refused_with_their_names() {
         None,
         "deeper than any text of the engine's"
     );
-    assert_eq!(form(&chain(SENDS_MAX + 1)), Form::TooManySends);
+    assert_eq!(form(&chain(SENDS_MAX + 1)), Refusal::TooManySends);
 }
 
 #[test]

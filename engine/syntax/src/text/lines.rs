@@ -4,9 +4,9 @@
 //! all of these in comments and strings. So tokens are read for as long as they can be, and only
 //! what lies behind the last one is cut without looking. Total and linear.
 
-use super::lex::{Place, Tok};
-use super::scan::{Mode, Scanner};
-use super::{Goal, words};
+use crate::Goal;
+use crate::lex::{Place, TokenKind, words};
+use crate::scan::{Mode, Scanner};
 
 /// One line of a text, counted from 1, without its end.
 pub fn line(text: &[u8], number: u32) -> Option<&[u8]> {
@@ -45,12 +45,12 @@ fn anchor(text: &[u8], wanted: impl Fn(Place) -> bool) -> Place {
         Some(_) => Mode::Restore,
     };
     let mut scanner = Scanner::new(text, Goal::Module, mode);
-    scanner.each_place(|place, tok| {
+    scanner.each_place(|place, kind| {
         let is_wanted = wanted(place);
         if is_wanted {
             last = place;
         }
-        is_wanted && tok != Tok::End
+        is_wanted && kind != TokenKind::End
     });
     last
 }

@@ -1,14 +1,15 @@
-//! A text's tokens with what the scanner knew of each: what takes a module apart reads these.
+//! A text's tokens with what the scanner knew of each. The module transform and the search for
+//! imports read these.
 
-use super::super::Goal;
-use super::super::lex::{Tok, Token};
 use super::state::Expect;
 use super::{AGAIN_MAX, Flow, Mode, Scanner, Stop};
+use crate::Goal;
+use crate::lex::{Token, TokenKind};
 
 /// One token.
 #[derive(Clone, Copy, Debug)]
-pub struct Piece {
-    pub tok: Tok,
+pub struct ScannedToken {
+    pub kind: TokenKind,
     pub start: usize,
     pub end: usize,
     /// From 1.
@@ -23,22 +24,32 @@ pub struct Piece {
 }
 
 /// The tokens of a text up to its end.
-pub fn pieces(source: &[u8], goal: Goal) -> Result<Vec<Piece>, Stop> {
+pub fn tokens(source: &[u8], goal: Goal) -> Result<Vec<ScannedToken>, Stop> {
+    let mut tokens = Vec::new();
+    read_tokens(source, goal, |token| tokens.push(token))?;
+    Ok(tokens)
+}
+
+/// Gives `each` the tokens of a text, up to its end or to what cannot be read.
+pub fn read_tokens(
+    source: &[u8],
+    goal: Goal,
+    mut each: impl FnMut(ScannedToken),
+) -> Result<(), Stop> {
     let mut scanner = Scanner::new(source, goal, Mode::Rewrite);
-    let mut pieces = Vec::new();
     loop {
         let token = scanner.lexer.next(scanner.slash());
-        if let Tok::Bad(trouble) = token.tok {
-            return Err(Stop::Trouble(trouble, token.place));
+        if let TokenKind::Bad(malformed) = token.kind {
+            return Err(Stop::Malformed(malformed, token.place));
         }
         let depth = scanner.outer.len();
         let (statement, operand) = scanner.take_noting(&token)?;
-        if token.tok == Tok::End {
-            return Ok(pieces);
+        if token.kind == TokenKind::End {
+            return Ok(());
         }
-        scanner.previous = token.tok;
-        pieces.push(Piece {
-            tok: token.tok,
+        scanner.previous = token.kind;
+        each(ScannedToken {
+            kind: token.kind,
             start: token.place.offset as usize,
             end: token.end as usize,
             line: token.place.line,

@@ -2,7 +2,7 @@
 //!
 //! `KENVAT_BANG_NOISE` sets how many texts are tried, `KENVAT_BANG_SEED` where they begin.
 
-use super::super::*;
+use crate::*;
 
 const TEXTS: u64 = 20_000;
 const SEED: u64 = 0x0DD_BA11;

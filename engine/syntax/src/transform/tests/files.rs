@@ -6,8 +6,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::super::scan::{Mode, Scanner, Stop};
-use super::super::*;
+use crate::scan::{Mode, Scanner, Stop};
+use crate::*;
 
 /// Where package managers put npm packages for everybody.
 const PACKAGES: [&str; 3] = [
@@ -90,9 +90,9 @@ fn file_unchanged(path: &Path) -> bool {
         path.display()
     );
     // Left alone because it was understood, not because the scanner gave up.
-    if let Err(Stop::Trouble(trouble, place)) = Scanner::new(&text, goal, Mode::Rewrite).run() {
+    if let Err(Stop::Malformed(malformed, place)) = Scanner::new(&text, goal, Mode::Rewrite).run() {
         println!(
-            "not read to its end: {}:{}: {trouble}",
+            "not read to its end: {}:{}: {malformed}",
             path.display(),
             place.line
         );

@@ -22,9 +22,9 @@
 
 use std::collections::BTreeMap;
 
-use super::lex::Tok;
-use super::scan::{Piece, Stop, pieces};
-use super::{Goal, refused};
+use crate::lex::TokenKind;
+use crate::scan::{ScannedToken, Stop, tokens};
+use crate::{Goal, refused};
 
 /// The local name of an unnamed default export.
 pub const DEFAULT_LOCAL: &str = "__kv_d";
@@ -79,7 +79,7 @@ pub struct Module {
 /// Takes a module's text apart.
 pub fn take_apart(source: &[u8]) -> Result<Module, ModuleError> {
     let mut parser = Parser::new(source, Goal::Module)?;
-    while parser.at < parser.pieces.len() {
+    while parser.at < parser.tokens.len() {
         parser.item()?;
     }
     parser.finish()
@@ -93,10 +93,10 @@ pub fn script(source: &[u8]) -> Result<Option<Vec<u8>>, ModuleError> {
         return Ok(None);
     }
     let mut parser = Parser::new(source, Goal::Script)?;
-    while parser.at < parser.pieces.len() {
-        let piece = parser.pieces[parser.at];
-        if parser.is(0, "import") && piece.operand && parser.is(1, "(") {
-            parser.replace(piece.start, piece.end, IMPORTER);
+    while parser.at < parser.tokens.len() {
+        let token = parser.tokens[parser.at];
+        if parser.is(0, "import") && token.operand && parser.is(1, "(") {
+            parser.replace(token.start, token.end, IMPORTER);
         }
         parser.at += 1;
     }
@@ -106,19 +106,19 @@ pub fn script(source: &[u8]) -> Result<Option<Vec<u8>>, ModuleError> {
 
 struct Parser<'a> {
     source: &'a [u8],
-    pieces: Vec<Piece>,
+    tokens: Vec<ScannedToken>,
     at: usize,
     out: Module,
 }
 
 impl<'a> Parser<'a> {
     fn new(source: &'a [u8], goal: Goal) -> Result<Self, ModuleError> {
-        let pieces = pieces(source, goal).map_err(|stop| match stop {
+        let tokens = tokens(source, goal).map_err(|stop| match stop {
             Stop::Refused(form, place) => ModuleError::Refused {
                 line: place.line,
                 what: refused(source, form, place).to_string(),
             },
-            Stop::Trouble(..) => ModuleError::Unread,
+            Stop::Malformed(..) => ModuleError::Unread,
         })?;
         let text = source.to_vec();
         let out = Module {
@@ -127,15 +127,15 @@ impl<'a> Parser<'a> {
         };
         Ok(Parser {
             source,
-            pieces,
+            tokens,
             at: 0,
             out,
         })
     }
 
     fn text(&self, ahead: usize) -> &'a str {
-        let piece = self.pieces.get(self.at + ahead);
-        let bytes = piece.and_then(|piece| self.source.get(piece.start..piece.end));
+        let token = self.tokens.get(self.at + ahead);
+        let bytes = token.and_then(|token| self.source.get(token.start..token.end));
         std::str::from_utf8(bytes.unwrap_or_default()).unwrap_or_default()
     }
 
@@ -143,35 +143,35 @@ impl<'a> Parser<'a> {
         self.text(ahead) == text
     }
 
-    fn piece(&self) -> Option<Piece> {
-        self.pieces.get(self.at).copied()
+    fn token(&self) -> Option<ScannedToken> {
+        self.tokens.get(self.at).copied()
     }
 
     fn item(&mut self) -> Result<(), ModuleError> {
-        let piece = self.pieces[self.at];
+        let token = self.tokens[self.at];
         let follows = self.text(1);
         match self.text(0) {
-            "import" if piece.operand && follows == "(" => {
-                self.replace(piece.start, piece.end, IMPORTER);
+            "import" if token.operand && follows == "(" => {
+                self.replace(token.start, token.end, IMPORTER);
                 self.at += 1;
             }
-            "import" if piece.operand && follows == "." && self.is(2, "meta") => {
-                let end = self.pieces[self.at + 2].end;
-                self.replace(piece.start, end, META);
+            "import" if token.operand && follows == "." && self.is(2, "meta") => {
+                let end = self.tokens[self.at + 2].end;
+                self.replace(token.start, end, META);
                 self.at += 3;
             }
-            "import" if piece.statement && piece.depth == 0 => self.import()?,
-            "export" if piece.statement && piece.depth == 0 => self.export()?,
+            "import" if token.statement && token.depth == 0 => self.import()?,
+            "export" if token.statement && token.depth == 0 => self.export()?,
             _ => self.at += 1,
         }
         Ok(())
     }
 
     fn import(&mut self) -> Result<(), ModuleError> {
-        let start = self.pieces[self.at].start;
+        let start = self.tokens[self.at].start;
         self.at += 1;
         let mut bindings = Vec::new();
-        while let Some(piece) = self.piece().filter(|piece| piece.tok != Tok::Str) {
+        while let Some(token) = self.token().filter(|token| token.kind != TokenKind::Str) {
             match self.text(0) {
                 "," | "from" if !bindings.is_empty() && !self.is(1, "from") => self.at += 1,
                 "*" => {
@@ -183,7 +183,7 @@ impl<'a> Parser<'a> {
                         bindings.push((local, Some(name)));
                     }
                 }
-                _ if matches!(piece.tok, Tok::Name(_)) => {
+                _ if matches!(token.kind, TokenKind::Name(_)) => {
                     bindings.push((self.name(0)?, Some("default".to_owned())));
                     self.at += 1;
                 }
@@ -202,7 +202,7 @@ impl<'a> Parser<'a> {
     }
 
     fn export(&mut self) -> Result<(), ModuleError> {
-        let export = self.pieces[self.at];
+        let export = self.tokens[self.at];
         match self.text(1) {
             "default" => return self.default(),
             "{" => {
@@ -267,12 +267,12 @@ impl<'a> Parser<'a> {
     }
 
     fn default(&mut self) -> Result<(), ModuleError> {
-        let (start, end) = (self.pieces[self.at].start, self.pieces[self.at + 1].end);
+        let (start, end) = (self.tokens[self.at].start, self.tokens[self.at + 1].end);
         self.at += 2;
         let is_async = self.is(0, "async") && self.is(1, "function");
         let is_async = is_async
             && self
-                .pieces
+                .tokens
                 .get(self.at + 1)
                 .is_some_and(|next| !next.newline);
         let keyword = usize::from(is_async);
@@ -291,10 +291,10 @@ impl<'a> Parser<'a> {
         };
         self.blank(start, end);
         let local = if unnamed {
-            let head = self.pieces[self.at].start..self.pieces[self.at + after - 1].end;
+            let head = self.tokens[self.at].start..self.tokens[self.at + after - 1].end;
             if self.source[start..head.end].contains(&b'\n') {
                 return Err(ModuleError::Refused {
-                    line: self.pieces[self.at].line,
+                    line: self.tokens[self.at].line,
                     what: "write `export default` and what it exports on one line".to_owned(),
                 });
             }
@@ -323,9 +323,9 @@ impl<'a> Parser<'a> {
     fn declarators(&mut self, names: &mut Vec<String>) -> Result<(), ModuleError> {
         loop {
             self.pattern(names, 0)?;
-            while let Some(piece) = self.piece() {
-                let ends = piece.depth == 0 && (piece.statement || self.is(0, ";"));
-                if ends || piece.depth == 0 && self.is(0, ",") {
+            while let Some(token) = self.token() {
+                let ends = token.depth == 0 && (token.statement || self.is(0, ";"));
+                if ends || token.depth == 0 && self.is(0, ",") {
                     break;
                 }
                 self.inner()?;
@@ -339,9 +339,9 @@ impl<'a> Parser<'a> {
 
     /// One token of an initial value, in which there may be `import(…)`.
     fn inner(&mut self) -> Result<(), ModuleError> {
-        let piece = self.pieces[self.at];
+        let token = self.tokens[self.at];
         match self.text(0) {
-            "import" if piece.operand => self.item(),
+            "import" if token.operand => self.item(),
             _ => {
                 self.at += 1;
                 Ok(())
@@ -350,7 +350,7 @@ impl<'a> Parser<'a> {
     }
 
     fn pattern(&mut self, names: &mut Vec<String>, level: usize) -> Result<(), ModuleError> {
-        let Some(piece) = self.piece().filter(|_| level < PATTERN_DEPTH_MAX) else {
+        let Some(token) = self.token().filter(|_| level < PATTERN_DEPTH_MAX) else {
             return Err(ModuleError::Unread);
         };
         let (close, object) = match self.text(0) {
@@ -363,7 +363,7 @@ impl<'a> Parser<'a> {
             }
         };
         self.at += 1;
-        let depth = piece.depth + 1;
+        let depth = token.depth + 1;
         loop {
             match self.text(0) {
                 "," | "..." => self.at += 1,
@@ -373,8 +373,8 @@ impl<'a> Parser<'a> {
                 _ => self.pattern(names, level + 1)?,
             }
             if self.is(0, "=") {
-                while let Some(piece) = self.piece() {
-                    let here = piece.depth == depth;
+                while let Some(token) = self.token() {
+                    let here = token.depth == depth;
                     if here && (self.is(0, ",") || self.is(0, close)) {
                         break;
                     }
@@ -394,7 +394,7 @@ impl<'a> Parser<'a> {
     ) -> Result<(), ModuleError> {
         if self.is(0, "[") {
             self.at += 1;
-            while self.piece().is_some_and(|piece| piece.depth > depth) {
+            while self.token().is_some_and(|token| token.depth > depth) {
                 self.inner()?;
             }
         } else if self.is(1, ":") {
@@ -435,19 +435,19 @@ impl<'a> Parser<'a> {
     /// A name, or the string that stands for one.
     fn name(&self, ahead: usize) -> Result<String, ModuleError> {
         let text = self.text(ahead);
-        let piece = self
-            .pieces
+        let token = self
+            .tokens
             .get(self.at + ahead)
             .ok_or(ModuleError::Unread)?;
         if text.contains('\\') {
             return Err(ModuleError::Refused {
-                line: piece.line,
+                line: token.line,
                 what: "names in import and export are written without escapes here".to_owned(),
             });
         }
-        match piece.tok {
-            Tok::Name(_) => Ok(text.to_owned()),
-            Tok::Str => match text.get(1..text.len().saturating_sub(1)) {
+        match token.kind {
+            TokenKind::Name(_) => Ok(text.to_owned()),
+            TokenKind::Str => match text.get(1..text.len().saturating_sub(1)) {
                 Some(name) => Ok(name.to_owned()),
                 None => Err(ModuleError::Unread),
             },
@@ -456,14 +456,14 @@ impl<'a> Parser<'a> {
     }
 
     fn specifier(&mut self) -> Result<String, ModuleError> {
-        let Some(piece) = self.piece().filter(|piece| piece.tok == Tok::Str) else {
+        let Some(token) = self.token().filter(|token| token.kind == TokenKind::Str) else {
             return Err(ModuleError::Unread);
         };
         let specifier = self.name(0)?;
         self.at += 1;
         if self.is(0, "with") && self.is(1, "{") {
             return Err(ModuleError::Refused {
-                line: piece.line,
+                line: token.line,
                 what: "import attributes are not known here: every module is JavaScript".to_owned(),
             });
         }
@@ -480,7 +480,7 @@ impl<'a> Parser<'a> {
 
     /// Blanks a statement up to the token before the current one; with its semicolon.
     fn blank_statement(&mut self, start: usize) -> Result<(), ModuleError> {
-        let end = self.pieces[self.at - 1].end;
+        let end = self.tokens[self.at - 1].end;
         self.blank(start, end);
         // The semicolon stays, so that nothing before it runs into what follows.
         if !self.is(0, ";") {

@@ -1,93 +1,20 @@
 //! JavaScript's tokens, as the engine's own lexer cuts them.
 //!
-//! Promises: linear, without recursion, total: every byte string gives tokens up to `Tok::End` or
-//! one `Tok::Bad`. Follows quickjs-ng where it could be argued about (lines, HTML-like comments,
+//! Promises: linear, without recursion, total: every byte string gives tokens up to `TokenKind::End` or
+//! one `TokenKind::Bad`. Follows quickjs-ng where it could be argued about (lines, HTML-like comments,
 //! spaces). Does not know whether `/` divides or begins a regular expression: the caller says.
 //!
 //! Text is WTF-8: UTF-8 in which a lone surrogate stands as three bytes of its own, as QuickJS
 //! gives a string's text. Bytes that are neither are taken for parts of names, and left to the
 //! engine to refuse.
 
-use super::error::Trouble;
-use super::{Goal, words};
+pub mod strings;
+mod token;
+pub mod words;
 
-/// What a token is; names with an escape in them are never keywords.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Tok {
-    End,
-    Name(words::Word),
-    /// `#name`.
-    Private,
-    Number,
-    Str,
-    /// A whole template, or its last part.
-    Template,
-    /// A part of a template up to and with `${`.
-    TemplateHead,
-    Regex,
-    LParen,
-    RParen,
-    LBracket,
-    RBracket,
-    LBrace,
-    RBrace,
-    Semi,
-    Comma,
-    Dot,
-    /// `?.`
-    OptionalDot,
-    /// `...`
-    Spread,
-    Colon,
-    Question,
-    /// `=>`
-    Arrow,
-    Bang,
-    /// `=` and what assigns as it does: `+=`, `??=`, …
-    Assign,
-    /// `++` and `--`.
-    Update,
-    /// `~`.
-    Tilde,
-    /// Any other operator, all of which can stand between two operands.
-    Binary,
-    Bad(Trouble),
-}
-
-/// Where in the text something stands, as the engine counts.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Place {
-    pub offset: u32,
-    /// From 1.
-    pub line: u32,
-    pub line_start: u32,
-}
-
-impl Place {
-    /// The place a few bytes further, on the same line.
-    pub fn plus(self, bytes: u32) -> Place {
-        Place {
-            offset: self.offset + bytes,
-            ..self
-        }
-    }
-}
-
-#[derive(Clone, Copy, Debug)]
-pub struct Token {
-    pub tok: Tok,
-    pub place: Place,
-    pub end: u32,
-    /// A line ended between the token before and this one.
-    pub newline: bool,
-}
-
-/// How a `/` is to be read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Slash {
-    Divides,
-    Opens,
-}
+use crate::Goal;
+use crate::error::Malformed;
+pub use token::{Place, Slash, Token, TokenKind};
 
 #[derive(Clone)]
 pub struct Lexer<'a> {
@@ -143,13 +70,13 @@ impl<'a> Lexer<'a> {
     pub fn next(&mut self, slash: Slash) -> Token {
         let trivia = self.skip_trivia();
         let place = self.place();
-        let tok = match trivia {
+        let kind = match trivia {
             Ok(_) => self.token(slash),
-            Err(trouble) => Tok::Bad(trouble),
+            Err(malformed) => TokenKind::Bad(malformed),
         };
         self.first = false;
         Token {
-            tok,
+            kind,
             place,
             end: self.at as u32,
             newline: trivia.unwrap_or(false),
@@ -162,13 +89,13 @@ impl<'a> Lexer<'a> {
         let mut ahead = self.clone();
         let newline = ahead.skip_trivia().unwrap_or(false);
         let place = ahead.place();
-        let tok = match ahead.byte(0) {
-            b'`' => Tok::TemplateHead,
-            b'"' | b'\'' => Tok::Str,
+        let kind = match ahead.byte(0) {
+            b'`' => TokenKind::TemplateHead,
+            b'"' | b'\'' => TokenKind::Str,
             _ => ahead.token(Slash::Divides),
         };
         Token {
-            tok,
+            kind,
             place,
             end: ahead.at as u32,
             newline,
@@ -178,9 +105,9 @@ impl<'a> Lexer<'a> {
     /// The part of a template after the `}` just read.
     pub fn template_part(&mut self) -> Token {
         let place = self.place();
-        let tok = self.template();
+        let kind = self.template();
         Token {
-            tok,
+            kind,
             place,
             end: self.at as u32,
             newline: false,
@@ -250,7 +177,7 @@ impl<'a> Lexer<'a> {
     }
 
     /// Passes spaces and comments; whether a line ended there.
-    fn skip_trivia(&mut self) -> Result<bool, Trouble> {
+    fn skip_trivia(&mut self) -> Result<bool, Malformed> {
         let mut newline = false;
         let html = self.goal == Goal::Script;
         while !self.ended() {
@@ -276,7 +203,7 @@ impl<'a> Lexer<'a> {
 
     /// Passes a comment; whether it counts as a line's end. Of the ends of lines in it the engine
     /// counts line feeds only.
-    fn block_comment(&mut self) -> Result<bool, Trouble> {
+    fn block_comment(&mut self) -> Result<bool, Malformed> {
         let mut newline = false;
         let mut ahead = self.clone();
         ahead.at += 2;
@@ -304,12 +231,12 @@ impl<'a> Lexer<'a> {
                 _ => ahead.at += 1,
             }
         }
-        Err(Trouble::Comment)
+        Err(Malformed::Comment)
     }
 
-    fn token(&mut self, slash: Slash) -> Tok {
+    fn token(&mut self, slash: Slash) -> TokenKind {
         if self.ended() {
-            return Tok::End;
+            return TokenKind::End;
         }
         let first = self.byte(0);
         match first {
@@ -324,8 +251,8 @@ impl<'a> Lexer<'a> {
             b'#' => {
                 self.at += 1;
                 match self.name() {
-                    true => Tok::Private,
-                    false => Tok::Bad(Trouble::Character),
+                    true => TokenKind::Private,
+                    false => TokenKind::Bad(Malformed::Character),
                 }
             }
             _ if starts_name(first) => self.word(),
@@ -333,13 +260,13 @@ impl<'a> Lexer<'a> {
         }
     }
 
-    fn word(&mut self) -> Tok {
+    fn word(&mut self) -> TokenKind {
         let start = self.at;
         if !self.name() {
-            return Tok::Bad(Trouble::Character);
+            return TokenKind::Bad(Malformed::Character);
         }
         let text = self.src.get(start..self.at).unwrap_or_default();
-        Tok::Name(words::word(text))
+        TokenKind::Name(words::word(text))
     }
 
     /// Passes a name, escapes included; false when there is none.
@@ -368,13 +295,13 @@ impl<'a> Lexer<'a> {
         self.at > start
     }
 
-    fn number(&mut self) -> Tok {
+    fn number(&mut self) -> TokenKind {
         let start = self.at;
         let radix = self.byte(0) == b'0' && matches!(self.byte(1) | 0x20, b'x' | b'o' | b'b');
         if radix {
             self.at += 2;
             self.digits(|byte| byte.is_ascii_alphanumeric());
-            return Tok::Number;
+            return TokenKind::Number;
         }
         self.digits(|byte| byte.is_ascii_digit());
         let whole = self.src.get(start..self.at).unwrap_or_default();
@@ -393,7 +320,7 @@ impl<'a> Lexer<'a> {
             }
         }
         self.at += usize::from(self.byte(0) == b'n');
-        Tok::Number
+        TokenKind::Number
     }
 
     fn digits(&mut self, is_digit: fn(&u8) -> bool) {
@@ -402,13 +329,13 @@ impl<'a> Lexer<'a> {
         }
     }
 
-    fn string(&mut self, quote: u8) -> Tok {
+    fn string(&mut self, quote: u8) -> TokenKind {
         self.at += 1;
         while !self.ended() {
             match self.byte(0) {
                 byte if byte == quote => {
                     self.at += 1;
-                    return Tok::Str;
+                    return TokenKind::Str;
                 }
                 b'\n' | b'\r' => break,
                 b'\\' => {
@@ -422,19 +349,19 @@ impl<'a> Lexer<'a> {
             }
         }
         self.at = self.at.min(self.src.len());
-        Tok::Bad(Trouble::String)
+        TokenKind::Bad(Malformed::String)
     }
 
-    fn template(&mut self) -> Tok {
+    fn template(&mut self) -> TokenKind {
         while !self.ended() {
             match self.byte(0) {
                 b'`' => {
                     self.at += 1;
-                    return Tok::Template;
+                    return TokenKind::Template;
                 }
                 b'$' if self.byte(1) == b'{' => {
                     self.at += 2;
-                    return Tok::TemplateHead;
+                    return TokenKind::TemplateHead;
                 }
                 b'\n' | b'\r' => drop(self.line_end()),
                 b'\\' => {
@@ -448,10 +375,10 @@ impl<'a> Lexer<'a> {
             }
         }
         self.at = self.at.min(self.src.len());
-        Tok::Bad(Trouble::Template)
+        TokenKind::Bad(Malformed::Template)
     }
 
-    fn regex(&mut self) -> Tok {
+    fn regex(&mut self) -> TokenKind {
         self.at += 1;
         let mut class = false;
         while !self.ended() {
@@ -460,7 +387,7 @@ impl<'a> Lexer<'a> {
                     self.at += 1;
                     // Its flags.
                     self.name();
-                    return Tok::Regex;
+                    return TokenKind::Regex;
                 }
                 b'[' => class = true,
                 b']' => class = false,
@@ -472,45 +399,45 @@ impl<'a> Lexer<'a> {
             self.at += 1;
         }
         self.at = self.at.min(self.src.len());
-        Tok::Bad(Trouble::Regex)
+        TokenKind::Bad(Malformed::Regex)
     }
 
-    fn punctuator(&mut self, first: u8) -> Tok {
+    fn punctuator(&mut self, first: u8) -> TokenKind {
         let (second, third) = (self.byte(1), self.byte(2));
-        let (tok, length) = match first {
-            b'(' => (Tok::LParen, 1),
-            b')' => (Tok::RParen, 1),
-            b'[' => (Tok::LBracket, 1),
-            b']' => (Tok::RBracket, 1),
-            b'{' => (Tok::LBrace, 1),
-            b'}' => (Tok::RBrace, 1),
-            b';' => (Tok::Semi, 1),
-            b',' => (Tok::Comma, 1),
-            b':' => (Tok::Colon, 1),
-            b'~' => (Tok::Tilde, 1),
-            b'.' if second == b'.' && third == b'.' => (Tok::Spread, 3),
-            b'.' => (Tok::Dot, 1),
-            b'?' if second == b'.' && !third.is_ascii_digit() => (Tok::OptionalDot, 2),
-            b'?' if second == b'?' && third == b'=' => (Tok::Assign, 3),
-            b'?' if second == b'?' => (Tok::Binary, 2),
-            b'?' => (Tok::Question, 1),
-            b'=' if second == b'>' => (Tok::Arrow, 2),
-            b'=' if second == b'=' => (Tok::Binary, 2 + usize::from(third == b'=')),
-            b'=' => (Tok::Assign, 1),
-            b'!' if second == b'=' => (Tok::Binary, 2 + usize::from(third == b'=')),
-            b'!' => (Tok::Bang, 1),
-            b'+' | b'-' if second == first => (Tok::Update, 2),
+        let (kind, length) = match first {
+            b'(' => (TokenKind::LParen, 1),
+            b')' => (TokenKind::RParen, 1),
+            b'[' => (TokenKind::LBracket, 1),
+            b']' => (TokenKind::RBracket, 1),
+            b'{' => (TokenKind::LBrace, 1),
+            b'}' => (TokenKind::RBrace, 1),
+            b';' => (TokenKind::Semi, 1),
+            b',' => (TokenKind::Comma, 1),
+            b':' => (TokenKind::Colon, 1),
+            b'~' => (TokenKind::Tilde, 1),
+            b'.' if second == b'.' && third == b'.' => (TokenKind::Spread, 3),
+            b'.' => (TokenKind::Dot, 1),
+            b'?' if second == b'.' && !third.is_ascii_digit() => (TokenKind::OptionalDot, 2),
+            b'?' if second == b'?' && third == b'=' => (TokenKind::Assign, 3),
+            b'?' if second == b'?' => (TokenKind::Binary, 2),
+            b'?' => (TokenKind::Question, 1),
+            b'=' if second == b'>' => (TokenKind::Arrow, 2),
+            b'=' if second == b'=' => (TokenKind::Binary, 2 + usize::from(third == b'=')),
+            b'=' => (TokenKind::Assign, 1),
+            b'!' if second == b'=' => (TokenKind::Binary, 2 + usize::from(third == b'=')),
+            b'!' => (TokenKind::Bang, 1),
+            b'+' | b'-' if second == first => (TokenKind::Update, 2),
             b'+' | b'-' | b'*' | b'/' | b'%' | b'&' | b'|' | b'^' | b'<' | b'>' => {
                 return self.operator(first);
             }
-            _ => return Tok::Bad(Trouble::Character),
+            _ => return TokenKind::Bad(Malformed::Character),
         };
         self.at += length;
-        tok
+        kind
     }
 
     /// An operator that may be doubled (`>` also tripled) and may assign.
-    fn operator(&mut self, first: u8) -> Tok {
+    fn operator(&mut self, first: u8) -> TokenKind {
         let most = match first {
             b'*' | b'&' | b'|' | b'<' => 2,
             b'>' => 3,
@@ -524,8 +451,8 @@ impl<'a> Lexer<'a> {
         let compares = matches!((first, length), (b'<' | b'>', 1));
         self.at += length + usize::from(assigns);
         match assigns && !compares {
-            true => Tok::Assign,
-            false => Tok::Binary,
+            true => TokenKind::Assign,
+            false => TokenKind::Binary,
         }
     }
 }

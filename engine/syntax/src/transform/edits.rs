@@ -3,8 +3,8 @@
 //! Promises: no edit moves a token to another line; the new text is made in one pass. Does not
 //! know why anything is edited.
 
-use super::columns::{Columns, Piece};
-use super::lex::Place;
+use crate::lex::Place;
+use crate::text::columns::{Columns, Segment};
 
 /// What stands in an edit's place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,7 +66,7 @@ impl Edits {
         self.edits
             .sort_unstable_by_key(|edit| (edit.place.offset, edit.order));
         let mut text = Vec::with_capacity(source.len() + self.edits.len() * 8);
-        let mut pieces = Vec::new();
+        let mut segments = Vec::new();
         let mut from = 0;
         // Where the current line begins, in the author's text, and by how much it has grown.
         let (mut line_start, mut growth) = (0, 0);
@@ -83,7 +83,7 @@ impl Edits {
             let line = edit.place.line;
             let now = (i64::from(author) + growth) as u32;
             if length > 0 {
-                pieces.push(Piece {
+                segments.push(Segment {
                     line,
                     now,
                     author,
@@ -93,7 +93,7 @@ impl Edits {
             growth += length - i64::from(edit.cut);
             let author = author + edit.cut;
             let now = (i64::from(author) + growth) as u32;
-            pieces.push(Piece {
+            segments.push(Segment {
                 line,
                 now,
                 author,
@@ -102,7 +102,7 @@ impl Edits {
             from = at + edit.cut as usize;
         }
         text.extend_from_slice(source.get(from..).unwrap_or_default());
-        (text, Columns::new(pieces))
+        (text, Columns::new(segments))
     }
 }
 
