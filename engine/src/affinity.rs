@@ -1,5 +1,5 @@
-//! Affinity: while turns come one at a time, the engine's thread and the worker that runs them share
-//! one processor (T5).
+//! Affinity: while turns come one at a time, the engine's thread and the worker that runs them
+//! share one processor (T5).
 //!
 //! A turn alone is a ball passed between the two: the processor of one idles while the other has
 //! it. On two processors each pass wakes an idle one, which costs more than a small turn; on one

@@ -2,7 +2,7 @@
 //!
 //! Generic code is compiled in the crate that names its types: each test binary, the engine's and
 //! the host's would compile the whole store again. The compiler reuses what a library has compiled
-//! already in builds up to `opt-level = 1`, which are the ones tests are run in; in others this file
+//! already in builds up to `opt-level = 1`, those that tests run in; in others this file
 //! is left out. So every large function of the public interface is named here for each backend; one
 //! that is missing costs time to build and nothing else. Nothing calls these functions, and the
 //! linker drops what a program does not use.

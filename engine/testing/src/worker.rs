@@ -378,6 +378,12 @@ pub struct TestVat {
     waiting: VecDeque<(u64, Vec<u8>)>,
 }
 
+impl Default for TestVat {
+    fn default() -> TestVat {
+        TestVat::new()
+    }
+}
+
 impl TestVat {
     /// A vat with a genesis heap, asleep.
     pub fn new() -> TestVat {

@@ -37,7 +37,9 @@ impl Source {
 
     /// Whether the whole file is test code.
     fn is_test(&self) -> bool {
-        let in_folder = self.path.contains("/tests/") || self.path.contains("/benches/");
+        let in_folder = ["/tests/", "/benches/", "engine/testing/"]
+            .iter()
+            .any(|folder| self.path.contains(folder));
         in_folder || self.path.ends_with("/tests.rs") || self.path.ends_with("/testing.rs")
     }
 

@@ -1,8 +1,9 @@
 //! JavaScript's tokens, as the engine's own lexer cuts them.
 //!
-//! Promises: linear, without recursion, total: every byte string gives tokens up to `TokenKind::End` or
-//! one `TokenKind::Bad`. Follows quickjs-ng where it could be argued about (lines, HTML-like comments,
-//! spaces). Does not know whether `/` divides or begins a regular expression: the caller says.
+//! Promises: linear, without recursion, total: every byte string gives tokens up to
+//! `TokenKind::End` or one `TokenKind::Bad`. Follows quickjs-ng where it could be argued about
+//! (lines, HTML-like comments, spaces). Does not know whether `/` divides or begins a regular
+//! expression: the caller says.
 //!
 //! Text is WTF-8: UTF-8 in which a lone surrogate stands as three bytes of its own, as QuickJS
 //! gives a string's text. Bytes that are neither are taken for parts of names, and left to the

@@ -1,4 +1,4 @@
-// The program of engine/worker/tests/realm_walk.rs: the scripts beside this one come as arguments.
+// The program of engine/worker/tests/worker/realm_walk.rs: the scripts beside this one come as arguments.
 
 // What every compartment has its own of.
 const OWN = ['globalThis', 'eval', 'Function', 'Compartment'];
