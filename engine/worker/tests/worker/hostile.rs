@@ -12,7 +12,7 @@ use std::path::Path;
 
 use kenvat_testing::worker::{TestVat, unrepaired};
 
-/// What the issue asks for.
+/// Fewer programs than this mean that a folder was not read.
 const HOSTILE_MIN: usize = 150;
 const HONEST_MIN: usize = 80;
 
