@@ -157,7 +157,7 @@ impl Host {
         let call = self.next_update(vat);
         let begun = Instant::now();
         let mut timed = None;
-        self.engine.call_here(call, Duration::MAX, |answer| {
+        self.engine.call_inline(call, Duration::MAX, |answer| {
             let answer = answer.wait();
             let ended = Instant::now();
             timed = Some(settled(answer).map(|_| Timed { begun, ended }));

@@ -84,7 +84,7 @@ impl From<&CallError> for Failure {
             CallError::KeyReused { .. } => (code::KEY_REUSED, "KeyReused", error.to_string()),
             CallError::AnswerGone { .. } => (code::KEY_REUSED, "AnswerGone", error.to_string()),
             CallError::Overloaded(_) => (code::OVERLOADED, "Overloaded", error.to_string()),
-            CallError::NoRoom(_) => (code::OVERLOADED, "DiskFull", error.to_string()),
+            CallError::NoSpace(_) => (code::OVERLOADED, "DiskFull", error.to_string()),
             CallError::Unavailable { .. } => (code::UNAVAILABLE, "Unavailable", error.to_string()),
             CallError::TurnKilled { by, .. } => (killed(*by), "TurnKilled", error.to_string()),
             // The engine may learn new errors before this program names them.

@@ -1,6 +1,6 @@
 //! Parses limits as people write them: `heap=256MiB`, `turn=10s`, `gas=100_000_000`.
 //!
-//! Promises: a value means the same on the command line and in `kenvat.toml`; a value without a
+//! Promises: a value means the same for a host and for one vat; a value without a
 //! unit is in the limit's own unit (bytes, milliseconds, pieces); nothing is rounded. Knows of a
 //! limit only its unit: which limits exist and what values they may have is known to the engine.
 

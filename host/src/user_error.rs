@@ -1,7 +1,7 @@
 //! User errors: every failure as what happened, where, and what to do.
 //!
 //! Promises: every error of engine, store, gateway and socket becomes a `UserError` with an exit
-//! status (`interfaces.md` section 2), decided here and nowhere else; code, name and message of a
+//! status (`docs/interfaces.md` section 2), decided here and nowhere else; code, name and message of a
 //! call's failure are those of `failure`; text that a vat chose is shown without control
 //! characters. Does not print.
 
@@ -209,7 +209,7 @@ fn advice(error: &CallError) -> (u8, String) {
             "it is never run a second time: ask the vat what became of it, with a new id",
         ),
         CallError::Overloaded(_) => (EXIT_HOST, TRY_AGAIN),
-        CallError::NoRoom(_) => (EXIT_HOST, FREE_SPACE),
+        CallError::NoSpace(_) => (EXIT_HOST, FREE_SPACE),
         CallError::Unavailable { name, .. } => {
             return (EXIT_VAT, format!("kenvat show {name} tells more"));
         }
@@ -242,7 +242,7 @@ impl From<DeployError> for UserError {
             }
             DeployError::BadRequest(why) => UserError::usage(why, ""),
             DeployError::Overloaded(_) => UserError::overloaded(error.to_string()),
-            DeployError::NoRoom(_) => UserError::disk_full(error.to_string()),
+            DeployError::NoSpace(_) => UserError::disk_full(error.to_string()),
             DeployError::Program {
                 name,
                 message,

@@ -117,7 +117,7 @@ impl Host {
             Folding::Begun(_) => moves.push((3, Move::RunFold)),
             Folding::Ran(_) => moves.push((3, Move::FinishFold)),
         }
-        if self.disk.store.is_short() || self.core.lacks_room() {
+        if self.disk.store.is_short() || self.core.lacks_space() {
             moves.push((3, Move::FindRoom));
         }
         for (generation, worker) in &self.workers {
@@ -170,12 +170,12 @@ impl Host {
     fn find_room(&mut self, now_ms: i64) -> Result<(), Stop> {
         let mut caught_up = Vec::new();
         self.disk.store.find_room(&mut caught_up)?;
-        let is_eased = !self.disk.store.is_pressed();
+        let has_space = !self.disk.store.is_pressed();
         self.feed(
             now_ms,
-            Event::Room {
+            Event::Space {
                 caught_up,
-                is_eased,
+                has_space,
             },
         )
     }
@@ -289,7 +289,7 @@ impl Host {
                     let image = self.disk.image(vat)?;
                     self.start_worker(vat, generation, Box::new(image), self.rules.copies);
                 }
-                Effect::StartBirth {
+                Effect::StartDeployment {
                     vat, generation, ..
                 } => {
                     self.start_worker(vat, generation, Box::new(Genesis), self.rules.copies);

@@ -1,7 +1,8 @@
 //! Ken's promises as functions from what is durable and what was told to what is wrong with it.
 //!
-//! Each is named after its promise (architecture 9) and looks only at states and answers, never at
-//! how they came about, so that the same functions judge any way of breaking a host.
+//! Each is named after its promise (`docs/rules.md`, "G. What is promised") and looks only at
+//! states and answers, never at how they came about, so that the same functions judge any way of
+//! breaking a host.
 
 use std::collections::{BTreeMap, BTreeSet};
 

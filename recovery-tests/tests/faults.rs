@@ -4,7 +4,7 @@
 //! The errors are put in by `strace`; where running processes may not be traced the test says so
 //! and does nothing.
 
-use kenvat_recovery_tests::process::{Asked, Lost, Store, Tracer, may_attach};
+use kenvat_recovery_tests::process::{Asked, Lost, Store, Tracer, may_attach, not_tested};
 use serde_json::{Value, json};
 
 const KEEPER: &str = "\
@@ -60,7 +60,7 @@ fn call(store: &Store, method: &str, id: &str) -> Result<Asked, Lost> {
 #[test]
 fn a_failing_disk_is_told_and_what_was_asked_is_done_once() {
     if !may_attach() {
-        eprintln!("NOT TESTED: strace is missing or may not trace a running process here");
+        not_tested("strace is missing or may not trace a running process here");
         return;
     }
     let store = Store::new();

@@ -9,7 +9,7 @@
 use std::fs;
 
 use kenvat_recovery_tests::process::{
-    Asked, Control, HostProcess, Lost, Step, Store, Tracer, may_attach, steps,
+    Asked, Control, HostProcess, Lost, Step, Store, Tracer, may_attach, not_tested, steps,
 };
 use serde_json::{Value, json};
 
@@ -411,7 +411,7 @@ const OPERATIONS: [Operation; 9] = [
 #[test]
 fn a_host_killed_at_any_step_of_anything_comes_back_whole() {
     if !may_attach() {
-        eprintln!("NOT TESTED: strace is missing or may not trace a running process here");
+        not_tested("strace is missing or may not trace a running process here");
         return;
     }
     for operation in &OPERATIONS {

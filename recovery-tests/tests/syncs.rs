@@ -7,7 +7,7 @@ use std::ffi::OsStr;
 use std::fs;
 use std::process::{Command, Stdio};
 
-use kenvat_recovery_tests::process::Store;
+use kenvat_recovery_tests::process::{Store, not_tested};
 use serde_json::json;
 
 const COUNTER: &str = "\
@@ -36,7 +36,7 @@ fn may_trace() -> bool {
 #[test]
 fn an_idle_call_costs_one_sync_and_its_answer_waits_for_it() {
     if !may_trace() {
-        eprintln!("NOT TESTED: strace is missing or may not trace here");
+        not_tested("strace is missing or may not trace here");
         return;
     }
     let store = Store::new();

@@ -246,4 +246,200 @@ mod tests {
         assert!(decode_part(&[1, 2, 251, 255, 255, 0]).is_err());
         assert!(decode_part(&[7]).is_err());
     }
+
+    /// What stands in stores everywhere: FORMAT.md ("Coding"). A change here is a new format.
+    const PART_BYTES: [(PartRecord<'_>, &str); 9] = [
+        (
+            PartRecord::Create {
+                vat: 1 << 40,
+                engine: [9; 32],
+                page_limit: 65_536,
+            },
+            concat!(
+                "00fd000000000001000009090909090909090909090909090909090909090909",
+                "09090909090909090909fc00000100"
+            ),
+        ),
+        (
+            PartRecord::Heap {
+                vat: 250,
+                delta: &[7; 3],
+            },
+            "01fa03070707",
+        ),
+        (
+            PartRecord::Log {
+                vat: 251,
+                bytes: b"line",
+            },
+            "02fbfb00046c696e65",
+        ),
+        (
+            PartRecord::Row {
+                table: 127,
+                key: b"k",
+                value: Some(b"v"),
+            },
+            "037f016b010176",
+        ),
+        (
+            PartRecord::Row {
+                table: 255,
+                key: b"",
+                value: None,
+            },
+            "03ff0000",
+        ),
+        (
+            PartRecord::Terminate { vat: u64::MAX },
+            "04fdffffffffffffffff",
+        ),
+        (
+            PartRecord::Pages {
+                vat: 2,
+                checksums: &[1, 0, 0, 0, 0xef, 0xbe, 0xad, 0xde],
+            },
+            "05020801000000efbeadde",
+        ),
+        (
+            PartRecord::Side(SideRecord {
+                vat: 3,
+                id: 1 << 32,
+                bytes: 70_000,
+                sha256: [3; 32],
+            }),
+            concat!(
+                "0603fd0000000001000000fc7011010003030303030303030303030303030303",
+                "03030303030303030303030303030303"
+            ),
+        ),
+        (PartRecord::Heap { vat: 0, delta: &[] }, "010000"),
+    ];
+
+    fn hex(bytes: &[u8]) -> String {
+        bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    #[test]
+    fn parts_have_the_bytes_of_this_format() {
+        for (part, bytes) in &PART_BYTES {
+            assert_eq!(hex(&encode(part)), *bytes, "{part:?}");
+        }
+    }
+
+    #[test]
+    fn rows_of_the_store_have_the_bytes_of_this_format() {
+        let rows = [
+            (
+                encode(&StoreRecord {
+                    store_id: [1; 16],
+                    stamp_key: [2; 16],
+                    log_file_bytes: 8 << 20,
+                }),
+                concat!(
+                    "0101010101010101010101010101010102020202020202020202020202020202",
+                    "fc00008000"
+                ),
+            ),
+            (
+                encode(&FoldRecord {
+                    sequence: 300,
+                    segment: 4,
+                    offset: 512,
+                    next_vat: 5,
+                }),
+                "fb2c0104fb000205",
+            ),
+            (
+                encode(&OpenRecord {
+                    opens: 2,
+                    sequence_floor: 301,
+                }),
+                "02fb2d01",
+            ),
+            (
+                encode(&TallyRecord {
+                    rows: 9,
+                    sum: u64::MAX,
+                }),
+                "09fdffffffffffffffff",
+            ),
+            (
+                encode(&VatRecord {
+                    engine: [9; 32],
+                    page_limit: 256,
+                }),
+                "0909090909090909090909090909090909090909090909090909090909090909fb0001",
+            ),
+            (
+                encode(&LogRecord {
+                    end: 70_000,
+                    checksums: vec![1, 0xdead_beef],
+                }),
+                "fc701101000201fcefbeadde",
+            ),
+            (
+                encode(&EngineRecord {
+                    executable_bytes: 3_000_000,
+                    genesis_pages: 140,
+                    genesis_sha256: [8; 32],
+                }),
+                concat!(
+                    "fcc0c62d008c0808080808080808080808080808080808080808080808080808",
+                    "080808080808"
+                ),
+            ),
+            (encode(&SegmentRecord { bytes: 4 << 20 }), "fc00004000"),
+            (
+                encode(&LostRecord {
+                    side: 1 << 32,
+                    offset: 12,
+                    what: "piece".into(),
+                }),
+                "fd00000000010000000c057069656365",
+            ),
+        ];
+        for (bytes, expected) in &rows {
+            assert_eq!(hex(bytes), *expected);
+        }
+    }
+
+    /// Every byte of a part changed to every value, cut anywhere, and noise: read or refused, with
+    /// nothing reserved beyond what is there. None may panic.
+    #[test]
+    fn whatever_the_bytes_they_are_read_or_refused() {
+        let read = |bytes: &[u8]| {
+            if let Ok((part, rest)) = decode_part(bytes) {
+                assert!(rest.len() < bytes.len(), "{part:?} took nothing");
+            }
+            let _ = decode::<LogRecord>(bytes);
+            let _ = decode::<LostRecord>(bytes);
+            let _ = decode::<StoreRecord>(bytes);
+        };
+        for (part, _) in &PART_BYTES {
+            let mut bytes = encode(part);
+            for at in 0..bytes.len() {
+                read(&bytes[..at]);
+                let was = bytes[at];
+                for value in 0..=255 {
+                    bytes[at] = value;
+                    read(&bytes);
+                }
+                bytes[at] = was;
+            }
+        }
+        let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+        let mut noise = [0; 64];
+        for _ in 0..20_000 {
+            for byte in &mut noise {
+                state ^= state << 13;
+                state ^= state >> 7;
+                state ^= state << 17;
+                *byte = state as u8;
+            }
+            // Half of them begin like a part.
+            noise[0] %= 16;
+            read(&noise);
+        }
+    }
 }

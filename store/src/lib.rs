@@ -32,6 +32,8 @@ mod genesis;
 mod ids;
 mod image_check;
 mod images;
+#[cfg(all(debug_assertions, not(test)))]
+mod instances;
 mod journal;
 mod latch;
 mod layer;

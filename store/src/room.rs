@@ -157,20 +157,21 @@ impl<B: Backend> Store<B> {
             return Ok(0);
         };
         crate::delta::check(delta.as_bytes(), page_limit)?;
-        let mut pages: Vec<u32> = delta.runs().flat_map(|run| run.pages()).collect();
-        pages.dedup();
-        let count = pages.len();
-        let mut words: Vec<u32> = delta
-            .runs()
-            .filter_map(|run| match run {
-                Run::Words { page, .. } => Some(page),
-                Run::Zeros { .. } => None,
-            })
-            .collect();
-        words.dedup();
-        words.retain(|&page| genesis.page(page).is_none());
+        let (mut count, mut last) = (0, None);
+        let mut without_room = Vec::new();
+        for run in delta.runs() {
+            let pages = run.pages();
+            if last.replace(pages.start) == Some(pages.start) {
+                continue;
+            }
+            count += pages.len();
+            // Pages of the genesis image have their room, and zeros need none.
+            if matches!(run, Run::Words { .. }) && genesis.page(pages.start).is_none() {
+                without_room.push(pages.start);
+            }
+        }
         self.images
-            .reserve(wish.vat, page_limit, pages.into_iter())?;
+            .reserve(wish.vat, page_limit, without_room.into_iter())?;
         Ok(count)
     }
 

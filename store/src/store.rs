@@ -183,11 +183,6 @@ impl<B: Backend> Store<B> {
         id
     }
 
-    /// The last frame applied.
-    pub fn applied_sequence(&self) -> u64 {
-        self.applied.sequence
-    }
-
     /// Why the store stopped, if it did.
     pub fn latched(&self) -> Option<StoreError> {
         self.shared.latch.check().err()

@@ -96,7 +96,12 @@ pub fn verify<B: Backend>(backend: B) -> Result<VerifyReport, OpenError> {
         let checked = check_sectors(&file, &mut report.damages);
         checked.map_err(|source| read_error(CATALOG_FILE, source))?;
     }
-    match Store::open(Overlay::new(backend.clone()), Options::default()) {
+    verify_opened(Overlay::new(backend), report)
+}
+
+/// What recovery finds, through one overlay, or what is found without it, through another one.
+fn verify_opened(overlay: Overlay, mut report: VerifyReport) -> Result<VerifyReport, OpenError> {
+    match Store::open(overlay.clone(), Options::default()) {
         Ok((mut store, _)) => {
             let found = store.verify()?;
             report.read_bytes = found.read_bytes;
@@ -107,7 +112,7 @@ pub fn verify<B: Backend>(backend: B) -> Result<VerifyReport, OpenError> {
         }
         Err(OpenError::Damaged(damage)) => {
             report.add(damage);
-            verify_unopened(&Overlay::new(backend), &mut report)?;
+            verify_unopened(&overlay.unchanged(), &mut report)?;
         }
         Err(error) => return Err(error),
     }
@@ -123,7 +128,7 @@ fn read_error(file: &str, source: io::Error) -> StoreError {
 }
 
 /// What can be judged of a store that does not open: segments by their sectors, catalog, engines.
-fn verify_unopened<B: Backend>(backend: &B, report: &mut VerifyReport) -> Result<(), OpenError> {
+fn verify_unopened(backend: &Overlay, report: &mut VerifyReport) -> Result<(), OpenError> {
     let catalog = report
         .take(open_catalog(
             backend,
@@ -348,7 +353,7 @@ fn verify_catalog<B: Backend>(
             .reader()
             .and_then(|reader| reader.check_rows(&mut damages));
         report.take(read.map_err(OpenError::from))?;
-        let copy = OverlayFile::over(Some(file)).map_err(told)?;
+        let copy = OverlayFile::over(Some(Box::new(file))).map_err(told)?;
         damages.extend(Catalog::check_copy(Arc::new(copy)).err());
     }
     damages.into_iter().for_each(|damage| report.add(damage));

@@ -13,7 +13,7 @@ pub struct Call {
     /// The vat's name.
     pub vat: String,
     pub method: String,
-    /// One JSON array, in the mapping of `interfaces.md` section 3. Checked to be JSON by the
+    /// One JSON array, in the mapping of `docs/interfaces.md` section 3. Checked to be JSON by the
     /// engine.
     pub args: String,
     /// Makes the call once-only: asked again with the same key and content, the first answer comes
@@ -198,7 +198,7 @@ pub struct VatInfo {
     /// Requests consumed and not yet answered.
     pub open_requests: u64,
     /// Calls of it were refused for want of room on the disk, and there is none yet.
-    pub no_room: bool,
+    pub no_space: bool,
     /// SHA-256 of the worker executable the vat is pinned to, in hex.
     pub engine: String,
     /// SHA-256 of the genesis image of that engine, in hex.
@@ -292,7 +292,7 @@ pub enum CallError {
     /// The disk has no room for what the call changed: nothing of it happened. It may be asked
     /// again, under the same key too.
     #[error("{0}; nothing was done: try again when there is room")]
-    NoRoom(String),
+    NoSpace(String),
     /// The vat was terminated, or is broken and not run any more.
     #[error("vat `{name}` {why}")]
     Unavailable { name: String, why: String },
@@ -338,7 +338,7 @@ pub enum DeployError {
     Overloaded(String),
     /// The disk has no room for the vat.
     #[error("{0}; nothing was done: try again when there is room")]
-    NoRoom(String),
+    NoSpace(String),
     /// The program did not parse, or its start function threw.
     #[error("{name}: {message}")]
     Program {

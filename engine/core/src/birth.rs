@@ -133,7 +133,7 @@ impl<W> Birth<W> {
     /// What the frame that makes the vat needs.
     fn wish<'a>(&self, vat: VatId, engine: EngineHash, checked: &'a Checked) -> Wish<'a> {
         let count = self.deploy.files.len() + self.deploy.give.len();
-        let sources = match checked.rows_are_aside {
+        let sources = match checked.rows_are_spilled {
             true => 0,
             false => self.source_bytes() + count * PART_OVERHEAD_BYTES,
         };
@@ -167,7 +167,7 @@ impl<W> Core<W> {
             });
             return Ok(());
         }
-        let most = self.settings.limits.births;
+        let most = self.settings.limits.deployments;
         if self.births.len() >= most {
             let why = format!("{most} vats are being made");
             let answer = Err(DeployError::Overloaded(why));
@@ -210,7 +210,7 @@ impl<W> Core<W> {
             done: false,
         };
         self.births.insert(id, birth);
-        out.push(Effect::StartBirth {
+        out.push(Effect::StartDeployment {
             vat: id,
             generation,
             page_limit,
@@ -363,8 +363,8 @@ impl<W> Core<W> {
         let birth = self.births.get_mut(&id).expect("checked by the caller");
         match ledger.reserve(&birth.wish(id, engine, &checked))? {
             Reserved::Taken => {}
-            Reserved::NoRoom(why) => {
-                self.miscarry(id, DeployError::NoRoom(why), out);
+            Reserved::NoSpace(why) => {
+                self.miscarry(id, DeployError::NoSpace(why), out);
                 return Ok(());
             }
             Reserved::Damaged(why) => {
@@ -388,7 +388,7 @@ impl<W> Core<W> {
             give: std::mem::take(&mut deploy.give),
             deny: std::mem::take(&mut deploy.deny),
         };
-        let are_aside = checked.rows_are_aside;
+        let are_aside = checked.rows_are_spilled;
         let sources = (!are_aside).then(|| rows::put(rows::SOURCES, rows::vat_key(id), &sources));
         let counters = CountersRow {
             turns: birth.turn,
@@ -528,10 +528,10 @@ impl<W> Core<W> {
         &mut self,
         id: VatId,
         why: &str,
-        passing: bool,
+        transient: bool,
         out: &mut Vec<Effect<W>>,
     ) {
-        if !passing {
+        if !transient {
             return self.on_birth_gone(id, &format!("could not be started: {why}"), out);
         }
         let why = format!("no worker can be started now: {why}");

@@ -43,13 +43,13 @@ pub struct Checked {
     /// log and kept answers, or both.
     pub side: Option<Side>,
     /// Whether the answers kept for clients are in that file, and a new vat's sources.
-    pub rows_are_aside: bool,
+    pub rows_are_spilled: bool,
 }
 
 impl Checked {
     /// Bytes of it that a frame has, roughly.
     pub fn frame_bytes(&self) -> usize {
-        let answers = match self.rows_are_aside {
+        let answers = match self.rows_are_spilled {
             true => 0,
             false => self.replies.iter().map(Reply::bytes).sum(),
         };
@@ -161,7 +161,7 @@ pub fn check_content(
         used_pages,
         delta,
         side: None,
-        rows_are_aside: false,
+        rows_are_spilled: false,
     })
 }
 

@@ -313,7 +313,7 @@ impl<W> Core<W> {
     ) -> Result<(), LedgerError> {
         match self.reserve(id, &checked, ledger)? {
             Reserved::Taken => {}
-            Reserved::NoRoom(why) => {
+            Reserved::NoSpace(why) => {
                 self.on_no_room(id, generation, &why, out);
                 return Ok(());
             }
@@ -331,7 +331,7 @@ impl<W> Core<W> {
             used_pages,
             delta,
             side,
-            rows_are_aside,
+            rows_are_spilled,
         } = checked;
         let vat = self.vat_mut(id);
         let first = vat.handed_turn + 1;
@@ -366,7 +366,7 @@ impl<W> Core<W> {
             },
             out,
         );
-        let home = match rows_are_aside {
+        let home = match rows_are_spilled {
             true => Home::Side,
             false => Home::Frame,
         };

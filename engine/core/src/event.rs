@@ -28,7 +28,7 @@ pub enum Event<W> {
         waiter: W,
     },
     /// Run the start of a program as for a vat, and make none.
-    TryOut {
+    DryRun {
         deploy: Deploy,
         waiter: W,
     },
@@ -64,10 +64,10 @@ pub enum Event<W> {
         checked: Box<Checked>,
     },
     /// No side file could be made of what a worker handed over: nothing of it counts.
-    NoSide {
+    SpillFailed {
         vat: VatId,
         generation: u64,
-        refusal: SideRefusal,
+        refusal: SpillRefusal,
     },
     /// A worker sent bytes that are no message. It is ended like one that lied.
     WorkerUnintelligible {
@@ -89,16 +89,16 @@ pub enum Event<W> {
         generation: u64,
         why: String,
         /// The machine lacks something now that it may have again: descriptors, memory.
-        passing: bool,
+        transient: bool,
     },
     /// The frame that was being committed is durable.
     Committed,
     /// The durable frame's heap changes are in the images.
     Applied,
-    /// The images of these vats are whole again; there is room on the disk where `is_eased`.
-    Room {
+    /// The images of these vats are whole again; there is room on the disk where `has_space`.
+    Space {
         caught_up: Vec<VatId>,
-        is_eased: bool,
+        has_space: bool,
     },
     /// Time went by.
     Tick,
@@ -106,9 +106,9 @@ pub enum Event<W> {
 
 /// Why there is no side file.
 #[derive(Clone, Debug)]
-pub enum SideRefusal {
+pub enum SpillRefusal {
     /// The disk is full.
-    NoRoom(String),
+    NoSpace(String),
     /// The vat's own files hinder it.
     Damaged(String),
 }
@@ -124,7 +124,7 @@ pub enum Death {
     /// The host ended it: one turn ran longer than a turn may.
     Clock,
     /// SIGBUS while the disk was full: a file system in memory had no page for a hole of its image.
-    NoRoom,
+    NoSpace,
 }
 
 /// Something the core wants done, in the order given.
@@ -133,7 +133,7 @@ pub enum Effect<W> {
     /// Start a worker on the vat's image.
     StartWorker { vat: VatId, generation: u64 },
     /// Start a worker on a copy of the genesis image: the vat is being born and has no image yet.
-    StartBirth {
+    StartDeployment {
         vat: VatId,
         generation: u64,
         page_limit: u32,
@@ -198,7 +198,7 @@ pub trait Ledger {
 pub enum Reserved {
     Taken,
     /// Nothing of it is done; there may be room another time.
-    NoRoom(String),
+    NoSpace(String),
     /// The vat's own files hinder it.
     Damaged(String),
 }
@@ -207,7 +207,7 @@ pub enum Reserved {
 pub fn reserved(answer: Result<(), StageError>) -> Result<Reserved, LedgerError> {
     match answer {
         Ok(()) => Ok(Reserved::Taken),
-        Err(StageError::NoRoom(no_room)) => Ok(Reserved::NoRoom(no_room.to_string())),
+        Err(StageError::NoRoom(no_room)) => Ok(Reserved::NoSpace(no_room.to_string())),
         Err(StageError::Store(error)) => Err(LedgerError(error.to_string())),
         Err(other) => Ok(Reserved::Damaged(other.to_string())),
     }

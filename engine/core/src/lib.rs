@@ -2,7 +2,7 @@
 //!
 //! Events in, effects out; no I/O, no clock, no chance: [`Core::handle`] is given what happened and
 //! when, and whom to ask for rows and seeds, and appends what is to be done. Rules:
-//! - at most one frame is being committed; the next fills meanwhile (architecture 5);
+//! - at most one frame is being committed; the next fills meanwhile (J2);
 //! - a worker hands over when the frame slot is free, else it runs on;
 //! - what a turn lets out waits in its frame until that is durable (T4);
 //! - hand-overs enter frames in the order received, none is skipped (J8).
@@ -22,7 +22,6 @@ mod check;
 mod deliver;
 pub mod event;
 mod frame;
-pub mod large;
 mod life;
 pub mod limits;
 mod places;
@@ -30,6 +29,7 @@ pub mod program;
 mod requests;
 mod room;
 pub mod rows;
+pub mod spill;
 mod starts;
 mod timers;
 mod vat;
@@ -202,7 +202,7 @@ impl<W> Core<W> {
                 limits,
                 waiter,
             } => self.on_deploy(deploy, limits, Purpose::Vat, waiter, ledger, out),
-            Event::TryOut { deploy, waiter } => {
+            Event::DryRun { deploy, waiter } => {
                 let limits = VatLimits::default();
                 self.on_deploy(deploy, limits, Purpose::Trial, waiter, ledger, out)
             }
@@ -235,7 +235,7 @@ impl<W> Core<W> {
                 generation,
                 checked,
             } => self.on_large(vat, generation, *checked, ledger, out),
-            Event::NoSide {
+            Event::SpillFailed {
                 vat,
                 generation,
                 refusal,
@@ -255,15 +255,15 @@ impl<W> Core<W> {
                 vat,
                 generation,
                 why,
-                passing,
-            } => self.on_not_started(vat, generation, why, passing, out),
+                transient,
+            } => self.on_not_started(vat, generation, why, transient, out),
             Event::Committed => self.on_committed(ledger, out),
             Event::Applied => self.on_applied(ledger),
-            Event::Room {
+            Event::Space {
                 caught_up,
-                is_eased,
+                has_space,
             } => {
-                self.on_room(&caught_up, is_eased);
+                self.on_room(&caught_up, has_space);
                 Ok(())
             }
             Event::Tick => {
@@ -368,7 +368,7 @@ impl<W> Core<W> {
                 Run::Broken(_) => VatState::Broken,
             },
             open_requests: vat.open.len() as u64,
-            no_room: vat.no_room,
+            no_space: vat.no_space,
             limits: vat.limits,
             pages: match vat.run {
                 Run::Awake { .. } => vat.pages,
@@ -450,7 +450,7 @@ pub struct VatView<'a> {
     pub state: VatState,
     pub open_requests: u64,
     /// Calls of it were refused for want of room on the disk.
-    pub no_room: bool,
+    pub no_space: bool,
     /// What is its own and not its host's.
     pub limits: VatLimits,
     /// Pages its heap may grow to, or has, if that is more.

@@ -221,7 +221,7 @@ impl<W> Core<W> {
                 generation: now,
                 ready,
             } if *now == generation => {
-                let counted = !matches!(death, Death::Killed | Death::NoRoom);
+                let counted = !matches!(death, Death::Killed | Death::NoSpace);
                 (*ready, counted, describe(death))
             }
             Run::Ending {
@@ -234,7 +234,7 @@ impl<W> Core<W> {
             _ => return Ok(()),
         };
         let blamed = blame(vat, running);
-        if death == Death::NoRoom && matches!(vat.run, Run::Awake { .. }) {
+        if death == Death::NoSpace && matches!(vat.run, Run::Awake { .. }) {
             let why = "the disk is full: there is no room to map the vat's heap";
             self.refuse_delivered(id, why, out);
             if !was_ready {
@@ -493,11 +493,11 @@ impl<W> Core<W> {
         id: VatId,
         generation: u64,
         why: String,
-        passing: bool,
+        transient: bool,
         out: &mut Vec<Effect<W>>,
     ) -> Result<(), LedgerError> {
         if self.births.contains_key(&id) {
-            self.on_birth_not_started(id, &why, passing, out);
+            self.on_birth_not_started(id, &why, transient, out);
             return Ok(());
         }
         let named = self.vats.get(&id).is_some_and(|vat| match &vat.run {
@@ -515,7 +515,7 @@ impl<W> Core<W> {
             let vat = &self.vats[&id];
             let bytes = vat.queue.iter().map(|no| self.requests[no].bytes()).sum();
             self.vat_mut(id).queue_bytes = bytes;
-            if passing {
+            if transient {
                 self.vat_mut(id).run = Run::Asleep;
                 self.touch(id);
                 self.on_no_place(id, &why, out);
@@ -568,7 +568,7 @@ impl<W> Core<W> {
         }
         let refused = match self.reserve_end(id, ledger)? {
             Reserved::Taken => None,
-            Reserved::NoRoom(why) => Some(CallError::NoRoom(why)),
+            Reserved::NoSpace(why) => Some(CallError::NoSpace(why)),
             Reserved::Damaged(why) => Some(CallError::Host(why)),
         };
         if let Some(error) = refused {

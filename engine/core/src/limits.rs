@@ -34,10 +34,10 @@ pub const HANDED_BYTES_MAX: usize = SENT_BYTES_MAX + SENT_BYTES_HELD;
 pub const DELTA_BYTES_MAX: usize = kenvat_store::PIECE_BYTES_MAX;
 /// Bytes of deltas on their way to side files, of all vats: beyond it their workers wait. As many
 /// of what hand-overs say besides.
-pub const SIDE_BYTES_QUEUED: usize = 64 << 20;
+pub const SPILL_BYTES_QUEUED: usize = 64 << 20;
 /// Bytes that a hand-over logs and answers under keys, so few that they are no reason for a side
 /// file: its two syncs would cost more.
-pub const ASIDE_BYTES_MIN: usize = 64 << 10;
+pub const SPILL_BYTES_MIN: usize = 64 << 10;
 /// Bytes of a worker's message beyond which there is memory for some of them at a time only: more
 /// than a piece of a delta, or a hand-over that goes into a frame whole.
 pub const LONG_MESSAGE_BYTES: usize = DELTA_BYTES_MAX + FRAME_BYTES;
@@ -64,11 +64,11 @@ pub const POISON_DEATHS: u32 = 3;
 /// an error: an operator does not do that, a machine without memory does.
 pub const KILLS_MAX: u32 = 10;
 /// Vats being born at once.
-pub const BIRTHS_MAX: usize = 64;
+pub const DEPLOYMENTS_MAX: usize = 64;
 /// Milliseconds from a deployment until its start has settled, waits for its own timers included.
 pub const START_MS_MAX: i64 = 600_000;
 /// Vats at once whose start waits for a timer: each has a process, and no turn that would end.
-pub const STARTS_WAITING_MAX: usize = 16;
+pub const PENDING_DEPLOYMENTS_MAX: usize = 16;
 /// Starts of workers that fail for want of descriptors, memory or process numbers, in a row, before
 /// those who wait are told.
 pub const START_TRIES_MAX: u32 = 8;
@@ -96,10 +96,10 @@ pub struct CoreLimits {
     pub message: usize,
     /// Bytes of a deployment's sources together, and vats being born at once.
     pub source: usize,
-    pub births: usize,
+    pub deployments: usize,
     /// Milliseconds a vat's start may take, and vats at once whose start waits for a timer.
     pub start: u64,
-    pub starts_waiting: usize,
+    pub pending_deployments: usize,
     /// Requests that wait for one vat, and their bytes.
     pub waiting: usize,
     pub waiting_bytes: usize,
@@ -124,9 +124,9 @@ impl Default for CoreLimits {
         CoreLimits {
             message: CALL_BYTES_MAX,
             source: SOURCE_BYTES_MAX,
-            births: BIRTHS_MAX,
+            deployments: DEPLOYMENTS_MAX,
             start: START_MS_MAX as u64,
-            starts_waiting: STARTS_WAITING_MAX,
+            pending_deployments: PENDING_DEPLOYMENTS_MAX,
             waiting: QUEUE_REQUESTS_MAX,
             waiting_bytes: QUEUE_BYTES_MAX,
             open: OPEN_REQUESTS_MAX,
@@ -147,9 +147,9 @@ impl CoreLimits {
         Some(match name {
             "message" => self.message as u64,
             "source" => self.source as u64,
-            "births" => self.births as u64,
+            "births" => self.deployments as u64,
             "start" => self.start,
-            "starts-waiting" => self.starts_waiting as u64,
+            "starts-waiting" => self.pending_deployments as u64,
             "waiting" => self.waiting as u64,
             "waiting-bytes" => self.waiting_bytes as u64,
             "open" => self.open as u64,
@@ -170,9 +170,9 @@ impl CoreLimits {
         match name {
             "message" => self.message = size,
             "source" => self.source = size,
-            "births" => self.births = size,
+            "births" => self.deployments = size,
             "start" => self.start = value,
-            "starts-waiting" => self.starts_waiting = size,
+            "starts-waiting" => self.pending_deployments = size,
             "waiting" => self.waiting = size,
             "waiting-bytes" => self.waiting_bytes = size,
             "open" => self.open = size,
@@ -249,7 +249,7 @@ const ROWS: [Row; 30] = {
         ),
         (
             "starts-waiting",
-            STARTS_WAITING_MAX as u64,
+            PENDING_DEPLOYMENTS_MAX as u64,
             "vats",
             BeSet(1..=10_000),
             "vats at once whose start waits for a timer",
@@ -382,7 +382,7 @@ const ROWS: [Row; 30] = {
         ),
         (
             "births",
-            BIRTHS_MAX as u64,
+            DEPLOYMENTS_MAX as u64,
             "vats",
             BeSet(1..=10_000),
             "deployments at once",

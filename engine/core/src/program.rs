@@ -40,7 +40,7 @@ pub fn describe(death: Death) -> String {
         Death::Signal(signal) => format!("died of signal {signal}"),
         Death::Exit(EXIT_HEAP_LIMIT) => "reached the vat's heap limit".to_owned(),
         Death::Clock => "ran a turn longer than it may".to_owned(),
-        Death::NoRoom => "had no room on the disk".to_owned(),
+        Death::NoSpace => "had no room on the disk".to_owned(),
         Death::Exit(code) => format!("ended with status {code}"),
     }
 }

@@ -46,7 +46,7 @@ impl<W> Core<W> {
             .filter_map(|reply| vat.open.get(&reply.request));
         let keys = consumed.chain(older);
         let keyed = rows_bytes(keys.filter_map(|no| self.requests[no].key.as_ref()));
-        let answers = match checked.rows_are_aside {
+        let answers = match checked.rows_are_spilled {
             true => 0,
             false => checked.replies.iter().map(|reply| reply.bytes()).sum(),
         };
@@ -100,13 +100,13 @@ impl<W> Core<W> {
         out: &mut Vec<Effect<W>>,
     ) {
         self.refuse_delivered(id, why, out);
-        self.end(id, generation, Ending::NoRoom, out);
+        self.end(id, generation, Ending::NoSpace, out);
     }
 
     /// Tells everyone whose message is out at the vat's worker that nothing was done.
     pub(super) fn refuse_delivered(&mut self, id: VatId, why: &str, out: &mut Vec<Effect<W>>) {
         let vat = self.vat_mut(id);
-        vat.no_room = true;
+        vat.no_space = true;
         vat.asked = false;
         vat.timer_turns.clear();
         vat.last_error = Some(format!(
@@ -114,7 +114,7 @@ impl<W> Core<W> {
         ));
         let refused = std::mem::take(&mut vat.delivered);
         self.turns_out -= refused.len();
-        let error = CallError::NoRoom(why.to_owned());
+        let error = CallError::NoSpace(why.to_owned());
         for no in refused {
             self.refuse(no, &error, out);
         }
@@ -129,7 +129,7 @@ impl<W> Core<W> {
             std::mem::take(&mut vat.queue),
             std::mem::take(&mut vat.wakers),
         );
-        let error = CallError::NoRoom(why.to_owned());
+        let error = CallError::NoSpace(why.to_owned());
         for no in queue {
             self.refuse(no, &error, out);
         }
@@ -170,7 +170,7 @@ impl<W> Core<W> {
     }
 
     /// Images caught up, or there is room again.
-    pub(super) fn on_room(&mut self, caught_up: &[VatId], is_eased: bool) {
+    pub(super) fn on_room(&mut self, caught_up: &[VatId], has_space: bool) {
         let (done, lagging) = std::mem::take(&mut self.lagging)
             .into_iter()
             .partition(|turns: &Turns| caught_up.contains(&turns.vat));
@@ -179,11 +179,11 @@ impl<W> Core<W> {
         for turns in done {
             self.on_vat_applied(turns);
         }
-        if !is_eased {
+        if !has_space {
             return;
         }
-        for vat in self.vats.values_mut().filter(|vat| vat.no_room) {
-            vat.no_room = false;
+        for vat in self.vats.values_mut().filter(|vat| vat.no_space) {
+            vat.no_space = false;
             // Said of a disk that is no longer full; a broken vat has a reason of its own.
             if !matches!(vat.run, Run::Broken(_)) {
                 vat.last_error = None;
@@ -192,7 +192,7 @@ impl<W> Core<W> {
     }
 
     /// Whether calls were refused for want of room, and nothing was heard of room since.
-    pub fn lacks_room(&self) -> bool {
-        !self.lagging.is_empty() || self.vats.values().any(|vat| vat.no_room)
+    pub fn lacks_space(&self) -> bool {
+        !self.lagging.is_empty() || self.vats.values().any(|vat| vat.no_space)
     }
 }

@@ -50,7 +50,7 @@ impl<W> Core<W> {
                 limits.start / 1000,
                 due.due_ms.saturating_sub(birth.began_ms) / 1000
             )),
-            Some(_) if waiting >= limits.starts_waiting => {
+            Some(_) if waiting >= limits.pending_deployments => {
                 DeployError::Overloaded(format!("{waiting} vats wait for timers in their start"))
             }
             Some(due) => {

@@ -44,7 +44,7 @@ pub enum Ending {
     /// It broke the rules of a hand-over: its message counts as having killed it.
     Lied(String),
     /// The disk had no room for what it handed over; its messages are answered.
-    NoRoom,
+    NoSpace,
 }
 
 /// A vat.
@@ -85,7 +85,7 @@ pub struct Vat<W> {
     pub start_deaths: u32,
     /// What it handed over found no room, lately: turns go one by one, so that one that needs none
     /// is not refused with one that does.
-    pub no_room: bool,
+    pub no_space: bool,
     /// The turn whose worker was last killed from outside, and how often in a row.
     pub killed: (u64, u32),
     /// Gets no turn before this: its last one was undone by a limit.
@@ -128,7 +128,7 @@ impl<W> Vat<W> {
             single_until: 0,
             poison: None,
             start_deaths: 0,
-            no_room: false,
+            no_space: false,
             killed: (0, 0),
             pauses_until_ms: 0,
             idle_since_ms: 0,
@@ -150,7 +150,7 @@ impl<W> Vat<W> {
 
     /// Whether turns go one by one because a worker died among them, or found no room.
     pub fn single_steps(&self) -> bool {
-        self.no_room || self.handed_turn < self.single_until
+        self.no_space || self.handed_turn < self.single_until
     }
 
     pub fn is_terminating(&self) -> bool {

@@ -7,8 +7,8 @@ use super::{DEPTH_MAX, SENDS_MAX, SOURCE_BYTES_MAX};
 /// A text the rewriter refuses.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("{form}")]
-pub struct BangError {
-    pub form: Form,
+pub struct TransformError {
+    pub form: Refusal,
     /// From 1, as the engine counts lines.
     pub line: u32,
     /// From 1, in characters.
@@ -20,7 +20,7 @@ pub struct BangError {
 /// What is wrong. Each message begins with the form it is about, as an author would write it.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
-pub enum Form {
+pub enum Refusal {
     #[error("x++ ! m(): an updated variable is no operand of !: write (x++) ! m()")]
     AfterUpdate,
     #[error("super ! m(): super is no object to send to: write this ! m()")]
@@ -63,13 +63,13 @@ pub enum Form {
     #[error("a source has at most {SENDS_MAX} sends (x ! m())")]
     TooManySends,
     #[error("{0}")]
-    Unreadable(Trouble),
+    Unreadable(Malformed),
 }
 
 /// What is no JavaScript. The engine says the same, and better, where nothing was rewritten.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
-pub enum Trouble {
+pub enum Malformed {
     #[error("unexpected character")]
     Character,
     #[error("this comment never ends")]

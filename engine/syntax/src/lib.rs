@@ -33,24 +33,22 @@
 
 #![forbid(unsafe_code)]
 
-mod columns;
-mod edits;
 mod error;
-mod excerpt;
+pub mod imports;
 mod lex;
-mod lines;
 pub mod module;
 mod scan;
-mod words;
+mod text;
+mod transform;
 
 use std::borrow::Cow;
 
-pub use columns::Columns;
-pub use error::{BangError, Form, Trouble};
-pub use excerpt::near;
-use lex::Place;
-pub use lines::{line, line_of};
+pub use error::{Malformed, Refusal, TransformError};
+use lex::{Place, words};
 use scan::{Mode, Scanner, Stop};
+pub use text::columns::Columns;
+pub use text::excerpt::near;
+pub use text::lines::{line, line_of};
 
 /// The functions that rewritten text calls: send, call, get.
 pub const HIDDEN_NAMES: [&str; 3] = ["__kenvat_send", "__kenvat_call", "__kenvat_get"];
@@ -81,23 +79,23 @@ pub struct Rewritten<'a> {
 }
 
 /// Rewrites every infix `!` of a text in UTF-8, in which a lone surrogate may stand as three bytes.
-pub fn rewrite(source: &[u8], goal: Goal) -> Result<Rewritten<'_>, BangError> {
-    let refuse = |form: Form, place: Place| Err(refused(source, form, place));
+pub fn rewrite(source: &[u8], goal: Goal) -> Result<Rewritten<'_>, TransformError> {
+    let refuse = |form: Refusal, place: Place| Err(refused(source, form, place));
     if source.len() > SOURCE_BYTES_MAX {
-        return refuse(Form::TooLong, Place::default());
+        return refuse(Refusal::TooLong, Place::default());
     }
     let mut scanner = Scanner::new(source, goal, Mode::Rewrite);
     match scanner.run() {
         Ok(()) => {}
         Err(Stop::Refused(form, place)) => return refuse(form, place),
-        Err(Stop::Trouble(trouble, place)) if scanner.found_any() => {
-            return refuse(Form::Unreadable(trouble), place);
+        Err(Stop::Malformed(malformed, place)) if scanner.found_any() => {
+            return refuse(Refusal::Unreadable(malformed), place);
         }
-        Err(Stop::Trouble(_, place)) => {
+        Err(Stop::Malformed(_, place)) => {
             // The engine parses the rest by itself, so the names must not stand there at all.
             let rest = source.get(place.offset as usize..).unwrap_or_default();
             if let Some(name) = words::mentioned(rest) {
-                return refuse(Form::Hidden(name), place);
+                return refuse(Refusal::Hidden(name), place);
             }
             return Ok(unchanged(source));
         }
@@ -114,7 +112,7 @@ pub fn rewrite(source: &[u8], goal: Goal) -> Result<Rewritten<'_>, BangError> {
 }
 
 /// As `rewrite`, for text without lone surrogates.
-pub fn rewrite_str(source: &str, goal: Goal) -> Result<(Cow<'_, str>, Columns), BangError> {
+pub fn rewrite_str(source: &str, goal: Goal) -> Result<(Cow<'_, str>, Columns), TransformError> {
     let Rewritten { text, columns } = rewrite(source.as_bytes(), goal)?;
     let text = match text {
         Cow::Borrowed(_) => Cow::Borrowed(source),
@@ -151,17 +149,14 @@ fn unchanged(source: &[u8]) -> Rewritten<'_> {
     }
 }
 
-fn refused(source: &[u8], form: Form, place: Place) -> BangError {
+fn refused(source: &[u8], form: Refusal, place: Place) -> TransformError {
     let line = source.get(place.line_start as usize..place.offset as usize);
     let starts = |byte: &&u8| **byte & 0xC0 != 0x80;
     let before = line.unwrap_or_default().iter().filter(starts).count();
-    BangError {
+    TransformError {
         form,
         line: place.line.max(1),
         column: before as u32 + 1,
         offset: place.offset,
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -145,13 +145,13 @@ pub enum Message {
     Call {
         request: u64,
         method: String,
-        /// The arguments: one JSON array, in the mapping of `interfaces.md` section 3.
+        /// The arguments: one JSON array, in the mapping of `docs/interfaces.md` section 3.
         args: String,
     },
     /// A timer is due. Nobody waits for an answer.
     Timer { timer: u64 },
     /// Read a program as for deploying it, and run nothing of it. Answered with a value that says
-    /// what was found (`shell::check`).
+    /// what was found (`kenvat_engine::check`).
     Check { request: u64, program: Program },
 }
 
@@ -267,7 +267,7 @@ pub struct Reply {
 /// How a request ended.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub enum Outcome {
-    /// JSON text in the mapping of `interfaces.md`; `{"$undefined":true}` for `undefined`.
+    /// JSON text in the mapping of `docs/interfaces.md`; `{"$undefined":true}` for `undefined`.
     Value(String),
     Thrown(Thrown),
 }

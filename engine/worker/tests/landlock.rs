@@ -3,19 +3,18 @@
 //!
 //! The worker here is built with feature `unfiltered`: its programs may make any system call, and
 //! no filter stands before the kernel. The host is the real one. On a kernel without Landlock the
-//! same calls must succeed, which shows that they are calls worth refusing; that nothing else was
-//! tested is said.
-
-mod common;
+//! same calls must succeed, which shows that they are calls worth refusing; that the wall itself
+//! was not tested is then shown even by a run in which every test passes.
 
 use std::borrow::Cow;
 use std::fs;
+use std::io::{self, Write};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use common::other_worker;
 use kenvat_engine::api::{Call, Deploy};
 use kenvat_engine::{Engine, EngineOptions, Landlock, landlock, start};
+use kenvat_testing::worker::other_worker;
 use kenvat_wire::protocol::TrackerKind;
 use serde_json::{Value, json};
 
@@ -248,6 +247,7 @@ fn without_its_filter_a_worker_reaches_nothing_outside_itself_where_there_is_lan
         stopped.expect("a clean stop");
     }
     if version == 0 {
-        println!("Landlock was not tested: {told}");
+        // Past what the test runner keeps to itself of a test that passes.
+        let _ = writeln!(io::stderr(), "\nNOT TESTED: Landlock, as {told}");
     }
 }

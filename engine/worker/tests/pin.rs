@@ -1,14 +1,12 @@
 //! A vat goes on with the very worker it was born with, whatever this build's worker is (E2).
 
-mod common;
-
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
-use common::other_worker;
 use kenvat_engine::WORKER;
 use kenvat_engine::api::{Call, CallError, Deploy, VatInfo};
 use kenvat_engine::{Engine, EngineOptions, start};
+use kenvat_testing::worker::other_worker;
 use sha2::{Digest, Sha256};
 
 const COUNTER: &str = "let n = 0; export const incr = () => ++n;";

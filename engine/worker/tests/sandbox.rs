@@ -3,8 +3,6 @@
 //! The worker here is built with feature `misbehave`: its programs may make any system call with
 //! any arguments, in the middle of a turn, behind the same walls as every worker's.
 
-mod common;
-
 use std::borrow::Cow;
 use std::fs;
 use std::os::unix::process::ExitStatusExt;
@@ -12,9 +10,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 
-use common::{TestVat, executable_file, genesis_by, other_worker};
 use kenvat_engine::api::{Call, CallError, Deploy};
 use kenvat_engine::{Engine, EngineOptions, start};
+use kenvat_testing::worker::{TestVat, executable_file, genesis_by, other_worker};
 use kenvat_wire::protocol::{HandOver, ToWorker, TrackerKind};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::{Pid, PidfdFlags, getpgid, getpriority_process, pidfd_open};

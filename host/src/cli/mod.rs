@@ -1,7 +1,7 @@
 //! The command line: its commands, and which file carries out each.
 //!
-//! Promises: names, options and exit statuses are those of `interfaces.md` section 2; results go
-//! to stdout and everything else to stderr. Does not carry out commands itself.
+//! Promises: names, options and exit statuses are those of `docs/interfaces.md` section 2; results
+//! go to stdout and everything else to stderr. Does not carry out commands itself.
 
 mod args;
 mod ask;

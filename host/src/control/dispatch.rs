@@ -109,7 +109,7 @@ pub fn begin_inline(
     out: impl FnOnce(AnswerFuture) -> Option<AnswerFuture>,
 ) -> Option<AnswerFuture> {
     let mut waiting = None;
-    engine.call_here(call(ask), patience, |answer| {
+    engine.call_inline(call(ask), patience, |answer| {
         waiting = out(Box::pin(async move { value(answer.await??) }));
     });
     waiting

@@ -1,7 +1,7 @@
 //! The shapes of answers, which are also what `--json` prints.
 //!
-//! Promises: field names are the contract of `interfaces.md` section 2; fields may be added but not
-//! renamed. Does not know where the numbers come from.
+//! Promises: field names are the contract of `docs/interfaces.md` section 2; fields may be added but
+//! not renamed. Does not know where the numbers come from.
 
 use kenvat_engine::api::{DamageReport, Deployed, Limit, LogChunk, StoreReport, VatInfo};
 use serde::{Deserialize, Serialize};
@@ -119,7 +119,7 @@ impl From<VatInfo> for VatLine {
             heap_bytes: info.heap_bytes,
             outbox: 0,
             open_requests: info.open_requests,
-            no_room: info.no_room,
+            no_room: info.no_space,
             engine: info.engine,
             source_sha256: info.source_sha256,
         }

@@ -6,10 +6,11 @@
 
 use std::fmt;
 use std::fs::{self, File, OpenOptions};
-use std::hint::black_box;
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+
+use subtle::ConstantTimeEq;
 
 /// The token's file in the store's folder.
 pub const TOKEN_NAME: &str = "token";
@@ -49,13 +50,8 @@ impl Token {
 
     /// Whether this is the token.
     pub fn is(&self, offered: &str) -> bool {
-        let (ours, offered) = (self.0.as_bytes(), offered.as_bytes());
         // The length is no secret. Every byte is looked at, whichever differ.
-        let differ = ours
-            .iter()
-            .zip(offered)
-            .fold(0, |differ, (a, b)| black_box(differ | (a ^ b)));
-        ours.len() == offered.len() && differ == 0
+        self.0.as_bytes().ct_eq(offered.as_bytes()).into()
     }
 
     /// The secret itself, for the link that is shown to the owner.

@@ -3,16 +3,17 @@
 //! Promises: paths are `/`-separated, without `.` and `..`, relative to the entry's folder, or to
 //! the nearest folder above it that holds them all; a missing import is no error here, since only
 //! the worker can say on which line it stands. Sizes are checked before a file is read. Does not
-//! understand JavaScript beyond `scan`.
+//! understand JavaScript: `kenvat_syntax::imports` reads it.
 
 pub mod names;
 mod point;
-mod scan;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fs;
 use std::io::Read;
 use std::path::{Component, Path, PathBuf};
+
+use kenvat_syntax::imports;
 
 use crate::user_error::UserError;
 
@@ -51,12 +52,10 @@ pub fn collect(file: &Path) -> Result<Sources, UserError> {
         }
         let text = read(&path, &mut room)?;
         let folder = path.parent().unwrap_or(Path::new("/")).to_owned();
-        let wanted = scan::relative_imports(&text);
-        waiting.extend(
-            wanted
-                .iter()
-                .map(|specifier| normal(&folder.join(specifier))),
-        );
+        let named = imports::specifiers(&text);
+        let is_relative = |name: &&String| name.starts_with("./") || name.starts_with("../");
+        let relative = named.iter().filter(is_relative);
+        waiting.extend(relative.map(|specifier| normal(&folder.join(specifier))));
         found.insert(path, text);
     }
     rebase(&entry, found)

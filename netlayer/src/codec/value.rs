@@ -72,10 +72,6 @@ impl Struct {
     pub fn entries(&self) -> &[(String, Value)] {
         &self.entries
     }
-
-    pub fn into_entries(self) -> Vec<(String, Value)> {
-        self.entries
-    }
 }
 
 /// A double-precision number, equal to another exactly when both encode to the same bytes: NaN

@@ -10,36 +10,75 @@ use std::io;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// The disk and what differs from the one below.
+/// The disk and what differs from the one below. It has one type whatever lies below, so that the
+/// store is compiled once for all of them; reading files to verify them is slow enough for a call
+/// through a pointer.
 #[derive(Clone, Debug)]
-pub struct Overlay<B: Backend> {
-    below: B,
-    entries: Arc<Mutex<Entries<B>>>,
+pub struct Overlay {
+    below: Arc<dyn Below>,
+    entries: Arc<Mutex<Entries>>,
 }
 
 /// `None`: removed here. Absent: as below.
-type Entries<B> = BTreeMap<String, Option<Arc<OverlayFile<<B as Backend>::File>>>>;
+type Entries = BTreeMap<String, Option<Arc<OverlayFile>>>;
 
-impl<B: Backend> Overlay<B> {
-    pub fn new(below: B) -> Overlay<B> {
+/// What is asked of the disk below.
+trait Below: Send + Sync + fmt::Debug {
+    fn lock_folder(&self) -> Result<Lock, LockError>;
+    fn open_file(&self, path: &str) -> io::Result<Box<dyn File>>;
+    fn list_names(&self, dir: &str) -> io::Result<Vec<String>>;
+    fn store_name(&self) -> String;
+}
+
+/// The lock of the disk below: all that is done with it is to drop it.
+type Lock = Box<dyn fmt::Debug + Send + Sync>;
+
+impl<B: Backend> Below for B {
+    fn lock_folder(&self) -> Result<Lock, LockError> {
+        Ok(Box::new(self.lock()?))
+    }
+
+    fn open_file(&self, path: &str) -> io::Result<Box<dyn File>> {
+        Ok(Box::new(self.open(path)?))
+    }
+
+    fn list_names(&self, dir: &str) -> io::Result<Vec<String>> {
+        self.list(dir)
+    }
+
+    fn store_name(&self) -> String {
+        self.name()
+    }
+}
+
+impl Overlay {
+    pub fn new<B: Backend>(below: B) -> Overlay {
         Overlay {
-            below,
+            below: Arc::new(below),
             entries: Arc::default(),
         }
     }
 
-    fn lock_entries(&self) -> MutexGuard<'_, Entries<B>> {
+    /// Another one over the same disk, without the changes made through this one.
+    pub(crate) fn unchanged(&self) -> Overlay {
+        Overlay {
+            below: self.below.clone(),
+            entries: Arc::default(),
+        }
+    }
+
+    fn lock_entries(&self) -> MutexGuard<'_, Entries> {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl<B: Backend> Backend for Overlay<B> {
-    type File = Arc<OverlayFile<B::File>>;
-    type ReadOnly = Arc<OverlayFile<B::File>>;
-    type Lock = B::Lock;
+impl Backend for Overlay {
+    type File = Arc<OverlayFile>;
+    type ReadOnly = Arc<OverlayFile>;
+    type Lock = Lock;
 
-    fn lock(&self) -> Result<B::Lock, LockError> {
-        self.below.lock()
+    fn lock(&self) -> Result<Lock, LockError> {
+        self.below.lock_folder()
     }
 
     fn create_dir(&self, _dir: &str) -> io::Result<()> {
@@ -59,7 +98,7 @@ impl<B: Backend> Backend for Overlay<B> {
             Some(None) => return Err(io::ErrorKind::NotFound.into()),
             None => {}
         }
-        let file = Arc::new(OverlayFile::over(Some(self.below.open(path)?))?);
+        let file = Arc::new(OverlayFile::over(Some(self.below.open_file(path)?))?);
         self.lock_entries()
             .insert(path.to_owned(), Some(file.clone()));
         Ok(file)
@@ -76,7 +115,7 @@ impl<B: Backend> Backend for Overlay<B> {
     }
 
     fn list(&self, dir: &str) -> io::Result<Vec<String>> {
-        let mut names: BTreeSet<String> = match self.below.list(dir) {
+        let mut names: BTreeSet<String> = match self.below.list_names(dir) {
             Ok(names) => names.into_iter().collect(),
             Err(error) if error.kind() == io::ErrorKind::NotFound => BTreeSet::new(),
             Err(error) => return Err(error),
@@ -101,13 +140,13 @@ impl<B: Backend> Backend for Overlay<B> {
     }
 
     fn name(&self) -> String {
-        self.below.name()
+        self.below.store_name()
     }
 }
 
 /// A file with changes of its own.
-pub struct OverlayFile<F> {
-    below: Option<F>,
+pub struct OverlayFile {
+    below: Option<Box<dyn File>>,
     changed: Mutex<Changed>,
 }
 
@@ -123,16 +162,16 @@ struct Changed {
 
 const BLOCK_BYTES: u64 = 4096;
 
-impl<F> fmt::Debug for OverlayFile<F> {
+impl fmt::Debug for OverlayFile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("OverlayFile")
     }
 }
 
-impl<F: File> OverlayFile<F> {
+impl OverlayFile {
     /// A file over another one, or an empty one.
-    pub(crate) fn over(below: Option<F>) -> io::Result<OverlayFile<F>> {
-        let len = below.as_ref().map_or(Ok(0), File::len)?;
+    pub(crate) fn over(below: Option<Box<dyn File>>) -> io::Result<OverlayFile> {
+        let len = below.as_ref().map_or(Ok(0), |below| below.len())?;
         let changed = Changed {
             len,
             below_len: len,
@@ -163,7 +202,7 @@ impl<F: File> OverlayFile<F> {
     }
 }
 
-impl<F: File> File for Arc<OverlayFile<F>> {
+impl File for Arc<OverlayFile> {
     fn read_at(&self, offset: u64, bytes: &mut [u8]) -> io::Result<()> {
         let changed = self.lock_changed();
         if offset

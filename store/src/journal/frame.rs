@@ -173,4 +173,27 @@ mod tests {
         assert_eq!(change(4, 2), HeadError::Length);
         assert_eq!(parse_head(&content[..23]).unwrap_err(), HeadError::Length);
     }
+
+    /// A frame as it stands in journals everywhere: FORMAT.md section 1. A change is a new format.
+    #[test]
+    fn a_frame_has_the_bytes_of_this_format() {
+        let key = StampKey::new(&[1; 16]);
+        let mut out = Vec::new();
+        encode(
+            &key,
+            5,
+            Kind::Parts,
+            3,
+            &[3, 127, 1, b'k', 1, 1, b'v'],
+            &mut out,
+        );
+        let hex: String = out[..64].iter().map(|byte| format!("{byte:02x}")).collect();
+        let expected = concat!(
+            "050000000000000000000000c5b3224a01000300010000000300000000000000",
+            "07000000175a1d8a037f016b0101760000000000000000000000000000000000"
+        );
+        assert_eq!(hex, expected);
+        assert_eq!(out.len(), 512);
+        assert!(out[47..].iter().all(|byte| *byte == 0));
+    }
 }

@@ -17,9 +17,9 @@ use kenvat_wire::protocol::{
 use kenvat_wire::seed::{SEED_BYTES, Seed};
 
 mod chance;
-mod large;
 mod places;
 mod room;
+mod spill;
 mod starts;
 mod timers;
 
@@ -788,7 +788,7 @@ fn a_failed_start_function_leaves_no_vat_and_its_name_is_free() {
         Some(Err(CallError::UnknownVat { .. }))
     ));
     bench.deploy("v");
-    assert!(bench.take(|e| matches!(e, Effect::StartBirth { vat: VatId(2), .. })));
+    assert!(bench.take(|e| matches!(e, Effect::StartDeployment { vat: VatId(2), .. })));
 }
 
 #[test]

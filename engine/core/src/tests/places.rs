@@ -122,7 +122,7 @@ impl Town {
             vat: VatId(vat),
             generation,
             why: "no descriptor left".into(),
-            passing: true,
+            transient: true,
         });
     }
 

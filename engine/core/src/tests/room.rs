@@ -8,19 +8,19 @@ use super::*;
 use crate::api::{CLIENT_BYTES_MAX, REQUEST_ID_BYTES_MAX, VatState};
 
 fn no_room() -> Option<Reserved> {
-    Some(Reserved::NoRoom("the disk is full: grow heap/1".into()))
+    Some(Reserved::NoSpace("the disk is full: grow heap/1".into()))
 }
 
 fn is_refused(answer: Option<Result<String, CallError>>) -> bool {
-    matches!(answer, Some(Err(CallError::NoRoom(_))))
+    matches!(answer, Some(Err(CallError::NoSpace(_))))
 }
 
 impl Bench {
-    fn room(&mut self, caught_up: &[u64], is_eased: bool) {
+    fn room(&mut self, caught_up: &[u64], has_space: bool) {
         let caught_up = caught_up.iter().map(|id| VatId(*id)).collect();
-        self.event(Event::Room {
+        self.event(Event::Space {
             caught_up,
-            is_eased,
+            has_space,
         });
     }
 
@@ -48,7 +48,7 @@ fn j8_a_hand_over_without_room_leaves_no_trace_and_the_next_call_is_tried() {
     // Also the turn that ran after it and was not handed over yet.
     assert!(is_refused(bench.answer(first)) && is_refused(bench.answer(second)));
     assert!(bench.killed(generation) && bench.staged.is_empty() && !bench.commit_wanted());
-    assert!(bench.core.lacks_room());
+    assert!(bench.core.lacks_space());
     bench.gone(generation, Death::Killed);
     assert!(
         bench.started().is_none(),
@@ -65,7 +65,7 @@ fn j8_a_hand_over_without_room_leaves_no_trace_and_the_next_call_is_tried() {
     bench.commit();
     assert_eq!(bench.answer(again), Some(Ok("1".to_owned())));
     bench.room(&[], true);
-    assert!(!bench.core.lacks_room());
+    assert!(!bench.core.lacks_space());
 }
 
 #[test]
@@ -129,14 +129,14 @@ fn t3_a_bus_error_on_a_full_disk_is_no_poison() {
     for _ in 0..5 {
         let waiter = bench.call("grow", None);
         let generation = bench.awake();
-        bench.dies(generation, Death::NoRoom, Some(2));
+        bench.dies(generation, Death::NoSpace, Some(2));
         assert!(is_refused(bench.answer(waiter)));
         assert!(bench.staged.is_empty(), "no death is counted");
     }
     // Not even where it cannot map its heap; nobody waits for the next one to die as well.
     let waiter = bench.call("read", None);
     let generation = bench.started().unwrap();
-    bench.gone(generation, Death::NoRoom);
+    bench.gone(generation, Death::NoSpace);
     assert!(is_refused(bench.answer(waiter)) && bench.started().is_none());
     assert_eq!(bench.state(), VatState::Asleep);
 }
@@ -157,7 +157,7 @@ fn a_vat_whose_own_page_is_damaged_is_broken_and_nothing_else_stops() {
     assert_eq!(bench.state(), VatState::Broken);
     bench.rows.refuses = None;
     bench.deploy("w");
-    assert!(bench.take(|effect| matches!(effect, Effect::StartBirth { .. })));
+    assert!(bench.take(|effect| matches!(effect, Effect::StartDeployment { .. })));
 }
 
 #[test]

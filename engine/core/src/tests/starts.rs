@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::api::DeployError;
-use crate::limits::{START_MS_MAX, STARTS_WAITING_MAX};
+use crate::limits::{PENDING_DEPLOYMENTS_MAX, START_MS_MAX};
 use kenvat_wire::protocol::{DueTimer, Message};
 
 const WELL: &str = "{\"$undefined\":true}";
@@ -173,7 +173,7 @@ fn a_start_that_fails_later_leaves_no_vat() {
         assert!(bench.staged.is_empty() && !bench.commit_wanted());
         assert_eq!(bench.core.next_tick_ms(), None);
         bench.deploy("v");
-        let again = |e: &Effect<Waiter>| matches!(e, Effect::StartBirth { vat: VatId(2), .. });
+        let again = |e: &Effect<Waiter>| matches!(e, Effect::StartDeployment { vat: VatId(2), .. });
         assert!(bench.take(again), "{why}: the name is free");
     }
 }
@@ -196,20 +196,20 @@ fn a_start_may_take_so_long_and_so_many_may_wait() {
     assert!(refused(&mut bench, waiter).is_some(), "its time is over");
 
     let later = bench.now_ms + 1_000;
-    for n in 0..STARTS_WAITING_MAX as u64 {
+    for n in 0..PENDING_DEPLOYMENTS_MAX as u64 {
         let waiter = bench.deploy(&format!("w{n}"));
         says(&mut bench, 3 + n, 1, Some((1, later)));
         assert_eq!(refused(&mut bench, waiter), None);
     }
     let waiter = bench.deploy("one-more");
-    let more = 3 + STARTS_WAITING_MAX as u64;
+    let more = 3 + PENDING_DEPLOYMENTS_MAX as u64;
     says(&mut bench, more, 1, Some((1, later)));
     let said = refused(&mut bench, waiter);
     assert!(matches!(said, Some(DeployError::Overloaded(_))), "{said:?}");
     // Those that were let wait may wait again, though all the others do.
     tick(&mut bench, later);
-    assert_eq!(timers_delivered(&mut bench).len(), STARTS_WAITING_MAX);
-    for n in 0..STARTS_WAITING_MAX as u64 {
+    assert_eq!(timers_delivered(&mut bench).len(), PENDING_DEPLOYMENTS_MAX);
+    for n in 0..PENDING_DEPLOYMENTS_MAX as u64 {
         says(&mut bench, 3 + n, 2, Some((2, later + 1_000)));
     }
     let failed = |e: &Effect<Waiter>| matches!(e, Effect::AnswerDeploy { .. });

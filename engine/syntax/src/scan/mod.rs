@@ -3,7 +3,7 @@
 //! A machine over tokens with a stack of what is open: no recursion, one look at each token (and at
 //! most one more at its successor). It is generous: where it cannot go wrong about `!` it reads
 //! more than JavaScript, since the engine parses afterwards. Where it cannot tell, it stops
-//! (`Stop::Trouble`).
+//! (`Stop::Malformed`).
 //!
 //! `statement`, `operand`, `operator` are the three places code can be at; `heads` what stands
 //! before bodies: functions, classes, properties, imports; `send` the infix `!` and its way back.
@@ -11,18 +11,18 @@
 mod heads;
 mod operand;
 mod operator;
-mod pieces;
 mod send;
 mod state;
 mod statement;
+mod tokens;
 
-use super::edits::Edits;
-use super::error::{Form, Trouble};
-use super::lex::{Lexer, Place, Slash, Tok, Token};
-use super::words::Word;
-use super::{DEPTH_MAX, Goal};
-pub use pieces::{Piece, pieces};
-use state::{After, Chain, Ctx, Expect, Kind, Last};
+use crate::error::{Malformed, Refusal};
+use crate::lex::words::Word;
+use crate::lex::{Lexer, Place, Slash, Token, TokenKind};
+use crate::transform::edits::Edits;
+use crate::{DEPTH_MAX, Goal};
+use state::{After, Chain, Context, Expect, Kind, Last};
+pub use tokens::{ScannedToken, read_tokens, tokens};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
@@ -36,9 +36,9 @@ pub enum Mode {
 /// Why the scan ended early.
 #[derive(Debug)]
 pub enum Stop {
-    Refused(Form, Place),
+    Refused(Refusal, Place),
     /// This is no JavaScript, or more than the scanner understands.
-    Trouble(Trouble, Place),
+    Malformed(Malformed, Place),
 }
 
 /// Whether a token was used up.
@@ -56,11 +56,11 @@ pub struct Scanner<'a> {
     lexer: Lexer<'a>,
     mode: Mode,
     edits: Edits,
-    ctx: Ctx,
-    outer: Vec<Ctx>,
+    ctx: Context,
+    outer: Vec<Context>,
     sends: u32,
     /// The token before this one.
-    previous: Tok,
+    previous: TokenKind,
 }
 
 /// How often one token can lead to another state before it is used: more than any way there is.
@@ -70,8 +70,8 @@ impl<'a> Scanner<'a> {
     /// A text of less than 4 GiB.
     pub fn new(src: &'a [u8], goal: Goal, mode: Mode) -> Self {
         let ctx = match mode {
-            Mode::RestoreMethod => Ctx::new(Kind::ClassBody, After::Statement, Expect::Member),
-            _ => Ctx::new(Kind::Statements, After::Statement, Expect::Statement),
+            Mode::RestoreMethod => Context::new(Kind::ClassBody, After::Statement, Expect::Member),
+            _ => Context::new(Kind::Statements, After::Statement, Expect::Statement),
         };
         Scanner {
             src,
@@ -81,7 +81,7 @@ impl<'a> Scanner<'a> {
             ctx,
             outer: Vec::new(),
             sends: 0,
-            previous: Tok::End,
+            previous: TokenKind::End,
         }
     }
 
@@ -97,28 +97,28 @@ impl<'a> Scanner<'a> {
     pub fn run(&mut self) -> Result<(), Stop> {
         loop {
             let token = self.lexer.next(self.slash());
-            if let Tok::Bad(trouble) = token.tok {
-                return Err(Stop::Trouble(trouble, token.place));
+            if let TokenKind::Bad(malformed) = token.kind {
+                return Err(Stop::Malformed(malformed, token.place));
             }
             self.take(&token)?;
-            if token.tok == Tok::End {
+            if token.kind == TokenKind::End {
                 return Ok(());
             }
-            self.previous = token.tok;
+            self.previous = token.kind;
         }
     }
 
-    /// Shows where each token stands and what it is, until `go_on` says no or there is trouble.
-    pub fn each_place(&mut self, mut go_on: impl FnMut(Place, Tok) -> bool) {
+    /// Shows where each token stands and what it is, until `go_on` says no or there is malformed.
+    pub fn each_place(&mut self, mut go_on: impl FnMut(Place, TokenKind) -> bool) {
         loop {
             let token = self.lexer.next(self.slash());
-            if matches!(token.tok, Tok::Bad(_)) || !go_on(token.place, token.tok) {
+            if matches!(token.kind, TokenKind::Bad(_)) || !go_on(token.place, token.kind) {
                 return;
             }
             if self.take(&token).is_err() {
                 return;
             }
-            self.previous = token.tok;
+            self.previous = token.kind;
         }
     }
 
@@ -172,22 +172,22 @@ impl<'a> Scanner<'a> {
     }
 
     fn unexpected<T>(&self, token: &Token) -> Result<T, Stop> {
-        let trouble = match token.tok {
-            Tok::End => Trouble::End,
-            _ => Trouble::Token,
+        let malformed = match token.kind {
+            TokenKind::End => Malformed::End,
+            _ => Malformed::Token,
         };
-        Err(Stop::Trouble(trouble, token.place))
+        Err(Stop::Malformed(malformed, token.place))
     }
 
-    fn refuse<T>(&self, form: Form, place: Place) -> Result<T, Stop> {
+    fn refuse<T>(&self, form: Refusal, place: Place) -> Result<T, Stop> {
         Err(Stop::Refused(form, place))
     }
 
     /// A hidden name as a variable, a label or what is imported.
     fn no_hidden(&self, token: &Token) -> Result<(), Stop> {
-        match token.tok {
-            Tok::Name(Word::Hidden(hidden)) => {
-                self.refuse(Form::Hidden(hidden.name()), token.place)
+        match token.kind {
+            TokenKind::Name(Word::Hidden(hidden)) => {
+                self.refuse(Refusal::Hidden(hidden.name()), token.place)
             }
             _ => Ok(()),
         }
@@ -228,9 +228,9 @@ impl<'a> Scanner<'a> {
 
     fn push(&mut self, token: &Token, kind: Kind, after: After, expect: Expect) -> Step {
         if self.outer.len() == DEPTH_MAX {
-            return self.refuse(Form::TooDeep, token.place);
+            return self.refuse(Refusal::TooDeep, token.place);
         }
-        let inner = Ctx::new(kind, after, expect);
+        let inner = Context::new(kind, after, expect);
         self.outer.push(std::mem::replace(&mut self.ctx, inner));
         Ok(Flow::Done)
     }
@@ -238,29 +238,29 @@ impl<'a> Scanner<'a> {
     /// A closing bracket, or the text's end.
     fn close(&mut self, token: &Token) -> Step {
         let closes = match self.ctx.kind {
-            Kind::Paren | Kind::For => Tok::RParen,
-            Kind::Array | Kind::Index => Tok::RBracket,
-            Kind::ClassHead => Tok::End,
-            _ => Tok::RBrace,
+            Kind::Paren | Kind::For => TokenKind::RParen,
+            Kind::Array | Kind::Index => TokenKind::RBracket,
+            Kind::ClassHead => TokenKind::End,
+            _ => TokenKind::RBrace,
         };
-        if token.tok == Tok::End {
+        if token.kind == TokenKind::End {
             return match self.outer.is_empty() {
                 true => Ok(Flow::Done),
                 false => self.unexpected(token),
             };
         }
-        if token.tok != closes {
+        if token.kind != closes {
             return self.unexpected(token);
         }
         if self.ctx.kind == Kind::Template {
             let part = self.lexer.template_part();
-            match part.tok {
-                Tok::Template => {}
-                Tok::TemplateHead => {
+            match part.kind {
+                TokenKind::Template => {}
+                TokenKind::TemplateHead => {
                     self.ctx.ternaries = 0;
                     return self.expect_operand();
                 }
-                Tok::Bad(trouble) => return Err(Stop::Trouble(trouble, part.place)),
+                TokenKind::Bad(malformed) => return Err(Stop::Malformed(malformed, part.place)),
                 _ => return self.unexpected(token),
             }
         }
@@ -271,7 +271,7 @@ impl<'a> Scanner<'a> {
         self.closed(&inner, token)
     }
 
-    fn closed(&mut self, inner: &Ctx, token: &Token) -> Step {
+    fn closed(&mut self, inner: &Context, token: &Token) -> Step {
         let (expect, last) = match inner.after {
             After::Operand => (Expect::Operator, Last::Plain),
             After::Brace => (Expect::Operator, Last::Brace),
@@ -283,8 +283,8 @@ impl<'a> Scanner<'a> {
             }
             After::Send => (Expect::Operator, Last::Send),
             After::Key => {
-                if self.previous == Tok::LBracket {
-                    return self.refuse(Form::EmptyKey, self.ctx.chain.bang);
+                if self.previous == TokenKind::LBracket {
+                    return self.refuse(Refusal::EmptyKey, self.ctx.chain.bang);
                 }
                 self.ctx.sent = Some(*token);
                 (Expect::AfterKey, Last::Plain)
@@ -314,14 +314,14 @@ impl<'a> Scanner<'a> {
     /// Whether the next token is `function`, on this line.
     fn function_follows(&self) -> bool {
         let next = self.lexer.peek();
-        next.tok == Tok::Name(Word::Function) && !next.newline
+        next.kind == TokenKind::Name(Word::Function) && !next.newline
     }
 
     /// Whether the `let` just read declares something.
     fn let_declares(&self) -> bool {
-        match self.lexer.peek().tok {
-            Tok::Name(word) => !matches!(word, Word::Infix | Word::Of),
-            tok => matches!(tok, Tok::LBracket | Tok::LBrace),
+        match self.lexer.peek().kind {
+            TokenKind::Name(word) => !matches!(word, Word::Infix | Word::Of),
+            kind => matches!(kind, TokenKind::LBracket | TokenKind::LBrace),
         }
     }
 }

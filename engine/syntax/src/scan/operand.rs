@@ -1,38 +1,44 @@
 //! Where an operand begins.
 
-use super::super::error::Form;
-use super::super::lex::{Tok, Token};
-use super::super::words::Word;
 use super::state::{After, Chain, Expect, Kind, Last, Prefix};
 use super::{Flow, Mode, Scanner, Step};
+use crate::error::Refusal;
+use crate::lex::words::Word;
+use crate::lex::{Token, TokenKind};
 
 impl Scanner<'_> {
     pub(super) fn operand(&mut self, token: &Token) -> Step {
-        match token.tok {
-            Tok::Name(word) => self.operand_word(token, word),
+        match token.kind {
+            TokenKind::Name(word) => self.operand_word(token, word),
             // Only `in` takes it as it stands.
-            Tok::Private => self.whole(token, Last::Private),
-            Tok::Number | Tok::Str | Tok::Regex | Tok::Template => self.whole(token, Last::Plain),
-            Tok::TemplateHead => self.part(token, Kind::Template, After::Operand, Expect::Operand),
-            Tok::LParen => self.part(token, Kind::Paren, After::Operand, Expect::Operand),
-            Tok::LBracket => self.part(token, Kind::Array, After::Array, Expect::Operand),
-            Tok::LBrace => self.part(token, Kind::Object, After::Object, Expect::PropName),
-            Tok::Update => {
+            TokenKind::Private => self.whole(token, Last::Private),
+            TokenKind::Number | TokenKind::Str | TokenKind::Regex | TokenKind::Template => {
+                self.whole(token, Last::Plain)
+            }
+            TokenKind::TemplateHead => {
+                self.part(token, Kind::Template, After::Operand, Expect::Operand)
+            }
+            TokenKind::LParen => self.part(token, Kind::Paren, After::Operand, Expect::Operand),
+            TokenKind::LBracket => self.part(token, Kind::Array, After::Array, Expect::Operand),
+            TokenKind::LBrace => self.part(token, Kind::Object, After::Object, Expect::PropName),
+            TokenKind::Update => {
                 self.fresh();
                 self.ctx.prefix = Prefix::Update;
                 Ok(Flow::Done)
             }
-            Tok::Spread if self.ctx.after == After::Key => {
-                self.refuse(Form::SpreadKey, token.place)
+            TokenKind::Spread if self.ctx.after == After::Key => {
+                self.refuse(Refusal::SpreadKey, token.place)
             }
-            Tok::Spread => Ok(Flow::Done),
-            Tok::Bang | Tok::Binary | Tok::Tilde | Tok::Assign => self.expect_operand(),
+            TokenKind::Spread => Ok(Flow::Done),
+            TokenKind::Bang | TokenKind::Binary | TokenKind::Tilde | TokenKind::Assign => {
+                self.expect_operand()
+            }
             // `new.target`
-            Tok::Dot if self.ctx.chain.news > 0 => {
+            TokenKind::Dot if self.ctx.chain.news > 0 => {
                 self.ctx.chain.news -= 1;
                 self.expect(Expect::Dot)
             }
-            Tok::Dot => self.unexpected(token),
+            TokenKind::Dot => self.unexpected(token),
             _ => {
                 // Nothing stands where an operand could, as in `[,]` and `f()`.
                 self.fresh();
@@ -70,7 +76,7 @@ impl Scanner<'_> {
             Word::Declare => Ok(Flow::Done),
             Word::Let if self.let_declares() => Ok(Flow::Done),
             Word::Hidden(hidden) => match self.mode {
-                Mode::Rewrite => self.refuse(Form::Hidden(hidden.name()), token.place),
+                Mode::Rewrite => self.refuse(Refusal::Hidden(hidden.name()), token.place),
                 _ => self.undo_open(token, hidden),
             },
             word if begins_statement(word) && self.ctx.kind == Kind::Statements => {
@@ -83,13 +89,13 @@ impl Scanner<'_> {
     /// `async function`, `async x => …`, or a variable of that name.
     fn async_word(&mut self, token: &Token) -> Step {
         let next = self.lexer.peek();
-        match next.tok {
-            Tok::Name(Word::Function) if !next.newline => {
+        match next.kind {
+            TokenKind::Name(Word::Function) if !next.newline => {
                 self.begin(token);
                 Ok(Flow::Done)
             }
-            Tok::Name(Word::Infix | Word::Of) => self.whole(token, Last::Plain),
-            Tok::Name(_) if !next.newline => Ok(Flow::Done),
+            TokenKind::Name(Word::Infix | Word::Of) => self.whole(token, Last::Plain),
+            TokenKind::Name(_) if !next.newline => Ok(Flow::Done),
             _ => self.whole(token, Last::Plain),
         }
     }

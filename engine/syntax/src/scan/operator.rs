@@ -1,57 +1,63 @@
 //! After an operand: it goes on, is sent to, or ends.
 
-use super::super::error::Form;
-use super::super::lex::{Tok, Token};
-use super::super::words::Word;
 use super::state::{After, Expect, Kind, Last};
 use super::{Flow, Scanner, Step, Stop};
+use crate::error::Refusal;
+use crate::lex::words::Word;
+use crate::lex::{Token, TokenKind};
 
 impl Scanner<'_> {
     pub(super) fn operator(&mut self, token: &Token) -> Step {
-        match token.tok {
-            Tok::Dot | Tok::OptionalDot | Tok::LParen | Tok::LBracket => self.link(token),
-            Tok::Template | Tok::TemplateHead => self.link(token),
-            Tok::Bang => self.bang(token),
-            Tok::Update => self.update(token),
-            Tok::LBrace if self.ctx.kind == Kind::ClassHead => self.class_body(),
-            Tok::LBrace | Tok::Tilde | Tok::Spread => {
+        match token.kind {
+            TokenKind::Dot | TokenKind::OptionalDot | TokenKind::LParen | TokenKind::LBracket => {
+                self.link(token)
+            }
+            TokenKind::Template | TokenKind::TemplateHead => self.link(token),
+            TokenKind::Bang => self.bang(token),
+            TokenKind::Update => self.update(token),
+            TokenKind::LBrace if self.ctx.kind == Kind::ClassHead => self.class_body(),
+            TokenKind::LBrace | TokenKind::Tilde | TokenKind::Spread => {
                 self.finish()?;
                 self.next_statement(token)
             }
-            Tok::Name(Word::Infix) => {
+            TokenKind::Name(Word::Infix) => {
                 self.finish_loop_target()?;
                 self.expect_operand()
             }
-            Tok::Name(Word::Of) if self.ctx.kind == Kind::For && !self.ctx.clause => {
+            TokenKind::Name(Word::Of) if self.ctx.kind == Kind::For && !self.ctx.clause => {
                 self.finish_loop_target()?;
                 self.expect_operand()
             }
-            Tok::Name(_) | Tok::Number | Tok::Str | Tok::Private | Tok::Regex => {
+            TokenKind::Name(_)
+            | TokenKind::Number
+            | TokenKind::Str
+            | TokenKind::Private
+            | TokenKind::Regex => {
                 self.finish()?;
                 self.neighbour(token)
             }
-            Tok::Arrow => {
+            TokenKind::Arrow => {
                 self.fresh();
                 self.expect(Expect::ArrowBody)
             }
-            Tok::Assign => self.assign(),
-            Tok::Binary => {
+            TokenKind::Assign => self.assign(),
+            TokenKind::Binary => {
                 self.finish()?;
                 self.expect_operand()
             }
-            Tok::Question => {
+            TokenKind::Question => {
                 self.finish()?;
                 self.ctx.ternaries += 1;
                 self.expect_operand()
             }
-            Tok::Colon => self.colon(token),
-            Tok::Comma => self.comma(token),
-            Tok::Semi => self.semicolon(token),
-            Tok::RParen | Tok::RBracket | Tok::RBrace | Tok::End => {
+            TokenKind::Colon => self.colon(token),
+            TokenKind::Comma => self.comma(token),
+            TokenKind::Semi => self.semicolon(token),
+            TokenKind::RParen | TokenKind::RBracket | TokenKind::RBrace | TokenKind::End => {
                 self.finish_element()?;
                 self.close(token)
             }
-            Tok::Bad(_) => self.unexpected(token),
+            TokenKind::Bad(_) => self.unexpected(token),
         }
     }
 
@@ -64,35 +70,38 @@ impl Scanner<'_> {
         }
         let chain = &mut self.ctx.chain;
         (chain.carried, chain.last) = (None, Last::Plain);
-        match token.tok {
-            Tok::Dot => self.expect(Expect::Dot),
-            Tok::OptionalDot => {
+        match token.kind {
+            TokenKind::Dot => self.expect(Expect::Dot),
+            TokenKind::OptionalDot => {
                 chain.optional = true;
                 self.expect(Expect::OptionalDot)
             }
-            Tok::LParen => {
+            TokenKind::LParen => {
                 chain.news = chain.news.saturating_sub(1);
                 self.push(token, Kind::Paren, After::Operand, Expect::Operand)
             }
-            Tok::LBracket => self.push(token, Kind::Index, After::Operand, Expect::Operand),
-            Tok::TemplateHead => self.push(token, Kind::Template, After::Operand, Expect::Operand),
+            TokenKind::LBracket => self.push(token, Kind::Index, After::Operand, Expect::Operand),
+            TokenKind::TemplateHead => {
+                self.push(token, Kind::Template, After::Operand, Expect::Operand)
+            }
             _ => Ok(Flow::Done),
         }
     }
 
     pub(super) fn dot(&mut self, token: &Token) -> Step {
-        match token.tok {
-            Tok::Name(_) | Tok::Private => self.expect(Expect::Operator),
+        match token.kind {
+            TokenKind::Name(_) | TokenKind::Private => self.expect(Expect::Operator),
             _ => self.unexpected(token),
         }
     }
 
     pub(super) fn optional_dot(&mut self, token: &Token) -> Step {
-        match token.tok {
-            Tok::Name(_) | Tok::Private => self.expect(Expect::Operator),
-            Tok::LParen | Tok::LBracket | Tok::Template | Tok::TemplateHead => {
-                self.again(Expect::Operator)
-            }
+        match token.kind {
+            TokenKind::Name(_) | TokenKind::Private => self.expect(Expect::Operator),
+            TokenKind::LParen
+            | TokenKind::LBracket
+            | TokenKind::Template
+            | TokenKind::TemplateHead => self.again(Expect::Operator),
             _ => self.unexpected(token),
         }
     }
@@ -117,7 +126,7 @@ impl Scanner<'_> {
             return self.next_statement(token);
         }
         if self.ctx.chain.sends() {
-            return self.refuse(Form::Updated, self.ctx.chain.bang);
+            return self.refuse(Refusal::Updated, self.ctx.chain.bang);
         }
         self.ctx.chain.postfix = true;
         Ok(Flow::Done)
@@ -126,10 +135,10 @@ impl Scanner<'_> {
     fn assign(&mut self) -> Step {
         self.finish()?;
         if self.ctx.chain.sends() {
-            return self.refuse(Form::Assigned, self.ctx.chain.bang);
+            return self.refuse(Refusal::Assigned, self.ctx.chain.bang);
         }
         if let Some(place) = self.ctx.chain.carried {
-            return self.refuse(Form::Destructured, place);
+            return self.refuse(Refusal::Destructured, place);
         }
         self.expect_operand()
     }
@@ -201,9 +210,11 @@ impl Scanner<'_> {
     fn finish(&mut self) -> Result<(), Stop> {
         let chain = &self.ctx.chain;
         match chain.prefix {
-            super::state::Prefix::Update if chain.sends() => self.refuse(Form::Updated, chain.bang),
+            super::state::Prefix::Update if chain.sends() => {
+                self.refuse(Refusal::Updated, chain.bang)
+            }
             super::state::Prefix::Delete if chain.last == Last::Get => {
-                self.refuse(Form::Deleted, chain.bang)
+                self.refuse(Refusal::Deleted, chain.bang)
             }
             _ => Ok(()),
         }
@@ -230,10 +241,10 @@ impl Scanner<'_> {
             return Ok(());
         }
         if chain.sends() {
-            return self.refuse(Form::LoopTarget, chain.bang);
+            return self.refuse(Refusal::LoopTarget, chain.bang);
         }
         match chain.carried {
-            Some(place) => self.refuse(Form::Destructured, place),
+            Some(place) => self.refuse(Refusal::Destructured, place),
             None => Ok(()),
         }
     }

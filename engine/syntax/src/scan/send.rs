@@ -1,24 +1,24 @@
 //! The infix `!`: from the author's text to a call, and back.
 
-use super::super::SENDS_MAX;
-use super::super::error::Form;
-use super::super::lex::{Tok, Token, is_name_byte};
-use super::super::words::{self, Hidden};
 use super::state::{After, Expect, Kind, Last};
 use super::{Flow, Mode, Scanner, Step};
+use crate::SENDS_MAX;
+use crate::error::Refusal;
+use crate::lex::words::{self, Hidden};
+use crate::lex::{Token, TokenKind, is_name_byte};
 
 impl Scanner<'_> {
     /// A `!` right after an operand.
     pub(super) fn infix(&mut self, token: &Token) -> Step {
         let chain = &self.ctx.chain;
         let form = match chain.last {
-            _ if chain.news > 0 => Some(Form::New),
-            _ if chain.optional => Some(Form::Optional),
-            _ if chain.postfix => Some(Form::AfterUpdate),
-            Last::Super => Some(Form::Super),
-            Last::Brace => Some(Form::AfterBrace),
-            Last::Of => Some(Form::AfterOf),
-            Last::Private => Some(Form::Private),
+            _ if chain.news > 0 => Some(Refusal::New),
+            _ if chain.optional => Some(Refusal::Optional),
+            _ if chain.postfix => Some(Refusal::AfterUpdate),
+            Last::Super => Some(Refusal::Super),
+            Last::Brace => Some(Refusal::AfterBrace),
+            Last::Of => Some(Refusal::AfterOf),
+            Last::Private => Some(Refusal::Private),
             _ => None,
         };
         if let Some(form) = form {
@@ -28,7 +28,7 @@ impl Scanner<'_> {
             return self.unexpected(token);
         }
         if self.sends == SENDS_MAX {
-            return self.refuse(Form::TooManySends, token.place);
+            return self.refuse(Refusal::TooManySends, token.place);
         }
         self.sends += 1;
         self.ctx.chain.bang = token.place;
@@ -38,22 +38,22 @@ impl Scanner<'_> {
 
     /// What is sent.
     pub(super) fn after_bang(&mut self, token: &Token) -> Step {
-        match token.tok {
-            Tok::Name(_) if words::is_name(self.lexer.text(token)) => {
+        match token.kind {
+            TokenKind::Name(_) if words::is_name(self.lexer.text(token)) => {
                 self.ctx.sent = Some(*token);
                 self.expect(Expect::AfterName)
             }
-            Tok::LParen => {
+            TokenKind::LParen => {
                 self.open(Hidden::Call);
                 self.edits.replace(token.place, 1, "0,");
                 self.push(token, Kind::Paren, After::Send, Expect::Operand)
             }
-            Tok::LBracket => {
+            TokenKind::LBracket => {
                 self.edits.replace(token.place, 1, "(");
                 self.push(token, Kind::Index, After::Key, Expect::Operand)
             }
-            Tok::Private => self.refuse(Form::Private, token.place),
-            _ => self.refuse(Form::NoName, self.ctx.chain.bang),
+            TokenKind::Private => self.refuse(Refusal::Private, token.place),
+            _ => self.refuse(Refusal::NoName, self.ctx.chain.bang),
         }
     }
 
@@ -63,7 +63,7 @@ impl Scanner<'_> {
             return self.unexpected(token);
         };
         let end = name.place.plus(name.end - name.place.offset);
-        let sends = token.tok == Tok::LParen;
+        let sends = token.kind == TokenKind::LParen;
         self.open(if sends { Hidden::Send } else { Hidden::Get });
         self.edits.replace(name.place, 0, "\"");
         self.edits.replace(end, 0, if sends { "\"" } else { "\")" });
@@ -75,7 +75,7 @@ impl Scanner<'_> {
         let Some(bracket) = self.ctx.sent.take() else {
             return self.unexpected(token);
         };
-        let sends = token.tok == Tok::LParen;
+        let sends = token.kind == TokenKind::LParen;
         self.open(if sends { Hidden::Send } else { Hidden::Get });
         let close = if sends { ")" } else { "))" };
         self.edits.replace(bracket.place, 1, close);
@@ -134,18 +134,18 @@ impl Scanner<'_> {
     }
 
     pub(super) fn undo_what(&mut self, token: &Token) -> Step {
-        match (self.ctx.undo, token.tok) {
-            (Some(Hidden::Send | Hidden::Get), Tok::Str) => {
+        match (self.ctx.undo, token.kind) {
+            (Some(Hidden::Send | Hidden::Get), TokenKind::Str) => {
                 let length = token.end - token.place.offset;
                 self.edits.replace(token.place, 1, "");
                 self.edits.replace(token.place.plus(length - 1), 1, "");
                 self.expect(Expect::UndoRest)
             }
-            (Some(Hidden::Send | Hidden::Get), Tok::LParen) => {
+            (Some(Hidden::Send | Hidden::Get), TokenKind::LParen) => {
                 self.edits.replace(token.place, 1, "[");
                 self.push(token, Kind::Paren, After::UndoKey, Expect::Operand)
             }
-            (Some(Hidden::Call), Tok::Number) => {
+            (Some(Hidden::Call), TokenKind::Number) => {
                 let length = token.end - token.place.offset;
                 self.edits.replace(token.place, length, "");
                 self.expect(Expect::UndoRest)
@@ -156,12 +156,12 @@ impl Scanner<'_> {
 
     /// After what is sent: the comma that was `(`, or the `)` that was put there.
     pub(super) fn undo_rest(&mut self, token: &Token) -> Step {
-        match (self.ctx.undo.take(), token.tok) {
-            (Some(Hidden::Send | Hidden::Call), Tok::Comma) => {
+        match (self.ctx.undo.take(), token.kind) {
+            (Some(Hidden::Send | Hidden::Call), TokenKind::Comma) => {
                 self.edits.replace(token.place, 1, "(");
                 self.expect_operand()
             }
-            (Some(Hidden::Get), Tok::RParen) => {
+            (Some(Hidden::Get), TokenKind::RParen) => {
                 self.edits.replace(token.place, 1, "");
                 self.close(token)
             }

@@ -1,7 +1,7 @@
 //! What the scanner knows of the place it is at.
 
-use super::super::lex::{Place, Token};
-use super::super::words::Hidden;
+use crate::lex::words::Hidden;
+use crate::lex::{Place, Token};
 
 /// What is open around the current place, by how it is read inside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -148,7 +148,7 @@ pub enum Prefix {
 
 /// One open bracket's state.
 #[derive(Clone, Copy, Debug)]
-pub struct Ctx {
+pub struct Context {
     pub kind: Kind,
     pub after: After,
     pub expect: Expect,
@@ -172,9 +172,9 @@ pub struct Ctx {
     pub undo: Option<Hidden>,
 }
 
-impl Ctx {
-    pub fn new(kind: Kind, after: After, expect: Expect) -> Ctx {
-        Ctx {
+impl Context {
+    pub fn new(kind: Kind, after: After, expect: Expect) -> Context {
+        Context {
             kind,
             after,
             expect,

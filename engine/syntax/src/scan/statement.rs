@@ -1,17 +1,21 @@
 //! Where a statement may begin, and the words that begin one.
 
-use super::super::lex::{Tok, Token};
-use super::super::words::Word;
 use super::state::{After, Expect, Kind};
 use super::{Flow, Scanner, Step};
+use crate::lex::words::Word;
+use crate::lex::{Token, TokenKind};
 
 impl Scanner<'_> {
     pub(super) fn statement(&mut self, token: &Token) -> Step {
-        match token.tok {
-            Tok::Name(word) => self.first_word(token, word),
-            Tok::Semi | Tok::Colon => Ok(Flow::Done),
-            Tok::LBrace => self.push(token, Kind::Statements, After::Statement, Expect::Statement),
-            Tok::RBrace | Tok::RParen | Tok::RBracket | Tok::End => self.close(token),
+        match token.kind {
+            TokenKind::Name(word) => self.first_word(token, word),
+            TokenKind::Semi | TokenKind::Colon => Ok(Flow::Done),
+            TokenKind::LBrace => {
+                self.push(token, Kind::Statements, After::Statement, Expect::Statement)
+            }
+            TokenKind::RBrace | TokenKind::RParen | TokenKind::RBracket | TokenKind::End => {
+                self.close(token)
+            }
             _ => self.expression(),
         }
     }
@@ -49,13 +53,13 @@ impl Scanner<'_> {
 
     /// Whether the `import` just read is a declaration's.
     fn imports(&self) -> bool {
-        !matches!(self.lexer.peek().tok, Tok::LParen | Tok::Dot)
+        !matches!(self.lexer.peek().kind, TokenKind::LParen | TokenKind::Dot)
     }
 
     /// After `break` and `continue`: a label on the same line.
     pub(super) fn jump(&mut self, token: &Token) -> Step {
-        match token.tok {
-            Tok::Name(_) if !token.newline => {
+        match token.kind {
+            TokenKind::Name(_) if !token.newline => {
                 self.no_hidden(token)?;
                 self.expect(Expect::Statement)
             }
@@ -73,18 +77,18 @@ impl Scanner<'_> {
 
     /// After `if` and its like.
     pub(super) fn head(&mut self, token: &Token) -> Step {
-        match token.tok {
-            Tok::LParen => self.push(token, Kind::Paren, After::Statement, Expect::Operand),
+        match token.kind {
+            TokenKind::LParen => self.push(token, Kind::Paren, After::Statement, Expect::Operand),
             // `catch {`
-            Tok::LBrace => self.again(Expect::Statement),
+            TokenKind::LBrace => self.again(Expect::Statement),
             _ => self.unexpected(token),
         }
     }
 
     pub(super) fn for_head(&mut self, token: &Token) -> Step {
-        match token.tok {
-            Tok::Name(Word::Await) => Ok(Flow::Done),
-            Tok::LParen => self.push(token, Kind::For, After::Statement, Expect::Operand),
+        match token.kind {
+            TokenKind::Name(Word::Await) => Ok(Flow::Done),
+            TokenKind::LParen => self.push(token, Kind::For, After::Statement, Expect::Operand),
             _ => self.unexpected(token),
         }
     }
