@@ -141,6 +141,9 @@ fn open_store(path: &Path, dir: &str) -> Result<(Store<FileBackend>, Recovery), 
                 "the store {dir} cannot be written: {what} {file}: {source}; it stays as it is"
             ))
         }
+        OpenError::Damaged(_) | OpenError::Store(StoreError::Damaged(_)) => {
+            StartError::Damaged(format!("{dir}: {error}"))
+        }
         other => StartError::Store(format!("{dir}: {other}")),
     })
 }

@@ -5,7 +5,7 @@
 //! they would be after it. An open one is read between two frames, as it is.
 
 use crate::backend::overlay::{Overlay, OverlayFile};
-use crate::backend::{Backend, File};
+use crate::backend::{Backend, File, LockError};
 use crate::ballast::Ballast;
 use crate::catalog::{CATALOG_FILE, Catalog, check_sectors};
 use crate::engines::{self, ENGINES_DIR};
@@ -90,13 +90,25 @@ pub fn verify<B: Backend>(backend: B) -> Result<VerifyReport, OpenError> {
         let (dir, why) = (backend.name(), "it is empty".to_owned());
         return Err(OpenError::NotAStore { dir, why });
     }
+    // Before anything is read: what another process is writing looks like damage.
+    let lock = backend.lock().map_err(|error| match error {
+        LockError::InUse(pid) => OpenError::InUse {
+            dir: backend.name(),
+            pid,
+        },
+        LockError::Io(source) => OpenError::Store(StoreError::Io {
+            what: "lock",
+            file: "lock".to_owned(),
+            source,
+        }),
+    })?;
     // Before recovery writes over what is free in it, if only in memory.
     let mut report = VerifyReport::default();
     if let Ok(file) = backend.open(CATALOG_FILE) {
         let checked = check_sectors(&file, &mut report.damages);
         checked.map_err(|source| read_error(CATALOG_FILE, source))?;
     }
-    verify_opened(Overlay::new(backend), report)
+    verify_opened(Overlay::locked(backend, lock), report)
 }
 
 /// What recovery finds, through one overlay, or what is found without it, through another one.

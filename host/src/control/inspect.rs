@@ -41,7 +41,7 @@ struct InUse {
 }
 
 async fn read(dir: &Path) -> Result<Result<VerifyReport, InUse>, UserError> {
-    let backend = FileBackend::new(dir);
+    let backend = FileBackend::read_only(dir);
     match tokio::task::spawn_blocking(move || kenvat_store::verify(backend)).await {
         Ok(Ok(report)) => Ok(Ok(report)),
         Ok(Err(OpenError::InUse { pid, .. })) => Ok(Err(InUse { pid })),

@@ -33,6 +33,7 @@ pub fn syncs() -> u64 {
 #[derive(Clone, Debug)]
 pub struct FileBackend {
     root: Arc<PathBuf>,
+    is_read_only: bool,
 }
 
 impl FileBackend {
@@ -40,7 +41,45 @@ impl FileBackend {
     pub fn new(root: impl Into<PathBuf>) -> FileBackend {
         FileBackend {
             root: Arc::new(root.into()),
+            is_read_only: false,
         }
+    }
+
+    /// A store that is only read, on a disk that perhaps cannot be written. Its files are opened for
+    /// reading, so whatever would change one fails; the lock is taken without writing who has it.
+    pub fn read_only(root: impl Into<PathBuf>) -> FileBackend {
+        FileBackend {
+            is_read_only: true,
+            ..FileBackend::new(root)
+        }
+    }
+
+    /// Makes the store's folder and those above it; each folder that gets a new one is synced, or a
+    /// power cut could take away the store with all its commits.
+    fn create_root(&self) -> io::Result<()> {
+        let mut missing = Vec::new();
+        for path in self.root.ancestors() {
+            if path.as_os_str().is_empty() || path.try_exists()? {
+                break;
+            }
+            missing.push(path);
+        }
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&*self.root)?;
+        for made in missing {
+            let above = made.parent().filter(|above| !above.as_os_str().is_empty());
+            SYNCS.fetch_add(1, Relaxed);
+            fs::File::open(above.unwrap_or(Path::new(".")))?.sync_all()?;
+        }
+        Ok(())
+    }
+
+    fn lock_to_read(&self) -> Result<FileLock, LockError> {
+        let file = fs::File::open(self.path(LOCK_FILE)).map_err(LockError::Io)?;
+        flock(&file)?;
+        Ok(FileLock { _file: file })
     }
 
     pub fn root(&self) -> &Path {
@@ -68,21 +107,16 @@ impl Backend for FileBackend {
     type Lock = FileLock;
 
     fn lock(&self) -> Result<FileLock, LockError> {
-        fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(&*self.root)
-            .map_err(LockError::Io)?;
+        if self.is_read_only {
+            return self.lock_to_read();
+        }
+        self.create_root().map_err(LockError::Io)?;
         let mut file = read_write()
             .create(true)
             .truncate(false)
             .open(self.path(LOCK_FILE))
             .map_err(LockError::Io)?;
-        match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => {}
-            Err(rustix::io::Errno::WOULDBLOCK) => return Err(LockError::InUse(read_pid(&file))),
-            Err(error) => return Err(LockError::Io(error.into())),
-        }
+        flock(&file)?;
         let write_pid = |file: &mut fs::File| {
             file.set_len(0)?;
             file.rewind()?;
@@ -111,7 +145,11 @@ impl Backend for FileBackend {
 
     fn open(&self, path: &str) -> io::Result<DiskFile> {
         let path = self.path(path);
-        Ok(DiskFile::new(read_write().open(&path)?, path))
+        let file = match self.is_read_only {
+            true => fs::File::open(&path)?,
+            false => read_write().open(&path)?,
+        };
+        Ok(DiskFile::new(file, path))
     }
 
     fn open_read_only(&self, path: &str) -> io::Result<fs::File> {
@@ -146,6 +184,14 @@ impl Backend for FileBackend {
 
     fn name(&self) -> String {
         self.root.display().to_string()
+    }
+}
+
+fn flock(file: &fs::File) -> Result<(), LockError> {
+    match rustix::fs::flock(file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(()),
+        Err(rustix::io::Errno::WOULDBLOCK) => Err(LockError::InUse(read_pid(file))),
+        Err(error) => Err(LockError::Io(error.into())),
     }
 }
 

@@ -17,6 +17,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 pub struct Overlay {
     below: Arc<dyn Below>,
     entries: Arc<Mutex<Entries>>,
+    /// The lock of the disk below, if its holder opens a store through this one.
+    held: Option<Lock>,
 }
 
 /// `None`: removed here. Absent: as below.
@@ -31,11 +33,11 @@ trait Below: Send + Sync + fmt::Debug {
 }
 
 /// The lock of the disk below: all that is done with it is to drop it.
-type Lock = Box<dyn fmt::Debug + Send + Sync>;
+type Lock = Arc<dyn fmt::Debug + Send + Sync>;
 
 impl<B: Backend> Below for B {
     fn lock_folder(&self) -> Result<Lock, LockError> {
-        Ok(Box::new(self.lock()?))
+        Ok(Arc::new(self.lock()?))
     }
 
     fn open_file(&self, path: &str) -> io::Result<Box<dyn File>> {
@@ -56,14 +58,24 @@ impl Overlay {
         Overlay {
             below: Arc::new(below),
             entries: Arc::default(),
+            held: None,
+        }
+    }
+
+    /// The same for a caller that holds the lock of the disk below. A store that is opened through
+    /// this one shares that lock instead of taking it again.
+    pub(crate) fn locked<B: Backend>(below: B, lock: B::Lock) -> Overlay {
+        Overlay {
+            held: Some(Arc::new(lock)),
+            ..Overlay::new(below)
         }
     }
 
     /// Another one over the same disk, without the changes made through this one.
     pub(crate) fn unchanged(&self) -> Overlay {
         Overlay {
-            below: self.below.clone(),
             entries: Arc::default(),
+            ..self.clone()
         }
     }
 
@@ -78,7 +90,10 @@ impl Backend for Overlay {
     type Lock = Lock;
 
     fn lock(&self) -> Result<Lock, LockError> {
-        self.below.lock_folder()
+        match &self.held {
+            Some(lock) => Ok(lock.clone()),
+            None => self.below.lock_folder(),
+        }
     }
 
     fn create_dir(&self, _dir: &str) -> io::Result<()> {
