@@ -100,6 +100,20 @@ fn a_key_answers_once_also_across_a_kill() {
 }
 
 #[test]
+fn the_same_arguments_with_other_blanks_are_the_same_request() {
+    let (_world, host) = serving();
+    let key = &["Idempotency-Key: blanks"][..];
+    let body =
+        |params: &str| format!(r#"{{"jsonrpc":"2.0","id":1,"method":"echo","params":{params}}}"#);
+    let first = host.rpc("counter", key, &body(r#"[1,{"a":"x y"}]"#));
+    assert_eq!(first["result"], json!([1, {"a": "x y"}]));
+    let again = host.rpc("counter", key, &body("[ 1, {\n\"a\" :\t\"x y\" } ]"));
+    assert_eq!(again, first);
+    let other = host.rpc("counter", key, &body(r#"[1,{"a":"x  y"}]"#));
+    assert_eq!(other["error"]["code"], -32006, "{other}");
+}
+
+#[test]
 fn a_batch_runs_in_order_and_keeps_its_ids() {
     let (_world, host) = serving();
     let body = r#"[{"jsonrpc":"2.0","id":"a","method":"incr"},

@@ -19,6 +19,7 @@ mod answers;
 pub mod api;
 mod birth;
 mod check;
+mod content;
 mod deliver;
 pub mod event;
 mod frame;

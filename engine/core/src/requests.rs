@@ -14,6 +14,7 @@ use super::limits::METHOD_BYTES_MAX;
 use super::rows::{self, AnswerRow, OpenRow, Settled};
 use super::vat::{RequestNo, Run};
 use crate::api::{CLIENT_BYTES_MAX, Call, CallError, KilledBy, REQUEST_ID_BYTES_MAX, RequestKey};
+use crate::content::without_blanks;
 use kenvat_wire::seed::Seed;
 
 /// What a request is.
@@ -82,7 +83,7 @@ impl<W> Request<W> {
 
     /// What tells this message from another that may get its turn after a crash.
     pub fn message_hash(&self) -> [u8; 32] {
-        hash_of([&self.method, &self.args, &String::new()])
+        hash_of([&self.method, &self.args, ""])
     }
 }
 
@@ -433,10 +434,10 @@ fn content_hash(call: &Call) -> [u8; 32] {
     if call.key.is_none() {
         return [0; 32];
     }
-    hash_of([&call.vat, &call.method, &call.args])
+    hash_of([&call.vat, &call.method, &without_blanks(&call.args)])
 }
 
-fn hash_of(parts: [&String; 3]) -> [u8; 32] {
+fn hash_of(parts: [&str; 3]) -> [u8; 32] {
     let mut hash = Sha256::new();
     for part in parts {
         hash.update((part.len() as u64).to_le_bytes());
