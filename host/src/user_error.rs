@@ -273,10 +273,13 @@ impl From<StartError> for UserError {
                 format!("the store {dir} is in use by process {pid}"),
                 "wait until it is done, or end it",
             ),
-            StartError::Store(_) => UserError::host(
+            StartError::Damaged(_) => UserError::host(
                 format!("the store was not opened: {text}"),
                 "kenvat verify lists every damage with its file and offset",
             ),
+            StartError::Store(_) => {
+                UserError::host(format!("the store was not opened: {text}"), "")
+            }
             _ => UserError::host(text, ""),
         }
     }

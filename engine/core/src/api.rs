@@ -378,6 +378,9 @@ pub enum StartError {
     /// Another process holds the store.
     #[error("the store {dir} is in use by process {pid}")]
     InUse { dir: String, pid: u32 },
+    /// Bytes of the store are not what was written; `verify` lists them.
+    #[error("{0}")]
+    Damaged(String),
     #[error("{0}")]
     Store(String),
     #[error("the worker executable could not be prepared: {0}")]

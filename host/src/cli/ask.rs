@@ -13,11 +13,12 @@ use crate::cli::reporter::Reporter;
 use crate::control::client::AskError;
 use crate::control::endpoint::{self, Endpoint, WAIT_MAX};
 use crate::control::protocol::Ask;
+use crate::control::store_folder;
 use crate::user_error::UserError;
 
 /// Finds the vats of a store that must exist.
 pub async fn reach(dir: &Path, reporter: &Reporter) -> Result<Endpoint, UserError> {
-    if !endpoint::store_is_there(dir) {
+    if !store_folder::has_store(dir)? {
         return Err(no_store(dir));
     }
     let endpoint = endpoint::reach(dir, Instant::now() + WAIT_MAX).await?;

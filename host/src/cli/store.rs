@@ -13,10 +13,11 @@ use crate::cli::args::LimitsArgs;
 use crate::cli::ask;
 use crate::cli::reporter::Reporter;
 use crate::cli::vats::align;
-use crate::control::endpoint::{self, WAIT_MAX};
+use crate::control::endpoint::WAIT_MAX;
 use crate::control::inspect::{Inspected, inspect};
 use crate::control::protocol::Ask;
 use crate::control::report::{LimitLine, VerifySheet};
+use crate::control::store_folder;
 use crate::units;
 use crate::user_error::{UserError, bytes};
 
@@ -43,7 +44,7 @@ pub async fn verify(dir: &Path, reporter: &Reporter) -> Result<(), UserError> {
 }
 
 async fn read(dir: &Path) -> Result<VerifySheet, UserError> {
-    if !endpoint::store_is_there(dir) {
+    if !store_folder::has_store(dir)? {
         return Err(ask::no_store(dir));
     }
     match inspect(dir, Instant::now() + WAIT_MAX).await? {

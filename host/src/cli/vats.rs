@@ -6,14 +6,14 @@ use std::path::Path;
 
 use crate::cli::ask;
 use crate::cli::reporter::Reporter;
-use crate::control::endpoint;
 use crate::control::protocol::Ask;
 use crate::control::report::{VatLine, VatSheet};
+use crate::control::store_folder;
 use crate::user_error::{UserError, bytes};
 
 /// Lists the vats; a store that does not exist has none.
 pub async fn ls(dir: &Path, reporter: &Reporter) -> Result<(), UserError> {
-    let lines: Vec<VatLine> = match endpoint::store_is_there(dir) {
+    let lines: Vec<VatLine> = match store_folder::has_store(dir)? {
         true => ask::once(dir, Ask::List, reporter).await?,
         false => Vec::new(),
     };

@@ -16,6 +16,7 @@ use crate::control::client::{AskError, HostLink};
 use crate::control::dispatch::begin;
 use crate::control::lock_handoff;
 use crate::control::protocol::Ask;
+use crate::control::store_folder;
 use crate::limits::{Limits, SETTABLE};
 use crate::user_error::UserError;
 
@@ -28,9 +29,6 @@ const RETRY_EVERY: Duration = Duration::from_millis(40);
 /// How long an engine may take to stop before the process ends without it. The next start recovers
 /// either way.
 const STOP_MAX: Duration = Duration::from_secs(30);
-
-/// Files and folders of a store of which at least one exists once a store was made.
-const STORE_PARTS: [&str; 4] = ["catalog.redb", "journal", "heap", "engines"];
 
 /// Whatever answers questions about the store's vats.
 pub enum Endpoint {
@@ -69,11 +67,6 @@ pub async fn stop(engine: &Engine) -> Result<(), UserError> {
             "nothing committed is lost: the next start recovers",
         )),
     }
-}
-
-/// Whether a store was made in `dir`.
-pub fn store_is_there(dir: &Path) -> bool {
-    STORE_PARTS.iter().any(|part| dir.join(part).exists())
 }
 
 /// Connects to the host of a store, or opens the store. Waits until `deadline` for the process that
@@ -141,6 +134,7 @@ enum Opened {
 }
 
 async fn open(dir: &Path, limits: &[(String, u64)]) -> Result<Opened, UserError> {
+    store_folder::check_access(dir)?;
     let mut options = EngineOptions::new(PathBuf::from(dir));
     let (ours, engines) = Limits::of(limits)?;
     for (name, value) in &engines {

@@ -8,7 +8,8 @@
 //! `server` and `client` are the two ends; the server uses `single_client` for the fast path of a
 //! client that calls alone and `outbound` for answers being sent. `endpoint` chooses between a host
 //! and an own engine, `lock_handoff` lets a command give the store's lock to a host that starts,
-//! and `inspect` reads a store that nobody has open.
+//! `store_folder` says whether a
+//! store is there and may be used, and `inspect` reads a store that nobody has open.
 
 pub mod client;
 pub mod dispatch;
@@ -21,3 +22,4 @@ pub mod report;
 pub mod server;
 mod single_client;
 pub mod socket;
+pub mod store_folder;
