@@ -118,6 +118,7 @@ fn a_limit_that_makes_no_sense_is_refused_and_says_what_would() {
         ("message=32MiB", "1024 to 16777216"),
         ("poison=0", "1 to 100"),
         ("control-clients=0", "1 to 100000"),
+        ("connection-bytes=1MiB", "67108864 to"),
         ("gas", "NAME=VALUE"),
     ] {
         let said = world.run(&["host", "--listen", "127.0.0.1:0", "--limit", limit]);
@@ -162,6 +163,7 @@ fn every_limit_is_shown_and_those_that_can_be_set_are() {
         ("poison", 2),
         ("control-clients", 30),
         ("gateway-clients", 20),
+        ("connection-bytes", 64 << 20),
     ];
     let world = World::new().with("long.js", &format!("// {}\n{HOARDER}", "x".repeat(4_000)));
     let mut args = vec!["host".to_owned()];

@@ -118,13 +118,15 @@ pub async fn open_to_serve(
 /// Connects to the host of a store, if one listens.
 pub async fn connect(dir: &Path) -> Result<Option<HostLink>, UserError> {
     HostLink::connect(dir).await.map_err(|error| {
-        UserError::host(
-            format!(
+        let socket = || {
+            let message = format!(
                 "the control socket in {} cannot be used: {error}",
                 dir.display()
-            ),
-            "the host's owner alone may use it",
-        )
+            );
+            UserError::host(message, "the host's owner alone may use it")
+        };
+        // A folder that may not be entered is more to the point than the socket in it.
+        store_folder::has_store(dir).err().unwrap_or_else(socket)
     })
 }
 

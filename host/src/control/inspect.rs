@@ -4,14 +4,16 @@
 //! nothing on disk. The names of damaged vats come from an engine that is started afterwards; if
 //! none starts, vats are named by their numbers. Does not repair.
 
+use std::io;
 use std::path::Path;
 
-use kenvat_store::{FileBackend, OpenError, VatId, VerifyReport};
+use kenvat_store::{FileBackend, OpenError, StoreError, VatId, VerifyReport};
 use tokio::time::Instant;
 
 use crate::control::endpoint::{self, Endpoint, WAIT_MAX, wait_or_name};
 use crate::control::protocol::Ask;
 use crate::control::report::{Damage, VatLine, VerifySheet};
+use crate::control::store_folder;
 use crate::user_error::UserError;
 
 /// How `verify` gets at the store.
@@ -45,10 +47,19 @@ async fn read(dir: &Path) -> Result<Result<VerifyReport, InUse>, UserError> {
     match tokio::task::spawn_blocking(move || kenvat_store::verify(backend)).await {
         Ok(Ok(report)) => Ok(Ok(report)),
         Ok(Err(OpenError::InUse { pid, .. })) => Ok(Err(InUse { pid })),
-        Ok(Err(error)) => Err(UserError::host(
-            format!("the store {} cannot be read: {error}", dir.display()),
-            "a store from another version wants the kenvat that made it",
-        )),
+        Ok(Err(OpenError::Store(StoreError::Io { source, .. })))
+            if source.kind() == io::ErrorKind::PermissionDenied =>
+        {
+            Err(store_folder::not_entered(dir, &source))
+        }
+        Ok(Err(error)) => {
+            let hint = match error {
+                OpenError::OtherVersion { .. } => "use the kenvat that made it",
+                _ => "",
+            };
+            let message = format!("the store {} cannot be read: {error}", dir.display());
+            Err(UserError::host(message, hint))
+        }
         Err(panic) => Err(UserError::host(
             format!("reading the store failed: {panic}"),
             "",

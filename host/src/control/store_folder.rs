@@ -85,7 +85,8 @@ fn is_absent(error: &io::Error) -> bool {
     )
 }
 
-fn not_entered(dir: &Path, error: &io::Error) -> UserError {
+/// The error that the folder or its files cannot be used, with whose they are.
+pub fn not_entered(dir: &Path, error: &io::Error) -> UserError {
     let whole = std::path::absolute(dir).unwrap_or_else(|_| dir.to_owned());
     let us = geteuid().as_raw();
     if error.kind() != io::ErrorKind::PermissionDenied {
