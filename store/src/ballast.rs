@@ -16,7 +16,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 /// The file's name.
 pub(crate) const BALLAST_FILE: &str = "ballast";
 /// Bytes given back at once, at least: each time costs a cut of the file.
-const PIECE_BYTES: u64 = 1 << 20;
+const CHUNK_BYTES: u64 = 1 << 20;
 
 /// Room in hand.
 pub(crate) struct Ballast<F> {
@@ -146,7 +146,7 @@ impl<F: File> Ballast<F> {
     /// Gives back a piece. False when there is nothing left.
     fn give(&self) -> io::Result<bool> {
         let mut held = self.lock();
-        let left = held.bytes - held.bytes.min(PIECE_BYTES);
+        let left = held.bytes - held.bytes.min(CHUNK_BYTES);
         let Some(file) = held.file.as_ref().filter(|_| held.bytes > 0) else {
             return Ok(false);
         };
@@ -168,7 +168,7 @@ mod tests {
     use crate::backend::memory::MemoryBackend;
 
     #[test]
-    fn it_is_given_back_piece_by_piece_and_taken_again_when_there_is_room() {
+    fn it_is_given_back_chunks_by_chunks_and_taken_again_when_there_is_space() {
         let disk = MemoryBackend::new();
         disk.set_capacity(Some(4 << 20));
         let ballast = Ballast::open(&disk, 3 << 20).unwrap();

@@ -39,12 +39,12 @@ pub(crate) enum PartRecord<'a> {
     },
     /// What is too large for a frame stands in a file of its own: changes of a heap, page checksums
     /// included, rows, log (J7).
-    Side(SideRecord),
+    Spill(SpillRecord),
 }
 
 /// A side file as a frame names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
-pub(crate) struct SideRecord {
+pub(crate) struct SpillRecord {
     pub vat: u64,
     pub id: u64,
     pub bytes: u64,
@@ -54,8 +54,8 @@ pub(crate) struct SideRecord {
 /// A side file that was found damaged before all of it was where it belongs: that vat stays where
 /// it is. Kept as long as the vat.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
-pub(crate) struct LostRecord {
-    pub side: u64,
+pub(crate) struct LostWriteRecord {
+    pub spill: u64,
     pub offset: u64,
     pub what: String,
 }
@@ -214,7 +214,7 @@ mod tests {
                 vat: 2,
                 checksums: &[0; 8],
             },
-            PartRecord::Side(SideRecord {
+            PartRecord::Spill(SpillRecord {
                 vat: 2,
                 id: 1 << 32,
                 bytes: 9 << 20,
@@ -302,7 +302,7 @@ mod tests {
             "05020801000000efbeadde",
         ),
         (
-            PartRecord::Side(SideRecord {
+            PartRecord::Spill(SpillRecord {
                 vat: 3,
                 id: 1 << 32,
                 bytes: 70_000,
@@ -391,8 +391,8 @@ mod tests {
             ),
             (encode(&SegmentRecord { bytes: 4 << 20 }), "fc00004000"),
             (
-                encode(&LostRecord {
-                    side: 1 << 32,
+                encode(&LostWriteRecord {
+                    spill: 1 << 32,
                     offset: 12,
                     what: "piece".into(),
                 }),
@@ -413,7 +413,7 @@ mod tests {
                 assert!(rest.len() < bytes.len(), "{part:?} took nothing");
             }
             let _ = decode::<LogRecord>(bytes);
-            let _ = decode::<LostRecord>(bytes);
+            let _ = decode::<LostWriteRecord>(bytes);
             let _ = decode::<StoreRecord>(bytes);
         };
         for (part, _) in &PART_BYTES {

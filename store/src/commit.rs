@@ -3,20 +3,20 @@
 //!
 //! Promises: frames are applied in the order they were sealed; images get words of durable frames
 //! only (I1); an error while applying latches, since the frame is committed all the same and only
-//! opening again can bring the images up to it; want of room is no such error (`behind`).
+//! opening again can bring the images up to it; want of room is no such error (`backlog`).
 
 use crate::backend::Backend;
-use crate::behind::Owed;
 use crate::catalog::table;
-use crate::codec::{self, LostRecord, PartRecord, SideRecord};
+use crate::codec::{self, LostWriteRecord, PartRecord, SpillRecord};
+use crate::deferred::Deferred;
 use crate::error::{Damage, StoreError};
 use crate::ids::VatId;
-use crate::images::{self, Room};
+use crate::images::{self, ZeroedSpace};
 use crate::journal::frame;
 use crate::journal::sector::SECTOR_BYTES;
 use crate::journal::writer::{Durable, Reserved, Sealed};
 use crate::pages::DirtyPage;
-use crate::side::{self, Side, SideApplied, SideEnd, SideJob};
+use crate::spill::{self, SpillApplied, SpillFile, SpillJob, SpillOutcome};
 use crate::stage::Effect;
 use crate::store::{Filling, Store};
 
@@ -53,7 +53,7 @@ impl<B: Backend> Store<B> {
             self.options.journal_bytes_max,
         );
         // What was taken while folds find no room goes past the bound rather than nowhere.
-        if bytes >= limit && !self.room.is_starved {
+        if bytes >= limit && !self.space.is_starved {
             return Err(StoreError::JournalFull { bytes, limit });
         }
         let pages = self.cache.take_staged();
@@ -71,8 +71,8 @@ impl<B: Backend> Store<B> {
         let reserved = reserved.expect("a place was provided for at least so many sectors");
         let frame_bytes = (sectors * SECTOR_BYTES) as u64;
         let (after, in_free) = (reserved.sectors_after, journal.sectors_free());
-        self.room.sealed(after, in_free, bytes + frame_bytes);
-        shared.pace.press(bytes + frame_bytes >= limit / 2);
+        self.space.sealed(after, in_free, bytes + frame_bytes);
+        shared.throttle.set_bypass(bytes + frame_bytes >= limit / 2);
         let Reserved { sequence, end, .. } = reserved;
         drop(journal);
         self.in_flight.push_back(InFlight {
@@ -91,14 +91,14 @@ impl<B: Backend> Store<B> {
 
     /// Whether no frame is sealed and not applied, and no fold under way: when `verify` may read.
     pub fn is_between_frames(&self) -> bool {
-        self.in_flight.is_empty() && self.folding.is_none() && self.applying.is_empty()
+        self.in_flight.is_empty() && self.immutable.is_none() && self.applying.is_empty()
     }
 
     /// Whether a fold must finish before a frame may be sealed.
     pub fn journal_full(&self) -> bool {
         let journal = self.shared.lock_journal();
         let is_at_bound = journal.total - journal.folded_total >= self.options.journal_bytes_max;
-        is_at_bound && !self.room.is_starved
+        is_at_bound && !self.space.is_starved
     }
 
     /// Brings images, rows and logs up to a durable frame: the oldest not applied yet.
@@ -122,13 +122,13 @@ impl<B: Backend> Store<B> {
         };
         let mut pages = pages.into_iter().peekable();
         while let Some(first) = pages.next() {
-            let mut stretch = vec![first];
+            let mut range = vec![first];
             while let Some(next) =
-                pages.next_if(|next| stretch.last().is_some_and(|a| joins(a, next)))
+                pages.next_if(|next| range.last().is_some_and(|a| joins(a, next)))
             {
-                stretch.push(next);
+                range.push(next);
             }
-            self.apply_pages(stretch)?;
+            self.apply_pages(range)?;
         }
         self.applied = durable.position;
         self.spare_body = Some(durable.body);
@@ -139,14 +139,14 @@ impl<B: Backend> Store<B> {
 
     fn apply_effect(&mut self, effect: Effect) -> Result<(), StoreError> {
         match effect {
-            Effect::Create(vat) => self.do_or_owe(vat, Owed::Image),
-            Effect::Side(side) => {
-                for (key, row) in &side.contents.rows {
-                    self.active.put_side(key.clone(), *row);
+            Effect::Create(vat) => self.apply_or_defer(vat, Deferred::Image),
+            Effect::Spill(spill) => {
+                for (key, row) in &spill.contents.rows {
+                    self.active.put_spilled(key.clone(), *row);
                 }
-                self.do_or_owe(VatId(side.record.vat), Owed::Side(side))
+                self.apply_or_defer(VatId(spill.record.vat), Deferred::Spill(spill))
             }
-            Effect::Log(vat, bytes) => self.do_or_owe(vat, Owed::Log(bytes)),
+            Effect::Log(vat, bytes) => self.apply_or_defer(vat, Deferred::Log(bytes)),
             Effect::Row(row) => {
                 let value = row.value.as_deref();
                 self.active.put(row.table, &row.key, value);
@@ -160,16 +160,16 @@ impl<B: Backend> Store<B> {
     }
 
     /// A side file's frame is durable: image and log are brought up by a job of its own.
-    pub(crate) fn begin_applying(&mut self, side: Side) -> Result<(), StoreError> {
-        let vat = VatId(side.record.vat);
+    pub(crate) fn begin_applying(&mut self, spill: SpillFile) -> Result<(), StoreError> {
+        let vat = VatId(spill.record.vat);
         let found = self.vats.get(&vat);
         let found = found.map(|found| (found.page_limit, found.pages()));
         let Some((page_limit, pages)) = found else {
-            self.active.sides.push(side.record);
+            self.active.spills.push(spill.record);
             return Ok(());
         };
         let image = match self.images.file(vat, page_limit) {
-            _ if side.pages() == 0 => None,
+            _ if spill.pages() == 0 => None,
             Err(StoreError::Damaged(damage)) => {
                 self.mark_damaged(vat, &damage);
                 None
@@ -180,10 +180,10 @@ impl<B: Backend> Store<B> {
             self.active.images.insert(vat);
         }
         self.applying.insert(vat);
-        let log_skipped = self.log_skipped(vat, side.log_bytes());
-        self.side_jobs.push(SideJob {
+        let log_skipped = self.log_skipped(vat, spill.log_bytes());
+        self.spill_jobs.push(SpillJob {
             shared: self.shared.clone(),
-            side,
+            spill,
             page_limit: pages,
             image,
             log_skipped,
@@ -194,8 +194,8 @@ impl<B: Backend> Store<B> {
 
     /// The side files whose frame is applied but for them. Each must be run and finished; until
     /// then there is no fold, and no other change of those heaps.
-    pub fn take_side_jobs(&mut self) -> Vec<SideJob<B>> {
-        std::mem::take(&mut self.side_jobs)
+    pub fn take_spill_jobs(&mut self) -> Vec<SpillJob<B>> {
+        std::mem::take(&mut self.spill_jobs)
     }
 
     /// Whether a vat's image is being brought up to a side file.
@@ -204,60 +204,60 @@ impl<B: Backend> Store<B> {
     }
 
     /// A side file is in its image, or waits for room like whatever is behind.
-    pub fn finish_side(&mut self, applied: SideApplied) -> Result<(), StoreError> {
+    pub fn finish_spill(&mut self, applied: SpillApplied) -> Result<(), StoreError> {
         self.shared.latch.check()?;
-        let SideApplied { side, end } = applied;
-        let vat = VatId(side.record.vat);
+        let SpillApplied { spill, end } = applied;
+        let vat = VatId(spill.record.vat);
         if !self.applying.remove(&vat) {
             return Err(StoreError::Misuse("no side file is being applied"));
         }
         if !self.vats.contains_key(&vat) {
-            self.active.sides.push(side.record);
+            self.active.spills.push(spill.record);
             return Ok(());
         }
         match end {
-            SideEnd::Done(log) => {
-                if side.pages() > 0 {
+            SpillOutcome::Done(log) => {
+                if spill.pages() > 0 {
                     let checksums = self.active.pages.entry(vat).or_default();
-                    checksums.extend(side.contents.pages.iter().copied());
+                    checksums.extend(spill.contents.pages.iter().copied());
                 }
-                self.active.sides.push(side.record);
-                self.skip_log(vat, side.log_bytes() - log.len() as u64);
+                self.active.spills.push(spill.record);
+                self.skip_log(vat, spill.log_bytes() - log.len() as u64);
                 // It comes before what waits already.
-                if let Some(owed) = self.try_owed(vat, Owed::Log(log))? {
-                    self.behind.entry(vat).or_default().push_front(owed);
+                if let Some(deferred) = self.try_apply(vat, Deferred::Log(log))? {
+                    self.backlog.entry(vat).or_default().push_front(deferred);
                     return Ok(());
                 }
             }
-            SideEnd::Damaged(damage) if damage.file == side::path(side.record.id) => {
-                self.lose_side(&side.record, damage);
+            SpillOutcome::Damaged(damage) if damage.file == spill::path(spill.record.id) => {
+                self.lose_write(&spill.record, damage);
             }
-            SideEnd::Damaged(damage) => {
+            SpillOutcome::Damaged(damage) => {
                 self.mark_damaged(vat, &damage);
-                self.active.sides.push(side.record);
+                self.active.spills.push(spill.record);
             }
-            SideEnd::NoRoom => {
-                let waiting = self.behind.entry(vat).or_default();
-                waiting.push_front(Owed::Side(side));
+            SpillOutcome::NoSpace => {
+                let waiting = self.backlog.entry(vat).or_default();
+                waiting.push_front(Deferred::Spill(spill));
                 return Ok(());
             }
         }
-        self.go_on_owing(vat).map(drop)
+        self.retry_backlog(vat).map(drop)
     }
 
     /// A side file cannot be brought into its image, ever: said of the vat for good.
-    pub(crate) fn lose_side(&mut self, record: &SideRecord, damage: Damage) {
+    pub(crate) fn lose_write(&mut self, record: &SpillRecord, damage: Damage) {
         let vat = VatId(record.vat);
         if !self.vats.contains_key(&vat) {
-            return self.active.sides.push(*record);
+            return self.active.spills.push(*record);
         }
-        let lost = LostRecord {
-            side: record.id,
+        let lost = LostWriteRecord {
+            spill: record.id,
             offset: damage.offset,
             what: damage.what.clone(),
         };
         let (key, row) = (codec::vat_key(vat), codec::encode(&lost));
-        self.active.put(table::LOST, &key, Some(&row));
+        self.active.put(table::LOST_WRITES, &key, Some(&row));
         self.mark_damaged(vat, &damage);
     }
 
@@ -273,7 +273,7 @@ impl<B: Backend> Store<B> {
         let checksums = self.active.pages.entry(vat).or_default();
         checksums.extend(pages.iter().map(|page| (page.page, page.crc)));
         self.active.images.insert(vat);
-        self.do_or_owe(vat, Owed::Pages(pages))
+        self.apply_or_defer(vat, Deferred::Pages(pages))
     }
 
     /// Writes what a frame's deltas name of a page, or pages of zeros.
@@ -288,11 +288,15 @@ impl<B: Backend> Store<B> {
         let first_page = first.page;
         let written = if first.content.is_zeros() {
             // As many as a vat has at most.
-            let stretch = first_page..first_page + pages.len() as u32;
+            let range = first_page..first_page + pages.len() as u32;
             // Room taken for a later frame must not go with the hole.
-            let is_kept = stretch.clone().any(|page| self.cache.has_room((vat, page)));
-            let room = if is_kept { Room::Kept } else { Room::Given };
-            self.images.zero(vat, page_limit, stretch, room)
+            let is_kept = range.clone().any(|page| self.cache.has_space((vat, page)));
+            let space = if is_kept {
+                ZeroedSpace::Kept
+            } else {
+                ZeroedSpace::Released
+            };
+            self.images.zero(vat, page_limit, range, space)
         } else {
             let offset = images::bytes_of(first_page) + first.start as u64;
             let bytes = first.content.bytes().get(first.start..first.end);

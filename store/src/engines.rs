@@ -11,7 +11,7 @@ use crate::error::{Damage, OpenError, StoreError};
 use crate::genesis::{GENESIS_FILE_BYTES_MAX, Genesis};
 use crate::ids::EngineHash;
 use crate::options::ENGINE_BYTES_MAX;
-use crate::room::CATALOG_STEP_BYTES;
+use crate::space::CATALOG_STEP_BYTES;
 use crate::store::Store;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeSet;
@@ -236,7 +236,7 @@ impl<B: Backend> Store<B> {
         if unused.is_empty() {
             return Ok(unused);
         }
-        self.has_catalog_room(CATALOG_STEP_BYTES)?;
+        self.reserve_for_catalog(CATALOG_STEP_BYTES)?;
         // First the rows: a file no row names is removed at the next open, a row without its file
         // would be damage.
         self.shared.catalog.write(|batch| {

@@ -52,7 +52,7 @@ impl fmt::Display for Damage {
 /// latched; it may be asked for again when there is room.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the disk is full: {what} {file}: {why}")]
-pub struct NoRoom {
+pub struct NoSpace {
     pub what: &'static str,
     /// Relative to the store's folder.
     pub file: String,
@@ -75,7 +75,7 @@ pub enum StoreError {
         source: io::Error,
     },
     #[error(transparent)]
-    NoRoom(#[from] NoRoom),
+    NoSpace(#[from] NoSpace),
     /// Bytes read are not the bytes written.
     #[error("damaged: {0}")]
     Damaged(Damage),
@@ -191,7 +191,7 @@ pub enum StageError {
     Delta(#[from] DeltaError),
     /// There is no room for what this part needs (I2, J8).
     #[error(transparent)]
-    NoRoom(NoRoom),
+    NoSpace(NoSpace),
     /// The frame would pass its bound; seal it first, or, if it is empty, the part is too large.
     #[error("the frame would have {bytes} bytes, {limit} are allowed")]
     FrameFull { bytes: usize, limit: usize },
@@ -210,7 +210,7 @@ pub enum StageError {
 impl From<StoreError> for StageError {
     fn from(error: StoreError) -> StageError {
         match error {
-            StoreError::NoRoom(no_room) => StageError::NoRoom(no_room),
+            StoreError::NoSpace(no_space) => StageError::NoSpace(no_space),
             error => StageError::Store(error),
         }
     }
@@ -227,7 +227,7 @@ pub enum ImageError {
     NotCommitted(VatId),
     /// Committed changes wait for room on the disk: until then no worker may start on it (I2).
     #[error("the image of vat {0} is behind: the disk is full")]
-    Behind(VatId),
+    Backlog(VatId),
     /// A side file is being brought into it.
     #[error("the image of vat {0} is being brought up to date")]
     BeingApplied(VatId),

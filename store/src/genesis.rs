@@ -37,7 +37,7 @@ pub struct Genesis {
 }
 
 /// Bytes of pages that are written together.
-const STRETCH_BYTES_MAX: usize = 256 << 10;
+const RANGE_BYTES_MAX: usize = 256 << 10;
 
 /// The heap has more pages than a genesis image may.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -107,12 +107,12 @@ impl Genesis {
 
     /// Pages that are not zero, those that follow each other together: the first one's number, and
     /// their content. A birth writes them twice, and a write costs more than the pages of it.
-    pub fn stretches(&self) -> impl Iterator<Item = (u32, Vec<u8>)> {
+    pub fn ranges(&self) -> impl Iterator<Item = (u32, Vec<u8>)> {
         let mut pages = self.pages.iter().peekable();
         std::iter::from_fn(move || {
             let (&first, (_, content)) = pages.next()?;
             let (mut next, mut bytes) = (first + 1, content.to_vec());
-            while bytes.len() < STRETCH_BYTES_MAX
+            while bytes.len() < RANGE_BYTES_MAX
                 && let Some((_, (_, content))) = pages.next_if(|(page, _)| **page == next)
             {
                 bytes.extend_from_slice(&content[..]);
@@ -269,8 +269,8 @@ mod tests {
     }
 
     #[test]
-    fn pages_that_follow_each_other_are_one_stretch_up_to_its_bound() {
-        let most = (STRETCH_BYTES_MAX / PAGE_BYTES) as u32;
+    fn pages_that_follow_each_other_are_one_range_up_to_its_bound() {
+        let most = (RANGE_BYTES_MAX / PAGE_BYTES) as u32;
         let pages = [1, 2, 4].into_iter().chain(10..10 + most + 3);
         let mut bytes = Vec::new();
         for page in pages.clone() {
@@ -278,14 +278,14 @@ mod tests {
         }
         let limit = 20 + most;
         let genesis = Genesis::from_delta(&Delta::parse(bytes, limit).unwrap()).unwrap();
-        let stretches: Vec<_> = genesis.stretches().collect();
-        let firsts: Vec<_> = stretches.iter().map(|(first, _)| *first).collect();
+        let ranges: Vec<_> = genesis.ranges().collect();
+        let firsts: Vec<_> = ranges.iter().map(|(first, _)| *first).collect();
         assert_eq!(firsts, [1, 4, 10, 10 + most]);
-        let seen = stretches.iter().flat_map(|(first, bytes)| {
+        let probed = ranges.iter().flat_map(|(first, bytes)| {
             let content = bytes.chunks_exact(PAGE_BYTES);
             (*first..).zip(content.map(|page| u64::from_le_bytes(page[..8].try_into().unwrap())))
         });
-        assert!(seen.eq(pages.map(|page| (page, u64::from(page)))));
+        assert!(probed.eq(pages.map(|page| (page, u64::from(page)))));
     }
 
     #[test]

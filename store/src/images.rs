@@ -21,7 +21,7 @@ use std::sync::Arc;
 /// The folder.
 pub(crate) const HEAP_DIR: &str = "heap";
 /// Images are read in pieces of this many pages.
-const PIECE_PAGES: u64 = 256;
+const CHUNK_PAGES: u64 = 256;
 /// Pages of zeros that are worth a hole.
 const HOLE_PAGES_MIN: usize = 8;
 
@@ -31,8 +31,8 @@ pub(crate) fn path(vat: VatId) -> String {
 
 /// What becomes of the room of pages that are zeros now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Room {
-    Given,
+pub(crate) enum ZeroedSpace {
+    Released,
     /// It is taken already for what comes next.
     Kept,
 }
@@ -113,8 +113,8 @@ impl<B: Backend> Images<B> {
         let make = || {
             let file = self.backend.create(&path)?;
             file.set_len(bytes_of(page_limit))?;
-            for stretch in stretches(genesis.pages().map(|(page, ..)| page)) {
-                allocate(&file, stretch)?;
+            for range in ranges(genesis.pages().map(|(page, ..)| page)) {
+                allocate(&file, range)?;
             }
             Ok(file)
         };
@@ -171,7 +171,7 @@ impl<B: Backend> Images<B> {
             self.keep_open(vat, file);
         }
         let file = self.file(vat, page_limit)?;
-        for (page, content) in genesis.stretches() {
+        for (page, content) in genesis.ranges() {
             let write = || file.write_at(bytes_of(page), &content);
             let written = self.ballast.draw(write);
             written.map_err(|error| self.latch.io_or_full("write", &path, error))?;
@@ -194,8 +194,8 @@ impl<B: Backend> Images<B> {
         pages: impl Iterator<Item = u32>,
     ) -> Result<(), StoreError> {
         let file = self.file(vat, page_limit)?;
-        for stretch in stretches(pages) {
-            allocate(&*file, stretch)
+        for range in ranges(pages) {
+            allocate(&*file, range)
                 .map_err(|error| self.latch.io_or_full("grow", &path(vat), error))?;
         }
         Ok(())
@@ -236,11 +236,11 @@ impl<B: Backend> Images<B> {
         vat: VatId,
         page_limit: u32,
         pages: Range<u32>,
-        room: Room,
+        space: ZeroedSpace,
     ) -> Result<(), StoreError> {
         let file = self.file(vat, page_limit)?;
         let (offset, bytes) = (bytes_of(pages.start), bytes_of(pages.len() as u32));
-        let written = if room == Room::Kept || pages.len() < HOLE_PAGES_MIN {
+        let written = if space == ZeroedSpace::Kept || pages.len() < HOLE_PAGES_MIN {
             write_zeros(&*file, offset, bytes)
         } else {
             self.ballast.draw(|| file.punch(offset, bytes))
@@ -293,7 +293,7 @@ impl<B: Backend> Images<B> {
 }
 
 /// The runs of neighbours in a sorted list of pages, as first page and number.
-fn stretches(pages: impl Iterator<Item = u32>) -> Vec<(u32, u32)> {
+fn ranges(pages: impl Iterator<Item = u32>) -> Vec<(u32, u32)> {
     let mut found: Vec<(u32, u32)> = Vec::new();
     for page in pages {
         match found.last_mut() {
@@ -328,7 +328,7 @@ pub(crate) fn walk<F: File>(
     let length = file.len();
     let length = length.map_err(|error| fault(latch, "read", vat, 0, error))?;
     let end = (length / PAGE_BYTES as u64).min(u64::from(PAGE_LIMIT_MAX));
-    let mut piece = vec![0; PIECE_PAGES as usize * PAGE_BYTES];
+    let mut chunk = vec![0; CHUNK_PAGES as usize * PAGE_BYTES];
     let (mut at, mut read) = (0, 0);
     while at < end {
         let told = |error| fault(latch, "read", vat, at * PAGE_BYTES as u64, error);
@@ -338,8 +338,8 @@ pub(crate) fn walk<F: File>(
         at = at.max(data.start / PAGE_BYTES as u64);
         let stop = data.end.div_ceil(PAGE_BYTES as u64).min(end);
         while at < stop {
-            let count = (stop - at).min(PIECE_PAGES);
-            let bytes = piece
+            let count = (stop - at).min(CHUNK_PAGES);
+            let bytes = chunk
                 .get_mut(..count as usize * PAGE_BYTES)
                 .unwrap_or_default();
             let offset = at * PAGE_BYTES as u64;

@@ -4,7 +4,7 @@
 //! bytes that are not there. Only opening again, which rewrites what it found (J6), is sound.
 
 use crate::backend::is_full;
-use crate::error::{NoRoom, StoreError};
+use crate::error::{NoSpace, StoreError};
 use rustix::io::Errno;
 use std::io;
 use std::sync::OnceLock;
@@ -61,7 +61,7 @@ impl Latch {
             return self.io(what, file, source);
         }
         let (file, why) = (file.to_owned(), source.to_string());
-        NoRoom { what, file, why }.into()
+        NoSpace { what, file, why }.into()
     }
 
     /// Trips for an error of the disk and wraps it.

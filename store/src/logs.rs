@@ -50,7 +50,7 @@ pub(crate) struct Logs<B: Backend> {
 struct Open<F> {
     file: Arc<F>,
     /// Room is taken up to here in the file, as far as is known.
-    room: u64,
+    space: u64,
     /// Made to take room in, before the first byte came.
     is_fresh: bool,
     /// What was appended since a fold took the file to sync it.
@@ -147,7 +147,7 @@ impl<B: Backend> Logs<B> {
             let is_fresh = within_file == 0;
             let opened = Open {
                 file: Arc::new(file),
-                room: within_file,
+                space: within_file,
                 is_fresh,
                 unsynced: within_file..within_file,
             };
@@ -156,13 +156,13 @@ impl<B: Backend> Logs<B> {
         let Some(open) = self.open.get_mut(&(vat, half)) else {
             return Ok(());
         };
-        if open.room >= end {
+        if open.space >= end {
             return Ok(());
         }
         let block_end = end.next_multiple_of(LOG_BLOCK_BYTES);
         let mut take = |end: u64| {
-            let taken = open.file.allocate(open.room, end - open.room);
-            taken.inspect(|()| open.room = end)
+            let taken = open.file.allocate(open.space, end - open.space);
+            taken.inspect(|()| open.space = end)
         };
         match take(block_end) {
             Err(error) if is_full(&error) && end < block_end => take(end),
@@ -171,7 +171,7 @@ impl<B: Backend> Logs<B> {
     }
 
     /// Appends, and brings the record up to it. Returns whether a file was made. Where there is no
-    /// room (`NoRoom`) the record says how much of `bytes` is there.
+    /// room (`NoSpace`) the record says how much of `bytes` is there.
     pub(crate) fn append(
         &mut self,
         vat: VatId,
@@ -182,8 +182,8 @@ impl<B: Backend> Logs<B> {
         let mut made = false;
         while !rest.is_empty() {
             let within_file = log.end % self.file_bytes;
-            let room = (LOG_BLOCK_BYTES - log.end % LOG_BLOCK_BYTES) as usize;
-            let (now, later) = rest.split_at(room.min(rest.len()));
+            let space = (LOG_BLOCK_BYTES - log.end % LOG_BLOCK_BYTES) as usize;
+            let (now, later) = rest.split_at(space.min(rest.len()));
             let half = Half::of(log.end, self.file_bytes);
             let told =
                 |latch: &Latch, error| latch.io_or_full("append to", &path(vat, half), error);
@@ -249,7 +249,7 @@ impl<B: Backend> Logs<B> {
         let (file, made) = opened?;
         let opened = Open {
             file: Arc::new(file),
-            room: within_file,
+            space: within_file,
             is_fresh: false,
             unsynced: within_file..within_file,
         };

@@ -30,8 +30,8 @@ pub struct Options {
     pub fold_bytes: u64,
     /// Bytes of side files from which a fold is due: until then they take room beside what they
     /// were applied to. And at which no further one is to be finished before there was one.
-    pub fold_side_bytes: u64,
-    pub side_bytes_max: u64,
+    pub fold_spill_bytes: u64,
+    pub spill_bytes_max: u64,
     /// Bytes of journal at which commits wait for the fold.
     pub journal_bytes_max: u64,
     /// Bytes of one frame's body; `FRAME_BYTES_MAX` at most.
@@ -53,8 +53,8 @@ impl Default for Options {
         Options {
             segment_bytes: 4 << 20,
             fold_bytes: 8 << 20,
-            fold_side_bytes: 64 << 20,
-            side_bytes_max: 256 << 20,
+            fold_spill_bytes: 64 << 20,
+            spill_bytes_max: 256 << 20,
             journal_bytes_max: JOURNAL_BYTES_MAX,
             frame_bytes_max: FRAME_BYTES_MAX,
             cached_pages_max: 8192,

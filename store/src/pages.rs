@@ -81,7 +81,7 @@ struct Entry {
     /// Used since the eviction queue last passed it.
     referenced: bool,
     /// Writing it in its image needs no room (I2).
-    has_room: bool,
+    has_space: bool,
 }
 
 impl Entry {
@@ -120,7 +120,7 @@ impl PageCache {
             content,
             staged: None,
             referenced: true,
-            has_room: false,
+            has_space: false,
         };
         if self.entries.insert(key, entry).is_none() {
             self.queue.push_back(key);
@@ -128,14 +128,14 @@ impl PageCache {
     }
 
     /// Whether a page in memory is known to have room in its image.
-    pub(crate) fn has_room(&self, key: PageKey) -> bool {
-        self.entries.get(&key).is_some_and(|entry| entry.has_room)
+    pub(crate) fn has_space(&self, key: PageKey) -> bool {
+        self.entries.get(&key).is_some_and(|entry| entry.has_space)
     }
 
     /// Room was taken for a page in memory, or it has some already.
-    pub(crate) fn note_room(&mut self, key: PageKey) {
+    pub(crate) fn note_space(&mut self, key: PageKey) {
         if let Some(entry) = self.entries.get_mut(&key) {
-            entry.has_room = true;
+            entry.has_space = true;
         }
     }
 
@@ -175,7 +175,7 @@ impl PageCache {
         }
         let entry = self.entries.get_mut(&key).expect("put there if need be");
         // Zeros may become a hole.
-        entry.has_room = false;
+        entry.has_space = false;
         if entry.staged.replace((0, PAGE_BYTES)).is_none() {
             self.staged.push(key);
         }

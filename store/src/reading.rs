@@ -62,8 +62,8 @@ impl<B: Backend> Store<B> {
             return Err(ImageError::Damaged(damage.clone()));
         }
         let page_limit = found.page_limit;
-        if self.is_behind(vat) {
-            return Err(ImageError::Behind(vat));
+        if self.has_backlog(vat) {
+            return Err(ImageError::Backlog(vat));
         }
         let expected = self.expected_pages(vat).map_err(|error| match error {
             StoreError::Damaged(damage) => ImageError::Damaged(damage.of(vat)),
@@ -113,8 +113,8 @@ impl<B: Backend> Store<B> {
     /// The image to be hashed, of applied content. For `Reading::sha256`.
     pub fn read_heap(&mut self, vat: VatId) -> Result<Reading<B::File>, ImageError> {
         let page_limit = self.live(vat)?.page_limit;
-        if self.is_behind(vat) {
-            return Err(ImageError::Behind(vat));
+        if self.has_backlog(vat) {
+            return Err(ImageError::Backlog(vat));
         }
         let file = self.images.file(vat, page_limit)?;
         self.trim_images();

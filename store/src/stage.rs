@@ -10,13 +10,13 @@ use crate::error::{Damage, OpenError, StageError, StoreError};
 use crate::genesis::{Genesis, ZERO_PAGE};
 use crate::ids::{EngineHash, VatId};
 use crate::images;
-use crate::layer::{Phase, Vat};
 use crate::options::{
     ENGINE_TABLES, FRAME_BYTES_MAX, PAGE_LIMIT_MAX, ROW_KEY_BYTES_MAX, ROW_VALUE_BYTES_MAX,
 };
 use crate::pages::Content;
-use crate::side::Side;
+use crate::spill::SpillFile;
 use crate::store::Store;
+use crate::vat::{Phase, Vat};
 use std::sync::Arc;
 
 /// A row of the engine's: an absolute value, so that writing it twice changes nothing (C2).
@@ -45,8 +45,8 @@ pub enum Part {
     },
     /// Something large, in a file of its own (J7): changes of a heap, rows, log. Where it changes
     /// the heap, it is the frame's only change of it; and no other one is staged until it is
-    /// applied (`Store::finish_side`).
-    Side(Side),
+    /// applied (`Store::finish_spill`).
+    Spill(SpillFile),
     /// Bytes appended to the vat's log.
     Log {
         vat: VatId,
@@ -63,7 +63,7 @@ pub enum Part {
 #[derive(Clone, Debug)]
 pub(crate) enum Effect {
     Create(VatId),
-    Side(Side),
+    Spill(SpillFile),
     Log(VatId, Vec<u8>),
     Row(Row),
     Terminate(VatId),
@@ -90,12 +90,12 @@ impl<B: Backend> Store<B> {
                 page_limit,
             } => self.stage_create(vat, engine, page_limit),
             Part::Heap { vat, delta } => self.stage_heap(vat, &delta),
-            Part::Side(side) => self.stage_side(side),
+            Part::Spill(spill) => self.stage_spill(spill),
             Part::Log { vat, bytes } => {
                 self.known_vat(vat)?;
                 let len = bytes.len() as u64;
                 self.redeem_log(vat, len)?;
-                self.make_room(bytes.len())?;
+                self.reserve_in_frame(bytes.len())?;
                 self.append(&PartRecord::Log {
                     vat: vat.0,
                     bytes: &bytes,
@@ -107,7 +107,7 @@ impl<B: Backend> Store<B> {
             Part::Row(row) => self.stage_row(row),
             Part::Terminate { vat } => {
                 self.known_vat(vat)?;
-                self.make_room(0)?;
+                self.reserve_in_frame(0)?;
                 self.append(&PartRecord::Terminate { vat: vat.0 });
                 if let Some(found) = self.vats.get_mut(&vat) {
                     found.phase = Phase::Terminating;
@@ -135,7 +135,7 @@ impl<B: Backend> Store<B> {
     ) -> Result<(), StageError> {
         let genesis = self.check_create(vat, engine, page_limit)?;
         self.images.prepare(vat, page_limit, &genesis)?;
-        self.make_room(0)?;
+        self.reserve_in_frame(0)?;
         self.append(&PartRecord::Create {
             vat: vat.0,
             engine: engine.0,
@@ -181,7 +181,7 @@ impl<B: Backend> Store<B> {
 
     fn stage_heap(&mut self, vat: VatId, delta: &Delta) -> Result<(), StageError> {
         let pages = self.check_heap(vat, delta)?;
-        self.make_room(cost_of_heap(delta, pages))?;
+        self.reserve_in_frame(cost_of_heap(delta, pages))?;
         self.append(&PartRecord::Heap {
             vat: vat.0,
             delta: delta.as_bytes(),
@@ -203,25 +203,25 @@ impl<B: Backend> Store<B> {
         self.load_pages(vat, delta)
     }
 
-    fn stage_side(&mut self, side: Side) -> Result<(), StageError> {
-        let vat = VatId(side.record.vat);
+    fn stage_spill(&mut self, spill: SpillFile) -> Result<(), StageError> {
+        let vat = VatId(spill.record.vat);
         let limit = self.sound_vat(vat)?.pages();
-        let last = side.contents.pages.last().map(|&(page, _)| page);
+        let last = spill.contents.pages.last().map(|&(page, _)| page);
         if let Some(page) = last.filter(|&page| page >= limit) {
             let at = 0;
             return Err(DeltaError::BeyondLimit { at, page, limit }.into());
         }
-        if side.log_bytes() > 0 {
-            self.redeem_log(vat, side.log_bytes())?;
+        if spill.log_bytes() > 0 {
+            self.redeem_log(vat, spill.log_bytes())?;
         }
-        self.make_room(0)?;
-        self.append(&PartRecord::Side(side.record));
-        side.guard.keep();
+        self.reserve_in_frame(0)?;
+        self.append(&PartRecord::Spill(spill.record));
+        spill.guard.keep();
         if last.is_some() {
             self.cache.forget(vat);
         }
-        self.log_staged(vat, side.log_bytes());
-        self.filling.effects.push(Effect::Side(side));
+        self.log_staged(vat, spill.log_bytes());
+        self.filling.effects.push(Effect::Spill(spill));
         Ok(())
     }
 
@@ -242,7 +242,7 @@ impl<B: Backend> Store<B> {
     fn stage_row(&mut self, row: Row) -> Result<(), StageError> {
         let value = row.value.as_deref();
         check_row(row.table, &row.key, value)?;
-        self.make_room(row.key.len() + value.map_or(0, <[u8]>::len))?;
+        self.reserve_in_frame(row.key.len() + value.map_or(0, <[u8]>::len))?;
         self.append(&PartRecord::Row {
             table: row.table,
             key: &row.key,
@@ -256,7 +256,7 @@ impl<B: Backend> Store<B> {
     /// that have none (I2). Returns how many the delta names.
     fn load_pages(&mut self, vat: VatId, delta: &Delta) -> Result<usize, StageError> {
         let (mut count, mut last) = (0, None);
-        let mut without_room = Vec::new();
+        let mut without_space = Vec::new();
         for run in delta.runs() {
             let pages = run.pages();
             if last.replace(pages.start) == Some(pages.start) {
@@ -273,8 +273,8 @@ impl<B: Backend> Store<B> {
                 false => self.load_page(vat, pages.start),
             };
             match loaded {
-                Ok(()) if self.cache.has_room(key) => {}
-                Ok(()) => without_room.push(pages.start),
+                Ok(()) if self.cache.has_space(key) => {}
+                Ok(()) => without_space.push(pages.start),
                 Err(StoreError::Damaged(damage)) => {
                     self.mark_damaged(vat, &damage);
                     return Err(StageError::VatDamaged {
@@ -285,12 +285,12 @@ impl<B: Backend> Store<B> {
                 Err(error) => return Err(error.into()),
             }
         }
-        if !without_room.is_empty() {
+        if !without_space.is_empty() {
             let page_limit = self.known_vat(vat)?.page_limit;
-            let pages = without_room.iter().copied();
+            let pages = without_space.iter().copied();
             self.images.reserve(vat, page_limit, pages)?;
-            for page in without_room {
-                self.cache.note_room((vat, page));
+            for page in without_space {
+                self.cache.note_space((vat, page));
             }
         }
         Ok(count)
@@ -299,7 +299,7 @@ impl<B: Backend> Store<B> {
     fn load_page(&mut self, vat: VatId, page: u32) -> Result<(), StoreError> {
         let found = self.vats.get(&vat).ok_or(StoreError::UnknownVat(vat))?;
         let page_limit = found.page_limit;
-        let (content, has_room) = if found.phase == Phase::Creating {
+        let (content, has_space) = if found.phase == Phase::Creating {
             // There is no image yet; what it will begin with is known.
             let engine = self.engines.get(&found.engine);
             let genesis = engine.and_then(|engine| engine.genesis.as_ref());
@@ -320,8 +320,8 @@ impl<B: Backend> Store<B> {
         };
         let key = (vat, page);
         self.cache.insert(key, Content::Bytes(content));
-        if has_room {
-            self.cache.note_room(key);
+        if has_space {
+            self.cache.note_space(key);
         }
         Ok(())
     }
@@ -348,13 +348,13 @@ impl<B: Backend> Store<B> {
     }
 
     /// Refuses a part the frame or the journal has no room for.
-    fn make_room(&mut self, part_bytes: usize) -> Result<(), StageError> {
+    fn reserve_in_frame(&mut self, part_bytes: usize) -> Result<(), StageError> {
         let staged = self.filling.body.len() + self.filling.checksum_bytes;
         let part_bytes = part_bytes.saturating_add(PART_OVERHEAD_BYTES);
         let bytes = staged.saturating_add(part_bytes);
         self.check_frame_bytes(bytes)?;
-        self.room.redeem(part_bytes);
-        Ok(self.provide_place(bytes)?)
+        self.space.redeem(part_bytes);
+        Ok(self.provide_in_journal(bytes)?)
     }
 
     /// Refuses a frame, or parts alone, longer than any frame may be.

@@ -4,24 +4,25 @@
 //! and committing are in `stage` and `commit`, folding in `fold`, opening in `recover`.
 
 use crate::backend::{Backend, file::FileBackend};
-use crate::behind::Owed;
 use crate::catalog::{Reader, decode_row, table};
-use crate::codec::{self, LogRecord, LostRecord, VatRecord};
+use crate::codec::{self, LogRecord, LostWriteRecord, VatRecord};
 use crate::commit::InFlight;
+use crate::deferred::Deferred;
 use crate::engines::Engine;
 use crate::error::{Damage, ImageError, OpenError, StoreError};
 use crate::ids::{EngineHash, VatId};
 use crate::images::{self, Images};
 use crate::journal::writer::{Position, Shared};
-use crate::layer::{Layer, Phase, Value, Vat};
 use crate::logs::{LogSlice, Logs};
+use crate::memtable::{Memtable, Value};
 use crate::options::Options;
 use crate::page_rows;
 use crate::pages::PageCache;
 use crate::recover::{self, Recovery};
-use crate::room::Room;
-use crate::side::{self, SideJob};
+use crate::space::Space;
+use crate::spill::{self, SpillJob};
 use crate::stage::Effect;
+use crate::vat::{Phase, Vat};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Bound;
 use std::sync::Arc;
@@ -42,8 +43,8 @@ pub struct Store<B: Backend = FileBackend> {
     pub(crate) cache: PageCache,
     pub(crate) images: Images<B>,
     pub(crate) logs: Logs<B>,
-    pub(crate) active: Layer,
-    pub(crate) folding: Option<Arc<Layer>>,
+    pub(crate) active: Memtable,
+    pub(crate) immutable: Option<Arc<Memtable>>,
     pub(crate) filling: Filling,
     /// Memory of a frame applied, for the next one.
     pub(crate) spare_body: Option<Vec<u8>>,
@@ -51,13 +52,13 @@ pub struct Store<B: Backend = FileBackend> {
     pub(crate) in_flight: VecDeque<InFlight>,
     /// Vats whose image is being brought up to a side file.
     pub(crate) applying: BTreeSet<VatId>,
-    pub(crate) side_jobs: Vec<SideJob<B>>,
-    pub(crate) next_side: u64,
+    pub(crate) spill_jobs: Vec<SpillJob<B>>,
+    pub(crate) next_spill: u64,
     pub(crate) applied: Position,
     pub(crate) folded: Position,
     /// Of committed frames, what the disk had no room for.
-    pub(crate) behind: BTreeMap<VatId, VecDeque<Owed>>,
-    pub(crate) room: Room,
+    pub(crate) backlog: BTreeMap<VatId, VecDeque<Deferred>>,
+    pub(crate) space: Space,
 }
 
 /// The frame being filled.
@@ -101,9 +102,9 @@ impl<B: Backend> Store<B> {
     /// The value of a row.
     pub fn get(&self, table: u8, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
         self.shared.latch.check()?;
-        let folding = self.folding.as_deref();
+        let immutable = self.immutable.as_deref();
         let row = self.active.row(table, key);
-        match row.or_else(|| folding.and_then(|layer| layer.row(table, key))) {
+        match row.or_else(|| immutable.and_then(|memtable| memtable.row(table, key))) {
             Some(row) => row.map(|value| self.value(table, key, value)).transpose(),
             None => self.reader.get(table, key),
         }
@@ -113,7 +114,7 @@ impl<B: Backend> Store<B> {
     fn value(&self, table: u8, key: &[u8], value: Value<'_>) -> Result<Vec<u8>, StoreError> {
         match value {
             Value::Here(bytes) => Ok(bytes.into_owned()),
-            Value::Side(row) => side::read_row(&self.shared, (table, key), &row),
+            Value::Spill(row) => spill::read_row(&self.shared, (table, key), &row),
         }
     }
 
@@ -132,11 +133,11 @@ impl<B: Backend> Store<B> {
     ) -> Result<Vec<KeyValue>, StoreError> {
         self.shared.latch.check()?;
         let mut found = BTreeMap::new();
-        for layer in [self.folding.as_deref(), Some(&self.active)]
+        for memtable in [self.immutable.as_deref(), Some(&self.active)]
             .into_iter()
             .flatten()
         {
-            layer.lay_over(table, prefix, start, &mut found);
+            memtable.lay_over(table, prefix, start, &mut found);
         }
         // Rows the layers delete take no place among those asked of the catalog.
         let deleted = found.values().filter(|value| value.is_none()).count();
@@ -228,9 +229,9 @@ impl<B: Backend> Store<B> {
             return Ok(crc);
         }
         if let Some(crc) = self
-            .folding
+            .immutable
             .as_ref()
-            .and_then(|layer| layer.page(vat, page))
+            .and_then(|memtable| memtable.page(vat, page))
         {
             return Ok(crc);
         }
@@ -248,11 +249,11 @@ impl<B: Backend> Store<B> {
         for (key, row) in rows {
             page_rows::collect(vat, &key, &row, &mut expected)?;
         }
-        for layer in [self.folding.as_deref(), Some(&self.active)]
+        for memtable in [self.immutable.as_deref(), Some(&self.active)]
             .into_iter()
             .flatten()
         {
-            if let Some(pages) = layer.pages.get(&vat) {
+            if let Some(pages) = memtable.pages.get(&vat) {
                 expected.extend(pages);
             }
         }
@@ -337,10 +338,10 @@ impl<B: Backend> Store<B> {
         self.active.pages.remove(&vat);
         self.active.images.remove(&vat);
         self.active.logs.remove(&vat);
-        for owed in self.behind.remove(&vat).unwrap_or_default() {
+        for deferred in self.backlog.remove(&vat).unwrap_or_default() {
             // The file goes with the fold that writes its rows to the catalog.
-            if let Owed::Side(side) = owed {
-                self.active.sides.push(side.record);
+            if let Deferred::Spill(spill) = deferred {
+                self.active.spills.push(spill.record);
             }
         }
         self.active.terminated.push(vat);
@@ -366,29 +367,29 @@ impl<B: Backend> Store<B> {
     }
 
     /// Marks vats that an earlier open found a side file of damaged.
-    pub(crate) fn mark_lost_sides(&mut self) -> Result<(), StoreError> {
-        for (vat, lost) in self.lost_sides()? {
-            let file = side::path(lost.side);
+    pub(crate) fn mark_lost_writes(&mut self) -> Result<(), StoreError> {
+        for (vat, lost) in self.lost_writes()? {
+            let file = spill::path(lost.spill);
             let damage = Damage::new(file, lost.offset, lost.what).of(vat);
             self.mark_damaged(vat, &damage);
         }
         Ok(())
     }
 
-    fn lost_sides(&self) -> Result<Vec<(VatId, LostRecord)>, StoreError> {
-        let rows = self.scan(table::LOST, &[])?;
+    fn lost_writes(&self) -> Result<Vec<(VatId, LostWriteRecord)>, StoreError> {
+        let rows = self.scan(table::LOST_WRITES, &[])?;
         let decoded = rows.into_iter().map(|(key, row)| {
             let vat = codec::vat_of_key(&key).unwrap_or(VatId(0));
-            decode_row(table::LOST, &key, &row).map(|lost| (vat, lost))
+            decode_row(table::LOST_WRITES, &key, &row).map(|lost| (vat, lost))
         });
         decoded.collect()
     }
 
     /// Numbers of the side files that are still needed, or kept for being damaged.
-    pub(crate) fn named_sides(&self) -> Result<BTreeSet<u64>, StoreError> {
-        let lost = self.lost_sides()?;
-        let mut named: BTreeSet<u64> = lost.iter().map(|(_, lost)| lost.side).collect();
-        named.extend(self.active.sides.iter().map(|side| side.id));
+    pub(crate) fn named_spills(&self) -> Result<BTreeSet<u64>, StoreError> {
+        let lost = self.lost_writes()?;
+        let mut named: BTreeSet<u64> = lost.iter().map(|(_, lost)| lost.spill).collect();
+        named.extend(self.active.spills.iter().map(|spill| spill.id));
         Ok(named)
     }
 
@@ -401,20 +402,20 @@ impl<B: Backend> Store<B> {
 
     /// Closes images past the bound that hold nothing a fold must sync (I4).
     pub(crate) fn trim_images(&mut self) {
-        let (active, folding) = (&self.active, &self.folding);
-        let is_written = |vat| is_written(active, folding.as_deref(), vat);
+        let (active, immutable) = (&self.active, &self.immutable);
+        let is_written = |vat| is_written(active, immutable.as_deref(), vat);
         self.images.trim(self.options.open_images_max, is_written);
     }
 
     /// Whether an image was written to since the last fold.
     pub(crate) fn is_written(&self, vat: VatId) -> bool {
-        is_written(&self.active, self.folding.as_deref(), vat)
+        is_written(&self.active, self.immutable.as_deref(), vat)
     }
 }
 
-fn is_written(active: &Layer, folding: Option<&Layer>, vat: VatId) -> bool {
-    let mut layers = [Some(active), folding].into_iter().flatten();
-    layers.any(|layer| layer.images.contains(&vat))
+fn is_written(active: &Memtable, immutable: Option<&Memtable>, vat: VatId) -> bool {
+    let mut memtables = [Some(active), immutable].into_iter().flatten();
+    memtables.any(|memtable| memtable.images.contains(&vat))
 }
 
 fn meta_of(id: VatId, vat: &Vat) -> VatMeta {

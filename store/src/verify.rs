@@ -20,7 +20,7 @@ use crate::options::Options;
 use crate::recover::folder::{VERSION_FILE, check_version, list, open_catalog};
 use crate::recover::rows::{Rows, open_segments};
 use crate::recover::scan::{self, Segments};
-use crate::side::{self, SIDE_DIR};
+use crate::spill::{self, SPILL_DIR};
 use crate::store::Store;
 use std::collections::VecDeque;
 use std::io;
@@ -204,7 +204,7 @@ impl<B: Backend> Store<B> {
             // One that ended meanwhile has nothing to verify.
             Some(Step::Vat(vat)) => self.verify_vat(vat, report)?,
             Some(Step::Rest) => {
-                self.verify_sides(report)?;
+                self.verify_spills(report)?;
                 self.verify_names(report)?;
             }
             None => {}
@@ -268,7 +268,7 @@ impl<B: Backend> Store<B> {
         };
         let (page_limit, log) = (found.page_limit, found.log.clone());
         // What it will be is committed and not there yet; nothing can be said of what is.
-        if self.is_behind(vat) {
+        if self.has_backlog(vat) {
             return Ok(());
         }
         let expected = self.expected_pages(vat).map_err(OpenError::from);
@@ -293,20 +293,20 @@ impl<B: Backend> Store<B> {
     }
 
     /// The side files a frame since the fold names, and those known to be lost.
-    fn verify_sides(&self, report: &mut VerifyReport) -> Result<(), OpenError> {
-        for record in &self.active.sides {
-            let checked = side::check(&self.shared, record).map_err(OpenError::from);
+    fn verify_spills(&self, report: &mut VerifyReport) -> Result<(), OpenError> {
+        for record in &self.active.spills {
+            let checked = spill::check(&self.shared, record).map_err(OpenError::from);
             report.read_bytes += report.take(checked)?.map_or(0, |_| record.bytes);
         }
         let lost = self.known_damages().into_iter();
-        let lost = lost.filter(|damage| damage.file.starts_with(SIDE_DIR));
+        let lost = lost.filter(|damage| damage.file.starts_with(SPILL_DIR));
         lost.for_each(|damage| report.add(damage));
         Ok(())
     }
 
     /// Files that have no name the store gives.
     fn verify_names(&self, report: &mut VerifyReport) -> Result<(), OpenError> {
-        for dir in [JOURNAL_DIR, HEAP_DIR, LOGS_DIR, ENGINES_DIR, SIDE_DIR] {
+        for dir in [JOURNAL_DIR, HEAP_DIR, LOGS_DIR, ENGINES_DIR, SPILL_DIR] {
             let mut names = list(&self.shared.backend, dir)?;
             names.retain(|name| !is_name_in(dir, name));
             for name in names {
@@ -327,7 +327,7 @@ fn is_name_in(dir: &str, name: &str) -> bool {
         JOURNAL_DIR => segment::number_of(name).is_some(),
         HEAP_DIR => name.parse::<VatId>().is_ok(),
         LOGS_DIR => logs::vat_of(name).is_some(),
-        SIDE_DIR => side::id_of(name).is_some(),
+        SPILL_DIR => spill::id_of(name).is_some(),
         _ => name
             .strip_suffix(".genesis")
             .unwrap_or(name)
@@ -366,10 +366,10 @@ fn verify_segment<F: File>(
     key: &StampKey,
     report: &mut VerifyReport,
 ) -> Result<(), OpenError> {
-    const PIECE_BYTES: u64 = 1 << 20;
+    const CHUNK_BYTES: u64 = 1 << 20;
     let mut at = FIRST_FRAME;
     while at < segment.bytes {
-        let len = (segment.bytes - at).min(PIECE_BYTES);
+        let len = (segment.bytes - at).min(CHUNK_BYTES);
         let bytes = scan::read_bytes(segment, at, len)?;
         for (place, bytes) in (0u64..).zip(bytes.as_chunks::<SECTOR_BYTES>().0) {
             if sector::classify(key, bytes) == Sector::Bad {

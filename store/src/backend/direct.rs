@@ -106,21 +106,24 @@ mod tests {
     #[test]
     fn what_is_written_past_the_cache_is_read_through_it() {
         let (file, direct) = file();
-        let mut seen = [0; 8192];
-        file.as_file().read_exact_at(&mut seen, 0).expect("reads");
+        let mut probed = [0; 8192];
+        file.as_file().read_exact_at(&mut probed, 0).expect("reads");
         if !direct.write(512, &[2; 1024]).expect("writes") {
             eprintln!("this disk is not written past the cache; nothing to see here");
             return;
         }
-        file.as_file().read_exact_at(&mut seen, 0).expect("reads");
-        assert!(seen[..512].iter().all(|byte| *byte == 1));
-        assert!(seen[512..1536].iter().all(|byte| *byte == 2));
-        assert!(seen[1536..].iter().all(|byte| *byte == 1));
+        file.as_file().read_exact_at(&mut probed, 0).expect("reads");
+        assert!(probed[..512].iter().all(|byte| *byte == 1));
+        assert!(probed[512..1536].iter().all(|byte| *byte == 2));
+        assert!(probed[1536..].iter().all(|byte| *byte == 1));
         // And back again.
         file.as_file().write_all_at(&[3; 700], 600).expect("writes");
         assert!(direct.write(0, &[4; 512]).expect("writes"));
-        file.as_file().read_exact_at(&mut seen, 0).expect("reads");
-        assert_eq!((seen[511], seen[599], seen[600], seen[1299]), (4, 2, 3, 3));
+        file.as_file().read_exact_at(&mut probed, 0).expect("reads");
+        assert_eq!(
+            (probed[511], probed[599], probed[600], probed[1299]),
+            (4, 2, 3, 3)
+        );
     }
 
     #[test]

@@ -202,17 +202,17 @@ impl File for DiskFile {
         Ok(rustix::fs::fdatasync(&self.file)?)
     }
 
-    fn write_back(&self, stretch: Range<u64>) -> io::Result<()> {
+    fn write_back(&self, range: Range<u64>) -> io::Result<()> {
         // A sync of a stretch is what `msync` is, over a mapping that is neither read nor written.
         // `sync_file_range` would spare the disk's flush, and needs unsafe code.
-        let Ok(len) = usize::try_from(stretch.end.saturating_sub(stretch.start)) else {
+        let Ok(len) = usize::try_from(range.end.saturating_sub(range.start)) else {
             return Ok(());
         };
         if len == 0 {
             return Ok(());
         }
         let mut options = MmapOptions::new();
-        options.offset(stretch.start).len(len);
+        options.offset(range.start).len(len);
         match options.map_raw_read_only(&self.file) {
             Ok(mapping) => {
                 SYNCS.fetch_add(1, Relaxed);

@@ -61,7 +61,7 @@ pub trait File: Send + Sync + fmt::Debug + 'static {
     /// Brings what was written to a stretch nearer to the disk and waits for it, so that a later
     /// `sync_data` has less to do. Nothing is durable by it, and a disk that cannot do it does
     /// nothing; but an error is one of a sync: a later `sync_data` may not tell of it again.
-    fn write_back(&self, stretch: Range<u64>) -> io::Result<()>;
+    fn write_back(&self, range: Range<u64>) -> io::Result<()>;
     fn len(&self) -> io::Result<u64>;
     /// New bytes are zeros and take no room.
     fn set_len(&self, len: u64) -> io::Result<()>;
@@ -91,13 +91,13 @@ pub enum LockError {
 
 /// Writes zeros, for a disk that cannot punch holes.
 pub(crate) fn write_zeros<F: File>(file: &F, offset: u64, len: u64) -> io::Result<()> {
-    const PIECE_BYTES: u64 = 256 << 10;
-    let zeros = vec![0; len.min(PIECE_BYTES) as usize];
+    const CHUNK_BYTES: u64 = 256 << 10;
+    let zeros = vec![0; len.min(CHUNK_BYTES) as usize];
     let mut done = 0;
     while done < len {
-        let piece = (len - done).min(PIECE_BYTES) as usize;
-        file.write_at(offset + done, zeros.get(..piece).unwrap_or_default())?;
-        done += piece as u64;
+        let chunk = (len - done).min(CHUNK_BYTES) as usize;
+        file.write_at(offset + done, zeros.get(..chunk).unwrap_or_default())?;
+        done += chunk as u64;
     }
     Ok(())
 }

@@ -192,11 +192,11 @@ impl OverlayFile {
         let mut bytes = [0; BLOCK_BYTES as usize];
         let start = block * BLOCK_BYTES;
         if changed.blocks.contains(&block) {
-            let room = changed.content.len().saturating_sub(start).min(BLOCK_BYTES) as usize;
-            changed.content.read(start, &mut bytes[..room]);
+            let space = changed.content.len().saturating_sub(start).min(BLOCK_BYTES) as usize;
+            changed.content.read(start, &mut bytes[..space]);
         } else if let Some(below) = self.below.as_ref().filter(|_| start < changed.below_len) {
-            let room = (changed.below_len - start).min(BLOCK_BYTES) as usize;
-            below.read_at(start, &mut bytes[..room])?;
+            let space = (changed.below_len - start).min(BLOCK_BYTES) as usize;
+            below.read_at(start, &mut bytes[..space])?;
         }
         Ok(bytes)
     }
@@ -215,11 +215,11 @@ impl File for Arc<OverlayFile> {
         let mut rest = bytes;
         while !rest.is_empty() {
             let within = (at % BLOCK_BYTES) as usize;
-            let room = (BLOCK_BYTES as usize - within).min(rest.len());
-            let (now, later) = rest.split_at_mut(room);
+            let space = (BLOCK_BYTES as usize - within).min(rest.len());
+            let (now, later) = rest.split_at_mut(space);
             let block = self.block(&changed, at / BLOCK_BYTES)?;
-            now.copy_from_slice(block.get(within..within + room).unwrap_or_default());
-            at += room as u64;
+            now.copy_from_slice(block.get(within..within + space).unwrap_or_default());
+            at += space as u64;
             rest = later;
         }
         Ok(())
@@ -244,7 +244,7 @@ impl File for Arc<OverlayFile> {
         Ok(())
     }
 
-    fn write_back(&self, _stretch: Range<u64>) -> io::Result<()> {
+    fn write_back(&self, _range: Range<u64>) -> io::Result<()> {
         Ok(())
     }
 

@@ -19,7 +19,7 @@ use crate::ballast::Ballast;
 use crate::codec::{self, TallyRecord};
 use crate::error::{Damage, StoreError};
 use crate::latch::Latch;
-use crate::pace::Pace;
+use crate::write_throttle::WriteThrottle;
 use guard::{Guard, Held};
 use redb::{Database, ReadOnlyTable, ReadableDatabase, ReadableTable, Table, TableDefinition};
 use std::ops::Bound;
@@ -47,8 +47,8 @@ pub(crate) mod table {
     pub(crate) const SEGMENTS: u8 = 251;
     /// Vat and page group (big-endian) to the group's page checksums.
     pub(crate) const PAGES: u8 = 250;
-    /// Vat to `LostRecord`.
-    pub(crate) const LOST: u8 = 249;
+    /// Vat to `LostWriteRecord`.
+    pub(crate) const LOST_WRITES: u8 = 249;
 }
 
 /// Keys in `table::META`.
@@ -82,10 +82,10 @@ impl Catalog {
         file: F,
         latch: Arc<Latch>,
         ballast: Arc<Ballast<F>>,
-        pace: Arc<Pace>,
+        throttle: Arc<WriteThrottle>,
     ) -> Result<Catalog, StoreError> {
         let guard = Guard::new(latch.clone());
-        let database = guard.run(|| Ok(create(file, latch, ballast, pace)?))?;
+        let database = guard.run(|| Ok(create(file, latch, ballast, throttle)?))?;
         Ok(Catalog {
             database: guard.hold(database),
             guard,
@@ -162,11 +162,11 @@ fn create<F: File>(
     file: F,
     latch: Arc<Latch>,
     ballast: Arc<Ballast<F>>,
-    pace: Arc<Pace>,
+    throttle: Arc<WriteThrottle>,
 ) -> Result<Database, redb::DatabaseError> {
     redb::Builder::new()
         .set_cache_size(CACHE_BYTES)
-        .create_with_backend(storage::Storage::new(file, latch, ballast, pace))
+        .create_with_backend(storage::Storage::new(file, latch, ballast, throttle))
 }
 
 impl Reader {

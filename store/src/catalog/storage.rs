@@ -22,7 +22,7 @@ use crate::ballast::Ballast;
 use crate::catalog::CATALOG_FILE;
 use crate::error::Damage;
 use crate::latch::Latch;
-use crate::pace::{PIECE_BYTES, Pace, SYNC_BYTES};
+use crate::write_throttle::{CHUNK_BYTES, SYNC_BYTES, WriteThrottle};
 use std::io;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
@@ -32,7 +32,7 @@ const CONTENT_BYTES: usize = SECTOR_BYTES - 4;
 /// redb's lengths are multiples of this, so that a number of sectors tells the length.
 const UNIT_BYTES: u64 = 4096;
 /// Sectors read at once when all are checked.
-const PIECE_SECTORS: u64 = 2048;
+const CHUNK_SECTORS: u64 = 2048;
 
 type Sector = [u8; SECTOR_BYTES];
 
@@ -50,7 +50,7 @@ pub(crate) struct Storage<F> {
     latch: Arc<Latch>,
     /// redb takes a write that found no room for the end of everything, so none should.
     ballast: Arc<Ballast<F>>,
-    pace: Arc<Pace>,
+    throttle: Arc<WriteThrottle>,
     unsynced: Mutex<Unsynced>,
 }
 
@@ -58,17 +58,17 @@ pub(crate) struct Storage<F> {
 #[derive(Debug, Default)]
 struct Unsynced {
     bytes: u64,
-    stretch: Range<u64>,
+    range: Range<u64>,
 }
 
 impl Unsynced {
     fn add(&mut self, written: Range<u64>) {
         if self.bytes == 0 {
-            self.stretch = written.clone();
+            self.range = written.clone();
         }
         self.bytes += written.end - written.start;
-        let (start, end) = (self.stretch.start, self.stretch.end);
-        self.stretch = start.min(written.start)..end.max(written.end);
+        let (start, end) = (self.range.start, self.range.end);
+        self.range = start.min(written.start)..end.max(written.end);
     }
 }
 
@@ -77,30 +77,30 @@ impl<F: File> Storage<F> {
         file: F,
         latch: Arc<Latch>,
         ballast: Arc<Ballast<F>>,
-        pace: Arc<Pace>,
+        throttle: Arc<WriteThrottle>,
     ) -> Storage<F> {
         Storage {
             file: RwLock::new(file),
             latch,
             ballast,
-            pace,
+            throttle,
             unsynced: Mutex::default(),
         }
     }
 
-    /// Brings what was written to the disk by the piece (`pace`), while nobody is kept from
+    /// Brings what was written to the disk by the piece (`throttle`), while nobody is kept from
     /// reading: a transaction may write as much as a journal holds.
-    fn written(&self, stretch: Range<u64>) -> io::Result<()> {
+    fn written(&self, range: Range<u64>) -> io::Result<()> {
         let mut unsynced = self.lock_unsynced();
-        unsynced.add(stretch);
-        if unsynced.bytes < PIECE_BYTES {
+        unsynced.add(range);
+        if unsynced.bytes < CHUNK_BYTES {
             return Ok(());
         }
-        let Unsynced { bytes, stretch } = std::mem::take(&mut *unsynced);
+        let Unsynced { bytes, range } = std::mem::take(&mut *unsynced);
         drop(unsynced);
-        self.pace.before(bytes);
+        self.throttle.before(bytes);
         let file = self.file.read().unwrap_or_else(PoisonError::into_inner);
-        file.write_back(stretch)
+        file.write_back(range)
     }
 
     fn lock_unsynced(&self) -> MutexGuard<'_, Unsynced> {
@@ -151,7 +151,7 @@ impl<F: File> redb::StorageBackend for Storage<F> {
     fn sync_data(&self) -> io::Result<()> {
         self.running()?;
         let left = std::mem::take(&mut *self.lock_unsynced());
-        self.pace.before(left.bytes + SYNC_BYTES);
+        self.throttle.before(left.bytes + SYNC_BYTES);
         let file = self.file.read().unwrap_or_else(PoisonError::into_inner);
         file.sync_data()
     }
@@ -167,16 +167,16 @@ impl<F: File> redb::StorageBackend for Storage<F> {
         for &edge in edges.iter().take(count.min(2)) {
             let place = (edge - sectors.start) as usize * SECTOR_BYTES;
             let before = read_sectors(&*file, &(edge..edge + 1))?;
-            if let Some(room) = bytes.get_mut(place..place + SECTOR_BYTES) {
-                room.copy_from_slice(&before);
+            if let Some(space) = bytes.get_mut(place..place + SECTOR_BYTES) {
+                space.copy_from_slice(&before);
             }
         }
         let mut data = data;
         let mut skip = (offset % CONTENT_BYTES as u64) as usize;
         for (number, sector) in sectors.clone().zip(bytes.as_chunks_mut::<SECTOR_BYTES>().0) {
-            let room = sector.get_mut(skip..CONTENT_BYTES).unwrap_or_default();
-            let (now, later) = data.split_at(room.len().min(data.len()));
-            room.split_at_mut(now.len()).0.copy_from_slice(now);
+            let space = sector.get_mut(skip..CONTENT_BYTES).unwrap_or_default();
+            let (now, later) = data.split_at(space.len().min(data.len()));
+            space.split_at_mut(now.len()).0.copy_from_slice(now);
             data = later;
             skip = 0;
             let crc = checksum(number, sector).to_le_bytes();
@@ -204,7 +204,7 @@ pub(crate) fn check<F: File>(file: &F, report: &mut Vec<Damage>) -> io::Result<u
     }
     let mut start = 0;
     while start < count {
-        let end = count.min(start + PIECE_SECTORS);
+        let end = count.min(start + CHUNK_SECTORS);
         let mut bytes = vec![0; (end - start) as usize * SECTOR_BYTES];
         file.read_at(start * SECTOR_BYTES as u64, &mut bytes)?;
         for (number, sector) in (start..end).zip(bytes.as_chunks::<SECTOR_BYTES>().0) {
@@ -220,8 +220,8 @@ pub(crate) fn check<F: File>(file: &F, report: &mut Vec<Damage>) -> io::Result<u
 
 /// The length redb sees in a file of `len` bytes.
 fn redb_len(len: u64) -> u64 {
-    let room = len / SECTOR_BYTES as u64 * CONTENT_BYTES as u64;
-    room / UNIT_BYTES * UNIT_BYTES
+    let space = len / SECTOR_BYTES as u64 * CONTENT_BYTES as u64;
+    space / UNIT_BYTES * UNIT_BYTES
 }
 
 /// The sectors that hold `len` of redb's bytes from `offset` on.

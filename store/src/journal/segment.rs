@@ -16,7 +16,7 @@
 use super::sector::SECTOR_BYTES;
 use crate::backend::{Backend, File};
 use crate::error::{Damage, OpenError};
-use crate::pace::{PIECE_BYTES, Pace};
+use crate::write_throttle::{CHUNK_BYTES, WriteThrottle};
 use std::io;
 use std::sync::Arc;
 
@@ -79,18 +79,18 @@ pub(crate) fn fill<B: Backend>(
     store_id: &[u8; 16],
     number: u32,
     bytes: u64,
-    pace: Option<&Pace>,
+    throttle: Option<&WriteThrottle>,
 ) -> io::Result<Segment<B::File>> {
     let file = backend.create(&path(number))?;
-    let zeros = vec![0; PIECE_BYTES as usize];
+    let zeros = vec![0; CHUNK_BYTES as usize];
     let mut at = SECTOR_BYTES as u64;
     file.write_at(0, &header(store_id, number, bytes))?;
     while at < bytes {
-        let piece = (bytes - at).min(PIECE_BYTES) as usize;
-        file.write_at(at, &zeros[..piece])?;
-        let end = at + piece as u64;
-        if let Some(pace) = pace {
-            pace.before(piece as u64);
+        let chunk = (bytes - at).min(CHUNK_BYTES) as usize;
+        file.write_at(at, &zeros[..chunk])?;
+        let end = at + chunk as u64;
+        if let Some(throttle) = throttle {
+            throttle.before(chunk as u64);
             // Where content is synced, want of room is an error like others.
             file.write_back(at..end).map_err(io::Error::other)?;
         }

@@ -13,7 +13,7 @@ use crate::ballast::Ballast;
 use crate::catalog::Catalog;
 use crate::error::StoreError;
 use crate::latch::Latch;
-use crate::pace::Pace;
+use crate::write_throttle::WriteThrottle;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -23,7 +23,7 @@ pub(crate) struct Shared<B: Backend> {
     pub backend: B,
     pub latch: Arc<Latch>,
     pub ballast: Arc<Ballast<B::File>>,
-    pub pace: Arc<Pace>,
+    pub throttle: Arc<WriteThrottle>,
     pub catalog: Catalog,
     pub store_id: [u8; 16],
     pub key: StampKey,
@@ -47,18 +47,18 @@ impl<B: Backend> Shared<B> {
         number: u32,
         bytes: u64,
         draw: Draw,
-        pace: Option<&Pace>,
+        throttle: Option<&WriteThrottle>,
     ) -> Result<Segment<B::File>, StoreError> {
         self.latch.check()?;
         let path = segment::path(number);
-        let fill = || segment::fill(&self.backend, &self.store_id, number, bytes, pace);
+        let fill = || segment::fill(&self.backend, &self.store_id, number, bytes, throttle);
         let filled = match draw {
             Draw::Ballast => self.ballast.draw(fill),
             Draw::Nothing => fill(),
         };
         let filled = filled.map_err(|error| {
             let error = self.latch.io_or_full("make", &path, error);
-            if matches!(error, StoreError::NoRoom(_)) {
+            if matches!(error, StoreError::NoSpace(_)) {
                 // Not registered: where even this fails, the next open removes it.
                 let _ = self.backend.remove(&path);
             }
@@ -290,7 +290,7 @@ impl<B: Backend> Sealed<B> {
         let shared = self.shared.clone();
         shared.latch.check()?;
         let mut journal = shared.lock_journal();
-        let writing = shared.pace.write_frame();
+        let writing = shared.throttle.write_frame();
         if let Some((end_sequence, next)) = self.end.take() {
             roll(&shared, &mut journal, end_sequence, next)?;
         }

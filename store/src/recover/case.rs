@@ -13,7 +13,7 @@ pub(crate) enum Head {
     /// The same, naming another predecessor.
     OtherPredecessor,
     /// Stamped by a newer frame, but its head makes no sense or is of another version.
-    Senseless,
+    Malformed,
     /// Neither zeros nor a right stamp.
     Bad,
 }
@@ -50,7 +50,7 @@ pub(crate) enum Case {
     Misplaced,
     NewerBeyond,
     LostFrame,
-    SenselessHead,
+    MalformedHead,
     WrongWhole,
 }
 
@@ -60,7 +60,7 @@ type Matches = fn(&Evidence) -> bool;
 pub(crate) const CASES: [(Case, Matches); 9] = [
     (Case::Committed, |e| is_complete(e) && e.whole_matches),
     (Case::WrongWhole, |e| is_complete(e) && !e.whole_matches),
-    (Case::SenselessHead, |e| e.head == Head::Senseless),
+    (Case::MalformedHead, |e| e.head == Head::Malformed),
     (Case::LostFrame, |e| e.head == Head::OtherPredecessor),
     (Case::BadSector, |e| {
         e.head == Head::Bad || is_open(e) && any_bad(e)
@@ -114,7 +114,7 @@ impl Case {
             Case::Misplaced => "a sector of a frame stands in another one's place",
             Case::NewerBeyond => "a newer frame follows: at least one is lost here",
             Case::LostFrame => "the frame does not follow the one before it: at least one is lost",
-            Case::SenselessHead => "the frame's head makes no sense",
+            Case::MalformedHead => "the frame's head makes no sense",
             Case::WrongWhole => "the frame's checksum does not match its sectors",
         }
     }
@@ -129,7 +129,7 @@ mod tests {
             Head::Old,
             Head::Sound,
             Head::OtherPredecessor,
-            Head::Senseless,
+            Head::Malformed,
             Head::Bad,
         ];
         heads.into_iter().flat_map(|head| {
@@ -151,7 +151,7 @@ mod tests {
 
     #[test]
     fn every_evidence_matches_exactly_one_row() {
-        let mut seen = std::collections::BTreeMap::new();
+        let mut probed = std::collections::BTreeMap::new();
         for evidence in all() {
             let rows: Vec<Case> = CASES
                 .iter()
@@ -159,9 +159,9 @@ mod tests {
                 .map(|row| row.0)
                 .collect();
             assert_eq!(rows, [decide(&evidence)], "{evidence:?}");
-            *seen.entry(format!("{:?}", rows[0])).or_insert(0) += 1;
+            *probed.entry(format!("{:?}", rows[0])).or_insert(0) += 1;
         }
-        assert_eq!(seen.len(), CASES.len(), "each row is reached: {seen:?}");
+        assert_eq!(probed.len(), CASES.len(), "each row is reached: {probed:?}");
     }
 
     #[test]

@@ -8,15 +8,15 @@ use crate::ballast::Ballast;
 use crate::catalog::{CATALOG_FILE, Catalog, meta, table};
 use crate::codec::{FoldRecord, SegmentRecord, StoreRecord};
 use crate::engines::ENGINES_DIR;
-use crate::error::{Damage, NoRoom, OpenError, StoreError};
+use crate::error::{Damage, NoSpace, OpenError, StoreError};
 use crate::images::HEAP_DIR;
 use crate::journal::sector::SECTOR_BYTES;
 use crate::journal::segment::{self, FIRST_FRAME, JOURNAL_DIR};
 use crate::latch::Latch;
 use crate::logs::{LOG_BLOCK_BYTES, LOGS_DIR};
 use crate::options::Options;
-use crate::pace::Pace;
-use crate::side::SIDE_DIR;
+use crate::spill::SPILL_DIR;
+use crate::write_throttle::WriteThrottle;
 use std::io;
 use std::sync::Arc;
 
@@ -27,14 +27,14 @@ const VERSION_BYTES_MAX: usize = 64;
 const VERSION_PREFIX: &str = "kenvat store ";
 /// The format of the whole folder.
 pub(crate) const STORE_VERSION: u64 = 3;
-pub(crate) const DIRS: [&str; 5] = [JOURNAL_DIR, HEAP_DIR, LOGS_DIR, ENGINES_DIR, SIDE_DIR];
+pub(crate) const DIRS: [&str; 5] = [JOURNAL_DIR, HEAP_DIR, LOGS_DIR, ENGINES_DIR, SPILL_DIR];
 
 /// The catalog of an existing store; `None` if there is no store yet.
 pub(crate) fn open_catalog<B: Backend>(
     backend: &B,
     latch: &Arc<Latch>,
     ballast: &Arc<Ballast<B::File>>,
-    pace: &Arc<Pace>,
+    throttle: &Arc<WriteThrottle>,
 ) -> Result<Option<Catalog>, OpenError> {
     let has_version = check_version(backend)?;
     let file = match backend.open(CATALOG_FILE) {
@@ -59,7 +59,7 @@ pub(crate) fn open_catalog<B: Backend>(
         file,
         latch.clone(),
         ballast.clone(),
-        pace.clone(),
+        throttle.clone(),
     )?))
 }
 
@@ -99,7 +99,7 @@ fn unfinished<B: Backend>(backend: &B, catalog: Option<B::File>) -> Result<(), O
         dir: backend.name(),
         why,
     };
-    for dir in [HEAP_DIR, LOGS_DIR, ENGINES_DIR, SIDE_DIR] {
+    for dir in [HEAP_DIR, LOGS_DIR, ENGINES_DIR, SPILL_DIR] {
         if let Some(name) = list(backend, dir)?.first() {
             return Err(refuse(format!(
                 "{VERSION_FILE} is missing, but there is {dir}/{name}"
@@ -141,7 +141,7 @@ pub(crate) fn create<B: Backend>(
     backend: &B,
     latch: &Arc<Latch>,
     ballast: &Arc<Ballast<B::File>>,
-    pace: &Arc<Pace>,
+    throttle: &Arc<WriteThrottle>,
     options: &Options,
 ) -> Result<Catalog, OpenError> {
     let told = |file: &'static str| move |error| OpenError::from(io_error("create", file, error));
@@ -168,7 +168,7 @@ pub(crate) fn create<B: Backend>(
     // store that lost one.
     backend.sync_dir("").map_err(told("folder"))?;
     segment::create(backend, &store_id, 1, bytes).map_err(told(JOURNAL_DIR))?;
-    let catalog = Catalog::open(file, latch.clone(), ballast.clone(), pace.clone())?;
+    let catalog = Catalog::open(file, latch.clone(), ballast.clone(), throttle.clone())?;
     catalog.write(|batch| {
         batch.put_record(table::META, meta::STORE, &store)?;
         let fold = FoldRecord {
@@ -215,7 +215,7 @@ pub(crate) fn list<B: Backend>(backend: &B, dir: &str) -> Result<Vec<String>, Op
 pub(crate) fn io_error(what: &'static str, file: &str, source: io::Error) -> StoreError {
     if is_full(&source) {
         let (file, why) = (file.to_owned(), source.to_string());
-        return NoRoom { what, file, why }.into();
+        return NoSpace { what, file, why }.into();
     }
     StoreError::Io {
         what,

@@ -13,10 +13,10 @@
 //! 6. files nobody names are removed.
 
 pub(crate) mod case;
+pub(crate) mod coalesce;
 pub(crate) mod folder;
-pub(crate) mod gather;
-mod look;
 pub(crate) mod open;
+mod probe;
 pub(crate) mod replay;
 pub(crate) mod rows;
 pub(crate) mod scan;

@@ -11,8 +11,8 @@ use crate::engines::Engine;
 use crate::error::OpenError;
 use crate::ids::{EngineHash, VatId};
 use crate::journal::segment::{self, JOURNAL_DIR};
-use crate::layer::{Phase, Vat};
 use crate::logs::LOG_BLOCK_BYTES;
+use crate::vat::{Phase, Vat};
 use std::collections::BTreeMap;
 
 /// The store's own rows.

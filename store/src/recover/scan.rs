@@ -5,7 +5,7 @@
 
 use super::Dropped;
 use super::case::Case;
-use super::look::Reader;
+use super::probe::Reader;
 use crate::backend::File;
 use crate::codec::FoldRecord;
 use crate::error::{Damage, OpenError, StoreError};
@@ -69,7 +69,7 @@ pub(crate) fn scan_with<F: File>(
     fold: &FoldRecord,
     mut take: impl FnMut(Place, Vec<u8>),
 ) -> Result<Found, OpenError> {
-    let ahead = Ahead::default();
+    let read_ahead = ReadAhead::default();
     let mut found = Found {
         frames: Vec::new(),
         chain: vec![fold.segment],
@@ -93,32 +93,32 @@ pub(crate) fn scan_with<F: File>(
         let reader = Reader {
             segment,
             segments,
-            ahead: &ahead,
+            read_ahead: &read_ahead,
             key,
             chain: &found.chain,
             last: found.sequence,
         };
-        let (case, seen) = reader.look(found.offset)?;
+        let (case, probed) = reader.probe(found.offset)?;
         match case {
             Case::Committed => {}
             Case::End => return Ok(found),
             Case::Torn => {
-                found.torn = Some(reader.torn(&seen, found.offset));
+                found.torn = Some(reader.torn(&probed, found.offset));
                 return Ok(found);
             }
             damage => {
-                let damage = Damage::new(segment::path(number), seen.at, damage.what());
-                return Err(seen.named.unwrap_or(damage.into()));
+                let damage = Damage::new(segment::path(number), probed.at, damage.what());
+                return Err(probed.named.unwrap_or(damage.into()));
             }
         }
-        let place = seen.place(number, found.offset)?;
+        let place = probed.place(number, found.offset)?;
         found.frames.push(place);
         found.sequence = place.sequence;
         found.offset += place.bytes();
         match place.kind {
-            Kind::Parts => take(place, seen.body),
+            Kind::Parts => take(place, probed.body),
             Kind::End => {
-                number = next_segment(&seen.body, &found.chain, &place)?;
+                number = next_segment(&probed.body, &found.chain, &place)?;
                 found.chain.push(number);
                 found.offset = FIRST_FRAME;
             }
@@ -129,40 +129,40 @@ pub(crate) fn scan_with<F: File>(
 /// Reads stretches that follow each other with fewer calls: what lies behind one is kept for the
 /// next.
 #[derive(Debug, Default)]
-pub(crate) struct Ahead(RefCell<Piece>);
+pub(crate) struct ReadAhead(RefCell<Chunk>);
 
 #[derive(Debug, Default)]
-struct Piece {
+struct Chunk {
     segment: u32,
     offset: u64,
     bytes: Vec<u8>,
 }
 
-impl Ahead {
+impl ReadAhead {
     /// Lets `see` have so many bytes of a segment.
-    pub(crate) fn look<F: File, T>(
+    pub(crate) fn probe<F: File, T>(
         &self,
         segment: &Segment<F>,
         offset: u64,
         len: u64,
         see: impl FnOnce(&[u8]) -> T,
     ) -> Result<T, OpenError> {
-        const PIECE_BYTES: u64 = 256 << 10;
-        let mut piece = self.0.borrow_mut();
-        if piece.get(segment.number, offset, len).is_none() {
+        const CHUNK_BYTES: u64 = 256 << 10;
+        let mut chunk = self.0.borrow_mut();
+        if chunk.get(segment.number, offset, len).is_none() {
             let rest = segment.bytes.saturating_sub(offset);
             // Where more than what was asked for cannot be read, only what was asked for counts.
-            let wanted = rest.min(PIECE_BYTES);
-            if wanted <= len || piece.fill(segment, offset, wanted).is_err() {
-                piece.fill(segment, offset, len)?;
+            let wanted = rest.min(CHUNK_BYTES);
+            if wanted <= len || chunk.fill(segment, offset, wanted).is_err() {
+                chunk.fill(segment, offset, len)?;
             }
         }
-        let bytes = piece.get(segment.number, offset, len);
+        let bytes = chunk.get(segment.number, offset, len);
         Ok(see(bytes.unwrap_or_default()))
     }
 }
 
-impl Piece {
+impl Chunk {
     fn get(&self, segment: u32, offset: u64, len: u64) -> Option<&[u8]> {
         if self.segment != segment {
             return None;
@@ -233,10 +233,10 @@ pub(super) fn body_of(bytes: &[u8]) -> Option<(Vec<u8>, frame::Head)> {
     let (sectors, _) = bytes.as_chunks::<SECTOR_BYTES>();
     let head = frame::parse_head(sector::content(sectors.first()?)).ok()?;
     let mut body = Vec::with_capacity(sectors.len() * CONTENT_BYTES);
-    let mut behind = HEAD_BYTES;
+    let mut backlog = HEAD_BYTES;
     for sector in sectors {
-        body.extend_from_slice(sector::content(sector).get(behind..)?);
-        behind = 0;
+        body.extend_from_slice(sector::content(sector).get(backlog..)?);
+        backlog = 0;
     }
     body.truncate(head.body_bytes as usize);
     (body.len() == head.body_bytes as usize).then_some((body, head))
@@ -427,14 +427,14 @@ mod tests {
         });
         assert_eq!(elsewhere, refused(second, Case::NewerBeyond));
         // A length that leaves the segment, rightly stamped.
-        let senseless = with(&|bench| {
+        let malformed = with(&|bench| {
             let mut head = vec![1, 0, frame::FRAME_VERSION as u8, 0, 255, 0, 0, 0];
             head.resize(HEAD_BYTES, 0);
             let mut bytes = Vec::new();
             sector::stamp(&key(), 11, &head, b"", &mut bytes);
             bench.write(bench.at, &bytes);
         });
-        assert_eq!(senseless, refused(second, Case::SenselessHead));
+        assert_eq!(malformed, refused(second, Case::MalformedHead));
         // Sectors of two frames with the same number, which no writer makes.
         let whole = with(&|bench| {
             let at = bench.at;

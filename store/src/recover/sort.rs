@@ -8,12 +8,12 @@
 //! frames were applied in order; the other parts are kept as they stand, at most as many bytes as
 //! the journal has.
 
-use super::replay::{for_each_part, senseless};
+use super::replay::{for_each_part, malformed};
 use super::scan::Place;
 use crate::codec::PartRecord;
 use crate::error::{OpenError, StoreError};
 use crate::ids::VatId;
-use crate::loose_rows::LooseRows;
+use crate::memtable::rows::UnsortedRows;
 use crate::options::{ENGINE_TABLES, ROW_KEY_BYTES_MAX, ROW_VALUE_BYTES_MAX};
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::mpsc::sync_channel;
@@ -28,7 +28,7 @@ const AHEAD_MAX: usize = 1024;
 pub(crate) struct Sorted {
     /// Up to the first side file, from there to the next, and so on: one holds rows that only its
     /// reading tells of, and which come before those of the parts behind it.
-    pub rows: VecDeque<LooseRows>,
+    pub rows: VecDeque<UnsortedRows>,
     /// The vats they end. Their other parts are skipped in all frames, since their files may be
     /// gone already; ids are never used again, so none of it can be another vat's.
     pub terminated: BTreeSet<VatId>,
@@ -45,14 +45,14 @@ pub(crate) struct Rest {
 
 /// Runs `read`, which gives away frames one by one, and sorts them beside it. Of two errors the
 /// one about the earlier frame is told, which is the sorter's.
-pub(crate) fn sort_beside<T>(
+pub(crate) fn sort_concurrently<T>(
     read: impl FnOnce(&mut dyn FnMut(Place, Vec<u8>)) -> Result<T, OpenError>,
 ) -> Result<(T, Sorted), OpenError> {
     let (sender, receiver) = sync_channel::<(Place, Vec<u8>)>(AHEAD_MAX);
     thread::scope(|scope| {
         let sort = move || {
             let mut sorted = Sorted {
-                rows: [LooseRows::default()].into(),
+                rows: [UnsortedRows::default()].into(),
                 ..Sorted::default()
             };
             for (place, body) in receiver {
@@ -83,10 +83,10 @@ impl Sorted {
                 PartRecord::Row { table, key, value } => {
                     let value_bytes = value.map_or(0, <[u8]>::len);
                     if key.len() > ROW_KEY_BYTES_MAX || value_bytes > ROW_VALUE_BYTES_MAX {
-                        return Err(senseless(&place, "a row longer than any may be"));
+                        return Err(malformed(&place, "a row longer than any may be"));
                     }
                     if table >= ENGINE_TABLES {
-                        return Err(senseless(&place, "a row of the store's own"));
+                        return Err(malformed(&place, "a row of the store's own"));
                     }
                     let rows = self.rows.back_mut().expect("there is one from the start");
                     rows.insert(table, key, value);
@@ -95,7 +95,7 @@ impl Sorted {
                 PartRecord::Terminate { vat } => {
                     self.terminated.insert(VatId(vat));
                 }
-                PartRecord::Side(_) => self.rows.push_back(LooseRows::default()),
+                PartRecord::Spill(_) => self.rows.push_back(UnsortedRows::default()),
                 _ => {}
             }
             parts.extend_from_slice(bytes);
@@ -109,10 +109,10 @@ impl Sorted {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::codec::{self, SideRecord};
+    use crate::codec::{self, SpillRecord};
     use crate::error::Damage;
     use crate::journal::frame::Kind;
-    use crate::loose_rows::LooseRow;
+    use crate::memtable::rows::RowRef;
 
     fn place(sequence: u64) -> Place {
         Place {
@@ -141,7 +141,7 @@ mod tests {
     }
 
     fn sort(bodies: Vec<Vec<u8>>) -> Result<Sorted, OpenError> {
-        let sorted = sort_beside(|take| {
+        let sorted = sort_concurrently(|take| {
             (1..)
                 .zip(bodies)
                 .for_each(|(at, body)| take(place(at), body));
@@ -162,7 +162,7 @@ mod tests {
         let sorted = sort(vec![first, second, body(&[row(b"c", Some(b""))])]).unwrap();
         let rows: Vec<_> = sorted.rows[0].sorted();
         assert_eq!(sorted.rows.len(), 1);
-        let expected: [LooseRow<'_>; 3] =
+        let expected: [RowRef<'_>; 3] =
             [(3, b"a", None), (3, b"b", Some(b"2")), (3, b"c", Some(b""))];
         assert_eq!(rows, expected);
         assert_eq!(sorted.terminated, [VatId(7)].into());
@@ -177,15 +177,15 @@ mod tests {
     }
 
     #[test]
-    fn rows_behind_a_side_file_stay_apart_from_those_before_it() {
-        let side = PartRecord::Side(SideRecord {
+    fn rows_behind_a_spill_file_stay_apart_from_those_before_it() {
+        let spill = PartRecord::Spill(SpillRecord {
             vat: 1,
             id: 2,
             bytes: 3,
             sha256: [4; 32],
         });
-        let first = body(&[row(b"a", Some(b"1")), side.clone(), row(b"a", Some(b"2"))]);
-        let second = body(&[row(b"a", Some(b"3")), side.clone()]);
+        let first = body(&[row(b"a", Some(b"1")), spill.clone(), row(b"a", Some(b"2"))]);
+        let second = body(&[row(b"a", Some(b"3")), spill.clone()]);
         let sorted = sort(vec![first, second]).unwrap();
         let of = |at: usize| sorted.rows[at].get(3, b"a");
         assert_eq!(
@@ -193,7 +193,7 @@ mod tests {
             (Some(Some(&b"1"[..])), Some(Some(&b"3"[..])))
         );
         assert_eq!((sorted.rows.len(), of(2)), (3, None));
-        assert_eq!(sorted.frames[0].parts, body(&[side]));
+        assert_eq!(sorted.frames[0].parts, body(&[spill]));
     }
 
     #[test]
@@ -210,7 +210,7 @@ mod tests {
             (vec![99], "makes no sense"),
         ] {
             let later = || OpenError::from(Damage::new("journal/1", 9, "later"));
-            let result = sort_beside(|take| {
+            let result = sort_concurrently(|take| {
                 take(place(1), wrong);
                 (2..AHEAD_MAX as u64 * 3).for_each(|at| take(place(at), body(&[])));
                 Err::<(), _>(later())
@@ -218,7 +218,8 @@ mod tests {
             let error = result.expect_err("it makes no sense").to_string();
             assert!(error.contains("frame 1") && error.contains(what), "{error}");
         }
-        let later = sort_beside(|_| Err::<(), _>(Damage::new("journal/1", 9, "later").into()));
+        let later =
+            sort_concurrently(|_| Err::<(), _>(Damage::new("journal/1", 9, "later").into()));
         assert!(later.expect_err("damaged").to_string().contains("later"));
     }
 }

@@ -141,7 +141,7 @@ fn many_images_written_make_a_fold_due_and_so_does_a_long_journal() {
 }
 
 #[test]
-fn a_fold_begins_only_with_room_for_the_rows_that_are_in_side_files() {
+fn a_fold_begins_only_with_space_for_the_rows_that_are_in_spill_files() {
     let disk = MemoryBackend::new();
     let mut driver = driver_with(&disk, tiny());
     driver.commit(&[Op::Create(1)]).unwrap();
@@ -152,7 +152,7 @@ fn a_fold_begins_only_with_room_for_the_rows_that_are_in_side_files() {
     // Less than the catalog will take.
     disk.set_capacity(Some(disk.taken() + (4 << 20)));
     let begun = driver.store.begin_fold();
-    assert!(matches!(begun, Err(StoreError::NoRoom(_))), "{begun:?}");
+    assert!(matches!(begun, Err(StoreError::NoSpace(_))), "{begun:?}");
     assert!(driver.store.latched().is_none());
     disk.set_capacity(None);
     driver.store.fold().unwrap();

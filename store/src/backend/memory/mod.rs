@@ -111,10 +111,10 @@ impl Change {
     }
 
     /// Whether it is a write that has bytes in the stretch.
-    fn touches(&self, stretch: &Range<u64>) -> bool {
+    fn touches(&self, range: &Range<u64>) -> bool {
         match self {
             Change::Write { offset, bytes } => {
-                *offset < stretch.end && stretch.start < offset + bytes.len() as u64
+                *offset < range.end && range.start < offset + bytes.len() as u64
             }
             Change::SetLen(_) | Change::Punch { .. } => false,
         }
@@ -181,7 +181,7 @@ impl Disk {
     }
 
     /// Room for so many bytes more.
-    fn room(&self) -> u64 {
+    fn space(&self) -> u64 {
         let Some(capacity) = self.capacity else {
             return u64::MAX;
         };
@@ -470,7 +470,7 @@ impl Backend for MemoryBackend {
         let disk = self.lock_disk();
         // A quota's end, or a file's, is not seen here.
         Ok(match disk.want {
-            Want::Disk => disk.room(),
+            Want::Disk => disk.space(),
             Want::Quota | Want::FileSize => u64::MAX,
         })
     }
@@ -501,12 +501,12 @@ impl MemoryFile {
     fn change(&self, kind: Operation, change: Change) -> io::Result<()> {
         let mut disk = self.lock_disk();
         let outcome = disk.operation(kind, |disk| disk.path_of(self.inode))?;
-        let (room, want) = (disk.room(), disk.want);
+        let (space, want) = (disk.space(), disk.want);
         let inode = disk.inode(self.inode)?;
         let (change, result) = match (outcome, change) {
             (Outcome::Fails, _) => return Err(io::Error::other("the disk failed")),
             (Outcome::Happens, Change::Write { offset, mut bytes }) => {
-                let fits = inode.live.fitting(offset, bytes.len() as u64, room) as usize;
+                let fits = inode.live.fitting(offset, bytes.len() as u64, space) as usize;
                 let result = if fits < bytes.len() {
                     Err(want.error())
                 } else {
@@ -568,7 +568,7 @@ impl File for MemoryFile {
         }
     }
 
-    fn write_back(&self, stretch: Range<u64>) -> io::Result<()> {
+    fn write_back(&self, range: Range<u64>) -> io::Result<()> {
         let mut disk = self.lock_disk();
         let want = disk.want;
         let outcome = disk.operation(Operation::WriteBack, |disk| disk.path_of(self.inode))?;
@@ -577,7 +577,7 @@ impl File for MemoryFile {
             return Ok(());
         }
         // What the disk should have taken is lost, and the next sync knows nothing of it.
-        inode.pending.retain(|change| !change.touches(&stretch));
+        inode.pending.retain(|change| !change.touches(&range));
         match outcome {
             Outcome::Full | Outcome::Short => Err(want.error()),
             _ => Err(io::Error::other("the disk failed")),
@@ -598,14 +598,14 @@ impl File for MemoryFile {
     fn allocate(&self, offset: u64, len: u64) -> io::Result<()> {
         let mut disk = self.lock_disk();
         let outcome = disk.operation(Operation::Allocate, |disk| disk.path_of(self.inode))?;
-        let (room, want) = (disk.room(), disk.want);
+        let (space, want) = (disk.space(), disk.want);
         let inode = disk.inode(self.inode)?;
         let missing = inode.live.missing_bytes(offset, len);
         match outcome {
             Outcome::Fails => return Err(io::Error::other("the disk failed")),
             // What has its room needs none.
             Outcome::Full | Outcome::Short if missing > 0 => return Err(want.error()),
-            _ if missing > room => return Err(want.error()),
+            _ if missing > space => return Err(want.error()),
             _ => inode.live.allocate(offset, len),
         }
         disk.allocations += 1;

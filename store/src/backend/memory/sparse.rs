@@ -29,7 +29,7 @@ impl Sparse {
         {
             return false;
         }
-        for (block, within, part) in pieces(offset, bytes.len()) {
+        for (block, within, part) in chunks(offset, bytes.len()) {
             let part = &mut bytes[part];
             match self.blocks.get(&block) {
                 Some(content) => part.copy_from_slice(&content[within..within + part.len()]),
@@ -40,7 +40,7 @@ impl Sparse {
     }
 
     pub(crate) fn write(&mut self, offset: u64, bytes: &[u8]) {
-        for (block, within, part) in pieces(offset, bytes.len()) {
+        for (block, within, part) in chunks(offset, bytes.len()) {
             self.promised.remove(&block);
             let content = self
                 .blocks
@@ -66,7 +66,7 @@ impl Sparse {
     /// Zeros, inside the file; whole blocks of them take no room.
     pub(crate) fn punch(&mut self, offset: u64, len: u64) {
         let len = len.min(self.len.saturating_sub(offset)) as usize;
-        for (block, within, part) in pieces(offset, len) {
+        for (block, within, part) in chunks(offset, len) {
             if part.len() == BLOCK_BYTES as usize {
                 self.blocks.remove(&block);
                 self.promised.remove(&block);
@@ -96,8 +96,10 @@ impl Sparse {
     }
 
     /// Bytes of this stretch that could be written with so much room.
-    pub(crate) fn fitting(&self, offset: u64, len: u64, room: u64) -> u64 {
-        let first_too_many = self.missing(offset, len).nth((room / BLOCK_BYTES) as usize);
+    pub(crate) fn fitting(&self, offset: u64, len: u64, space: u64) -> u64 {
+        let first_too_many = self
+            .missing(offset, len)
+            .nth((space / BLOCK_BYTES) as usize);
         first_too_many.map_or(len, |block| {
             (block * BLOCK_BYTES).saturating_sub(offset).min(len)
         })
@@ -122,7 +124,7 @@ impl Sparse {
 }
 
 /// Block, place in the block and place in the bytes of each piece of a stretch.
-fn pieces(offset: u64, len: usize) -> impl Iterator<Item = (u64, usize, Range<usize>)> {
+fn chunks(offset: u64, len: usize) -> impl Iterator<Item = (u64, usize, Range<usize>)> {
     let mut done = 0;
     std::iter::from_fn(move || {
         if done == len {

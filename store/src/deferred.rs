@@ -9,17 +9,17 @@ use crate::backend::Backend;
 use crate::error::StoreError;
 use crate::ids::VatId;
 use crate::pages::DirtyPage;
-use crate::side::Side;
+use crate::spill::SpillFile;
 use crate::store::Store;
 use std::collections::VecDeque;
 
 /// Something of a committed frame that waits for room.
 #[derive(Debug)]
-pub(crate) enum Owed {
+pub(crate) enum Deferred {
     /// The image itself, with its genesis content.
     Image,
     /// A side file that is to be brought into it.
-    Side(Side),
+    Spill(SpillFile),
     /// The rest of what the frame appends.
     Log(Vec<u8>),
     /// A page, or pages of zeros that follow each other.
@@ -28,28 +28,32 @@ pub(crate) enum Owed {
 
 impl<B: Backend> Store<B> {
     /// Whether a vat's image is behind: its worker goes on, no other one starts.
-    pub fn is_behind(&self, vat: VatId) -> bool {
-        self.behind.contains_key(&vat)
+    pub fn has_backlog(&self, vat: VatId) -> bool {
+        self.backlog.contains_key(&vat)
     }
 
     /// Does something of a committed frame, or keeps it until there is room.
-    pub(crate) fn do_or_owe(&mut self, vat: VatId, owed: Owed) -> Result<(), StoreError> {
+    pub(crate) fn apply_or_defer(
+        &mut self,
+        vat: VatId,
+        deferred: Deferred,
+    ) -> Result<(), StoreError> {
         // Behind a side file, too, which may bring log.
-        if self.behind.contains_key(&vat) || self.applying.contains(&vat) {
-            self.behind.entry(vat).or_default().push_back(owed);
+        if self.backlog.contains_key(&vat) || self.applying.contains(&vat) {
+            self.backlog.entry(vat).or_default().push_back(deferred);
             return Ok(());
         }
-        if let Some(owed) = self.try_owed(vat, owed)? {
-            self.behind.insert(vat, VecDeque::from([owed]));
+        if let Some(deferred) = self.try_apply(vat, deferred)? {
+            self.backlog.insert(vat, VecDeque::from([deferred]));
         }
         Ok(())
     }
 
     /// Tries everything that waits.
-    pub(crate) fn catch_up(&mut self, caught_up: &mut Vec<VatId>) -> Result<(), StoreError> {
-        let vats: Vec<VatId> = self.behind.keys().copied().collect();
+    pub(crate) fn retry_backlogs(&mut self, caught_up: &mut Vec<VatId>) -> Result<(), StoreError> {
+        let vats: Vec<VatId> = self.backlog.keys().copied().collect();
         for vat in vats {
-            if self.go_on_owing(vat)? {
+            if self.retry_backlog(vat)? {
                 caught_up.push(vat);
             }
         }
@@ -57,43 +61,47 @@ impl<B: Backend> Store<B> {
     }
 
     /// Tries what waits of one vat, as far as no side file is being applied. Whether nothing waits.
-    pub(crate) fn go_on_owing(&mut self, vat: VatId) -> Result<bool, StoreError> {
-        let mut waiting = self.behind.remove(&vat).unwrap_or_default();
+    pub(crate) fn retry_backlog(&mut self, vat: VatId) -> Result<bool, StoreError> {
+        let mut waiting = self.backlog.remove(&vat).unwrap_or_default();
         while !self.applying.contains(&vat)
-            && let Some(owed) = waiting.pop_front()
+            && let Some(deferred) = waiting.pop_front()
         {
-            if let Some(owed) = self.try_owed(vat, owed)? {
-                waiting.push_front(owed);
+            if let Some(deferred) = self.try_apply(vat, deferred)? {
+                waiting.push_front(deferred);
                 break;
             }
         }
         if waiting.is_empty() {
             return Ok(true);
         }
-        self.behind.insert(vat, waiting);
+        self.backlog.insert(vat, waiting);
         Ok(false)
     }
 
     /// Gives back what found no room.
-    pub(crate) fn try_owed(&mut self, vat: VatId, owed: Owed) -> Result<Option<Owed>, StoreError> {
-        let done = match &owed {
-            Owed::Image => self.make_image(vat),
-            Owed::Side(side) => self.begin_applying(side.clone()),
-            Owed::Pages(pages) => self.write_pages(pages),
-            Owed::Log(bytes) => {
+    pub(crate) fn try_apply(
+        &mut self,
+        vat: VatId,
+        deferred: Deferred,
+    ) -> Result<Option<Deferred>, StoreError> {
+        let done = match &deferred {
+            Deferred::Image => self.make_image(vat),
+            Deferred::Spill(spill) => self.begin_applying(spill.clone()),
+            Deferred::Pages(pages) => self.write_pages(pages),
+            Deferred::Log(bytes) => {
                 let before = self.vats.get(&vat).map_or(0, |found| found.log.end);
                 let done = self.append_log(vat, bytes);
                 let after = self.vats.get(&vat).map_or(0, |found| found.log.end);
-                if let Err(StoreError::NoRoom(_)) = done {
+                if let Err(StoreError::NoSpace(_)) = done {
                     let rest = bytes.get((after - before) as usize..).unwrap_or_default();
-                    return Ok(Some(Owed::Log(rest.to_vec())));
+                    return Ok(Some(Deferred::Log(rest.to_vec())));
                 }
                 done
             }
         };
         match done {
             Ok(()) => Ok(None),
-            Err(StoreError::NoRoom(_)) => Ok(Some(owed)),
+            Err(StoreError::NoSpace(_)) => Ok(Some(deferred)),
             Err(error) => Err(error),
         }
     }

@@ -26,7 +26,7 @@ const RUNS_APART_MAX: usize = 3;
 
 /// Words waiting to be written, by vat and page.
 #[derive(Debug, Default)]
-pub(crate) struct Gathered {
+pub(crate) struct CoalescedWrites {
     pages: BTreeMap<(VatId, u32), Box<Words>>,
 }
 
@@ -37,7 +37,7 @@ struct Words {
     named: [bool; PAGE_WORDS],
 }
 
-impl Gathered {
+impl CoalescedWrites {
     /// Takes words of a checked run: whole, and inside their page.
     pub(crate) fn add(&mut self, vat: VatId, page: u32, start: usize, bytes: &[u8]) {
         let words = self.pages.entry((vat, page)).or_insert_with(|| {
@@ -81,7 +81,7 @@ impl Gathered {
             let words = match is_damaged || apart <= RUNS_APART_MAX {
                 true => words,
                 // What is wrong with a file that cannot be read is told by writing it.
-                false => words.made_whole(|content| {
+                false => words.whole_page(|content| {
                     let file = store.images.file(vat, page_limit);
                     file.is_ok_and(|file| file.read_at(images::bytes_of(page), content).is_ok())
                 }),
@@ -107,7 +107,7 @@ impl Gathered {
 
 impl Words {
     /// The whole page, if what the others are can be read.
-    fn made_whole(mut self: Box<Words>, read: impl FnOnce(&mut Page) -> bool) -> Box<Words> {
+    fn whole_page(mut self: Box<Words>, read: impl FnOnce(&mut Page) -> bool) -> Box<Words> {
         let mut whole = ZERO_PAGE;
         if read(&mut whole) {
             for run in self.runs() {
@@ -138,8 +138,8 @@ mod tests {
 
     const VAT: VatId = VatId(3);
 
-    fn runs(gathered: &Gathered, page: u32) -> Vec<(usize, Vec<u8>)> {
-        let words = &gathered.pages[&(VAT, page)];
+    fn runs(coalesced: &CoalescedWrites, page: u32) -> Vec<(usize, Vec<u8>)> {
+        let words = &coalesced.pages[&(VAT, page)];
         let runs = words.runs();
         runs.map(|run| (run.start, words.content[run].to_vec()))
             .collect()
@@ -147,28 +147,28 @@ mod tests {
 
     #[test]
     fn words_named_are_written_as_they_were_named_last_and_no_others() {
-        let mut gathered = Gathered::default();
-        gathered.add(VAT, 7, 8, &[1; 16]);
-        gathered.add(VAT, 7, 16, &[2; 16]);
-        gathered.add(VAT, 7, 4088, &[3; 8]);
+        let mut coalesced = CoalescedWrites::default();
+        coalesced.add(VAT, 7, 8, &[1; 16]);
+        coalesced.add(VAT, 7, 16, &[2; 16]);
+        coalesced.add(VAT, 7, 4088, &[3; 8]);
         // Equal to what an untouched page holds, and named all the same (I4).
-        gathered.add(VAT, 7, 64, &[0; 8]);
+        coalesced.add(VAT, 7, 64, &[0; 8]);
         let expected = [
             (8, [[1; 8], [2; 8], [2; 8]].concat()),
             (64, vec![0; 8]),
             (4088, vec![3; 8]),
         ];
-        assert_eq!(runs(&gathered, 7), expected);
+        assert_eq!(runs(&coalesced, 7), expected);
     }
 
     #[test]
     fn a_page_made_whole_keeps_what_was_not_named_and_one_that_cannot_be_read_stays_in_runs() {
-        let words = |gathered: &mut Gathered| {
-            (0..10).for_each(|at| gathered.add(VAT, 7, at * 64, &[at as u8 + 1; 8]));
-            gathered.pages.remove(&(VAT, 7)).expect("just named")
+        let words = |coalesced: &mut CoalescedWrites| {
+            (0..10).for_each(|at| coalesced.add(VAT, 7, at * 64, &[at as u8 + 1; 8]));
+            coalesced.pages.remove(&(VAT, 7)).expect("just named")
         };
-        let mut gathered = Gathered::default();
-        let whole = words(&mut gathered).made_whole(|page| {
+        let mut coalesced = CoalescedWrites::default();
+        let whole = words(&mut coalesced).whole_page(|page| {
             page.fill(0xee);
             true
         });
@@ -180,7 +180,7 @@ mod tests {
             let expected = if is_named { (at / 64) as u8 + 1 } else { 0xee };
             assert_eq!(*byte, expected, "byte {at}");
         }
-        let apart = words(&mut gathered).made_whole(|page| {
+        let apart = words(&mut coalesced).whole_page(|page| {
             page.fill(0xee);
             false
         });
@@ -190,13 +190,13 @@ mod tests {
 
     #[test]
     fn pages_that_became_zeros_are_forgotten_and_may_be_named_again() {
-        let mut gathered = Gathered::default();
-        (4..8).for_each(|page| gathered.add(VAT, page, 0, &[1; 8]));
-        gathered.add(VatId(4), 5, 0, &[9; 8]);
-        gathered.forget(VAT, 5..7);
-        gathered.add(VAT, 6, 8, &[2; 8]);
-        assert_eq!(gathered.pages.len(), 4);
-        assert_eq!(runs(&gathered, 6), [(8, vec![2; 8])]);
-        assert!(gathered.pages.contains_key(&(VatId(4), 5)));
+        let mut coalesced = CoalescedWrites::default();
+        (4..8).for_each(|page| coalesced.add(VAT, page, 0, &[1; 8]));
+        coalesced.add(VatId(4), 5, 0, &[9; 8]);
+        coalesced.forget(VAT, 5..7);
+        coalesced.add(VAT, 6, 8, &[2; 8]);
+        assert_eq!(coalesced.pages.len(), 4);
+        assert_eq!(runs(&coalesced, 6), [(8, vec![2; 8])]);
+        assert!(coalesced.pages.contains_key(&(VatId(4), 5)));
     }
 }

@@ -20,7 +20,7 @@ const TOGETHER_BYTES_MAX: usize = BLOCK_BYTES / 8;
 
 /// Rows by table and key.
 #[derive(Debug, Default)]
-pub(crate) struct LooseRows {
+pub(crate) struct UnsortedRows {
     /// Key, then value, of each row; also those of rows given again since.
     blocks: Vec<Vec<u8>>,
     places: HashTable<Place>,
@@ -37,25 +37,25 @@ struct Place {
     half_hash: u32,
     block: u32,
     at: u32,
-    /// `DELETED` where there is no value.
+    /// `TOMBSTONE` where there is no value.
     value_bytes: u32,
     key_bytes: u16,
     table: u8,
 }
 
-const DELETED: u32 = u32::MAX;
+const TOMBSTONE: u32 = u32::MAX;
 
 /// A row: table, key, value if it is not deleted.
-pub(crate) type LooseRow<'a> = (u8, &'a [u8], Option<&'a [u8]>);
+pub(crate) type RowRef<'a> = (u8, &'a [u8], Option<&'a [u8]>);
 
-impl LooseRows {
+impl UnsortedRows {
     /// Takes a row; one of the same key is replaced. Keys and values are within the store's limits,
     /// which fit the numbers here.
     pub(crate) fn insert(&mut self, table: u8, key: &[u8], value: Option<&[u8]>) {
         let half_hash = self.half_hash(table, key);
         let same = |place: &Place| is_at(&self.blocks, place, half_hash, table, key);
         let before = self.places.find_mut(spread(half_hash), same);
-        let value_bytes = value.map_or(DELETED, |value| value.len() as u32);
+        let value_bytes = value.map_or(TOMBSTONE, |value| value.len() as u32);
         let added = value.map_or(0, <[u8]>::len);
         if let Some(place) = before {
             self.bytes = self.bytes - place.value_len() + added;
@@ -95,18 +95,18 @@ impl LooseRows {
     }
 
     /// The rows of a table, in no order.
-    pub(crate) fn of_table(&self, table: u8) -> impl Iterator<Item = LooseRow<'_>> {
+    pub(crate) fn of_table(&self, table: u8) -> impl Iterator<Item = RowRef<'_>> {
         let of_table = self.places.iter().filter(move |place| place.table == table);
         of_table.map(|place| self.row(place))
     }
 
     /// All rows, in no order.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = LooseRow<'_>> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = RowRef<'_>> {
         self.places.iter().map(|place| self.row(place))
     }
 
     /// All rows, in the order of tables and keys.
-    pub(crate) fn sorted(&self) -> Vec<LooseRow<'_>> {
+    pub(crate) fn sorted(&self) -> Vec<RowRef<'_>> {
         let mut rows: Vec<_> = self.iter().collect();
         rows.sort_unstable_by_key(|&(table, key, _)| (table, key));
         rows
@@ -129,10 +129,10 @@ impl LooseRows {
         self.hasher.hash_one((table, key)) as u32
     }
 
-    fn row(&self, place: &Place) -> LooseRow<'_> {
+    fn row(&self, place: &Place) -> RowRef<'_> {
         let bytes = &self.blocks[place.block as usize][place.at as usize..];
         let (key, rest) = bytes.split_at(usize::from(place.key_bytes));
-        let value = (place.value_bytes != DELETED).then(|| &rest[..place.value_len()]);
+        let value = (place.value_bytes != TOMBSTONE).then(|| &rest[..place.value_len()]);
         (place.table, key, value)
     }
 }
@@ -140,7 +140,7 @@ impl LooseRows {
 impl Place {
     fn value_len(&self) -> usize {
         match self.value_bytes {
-            DELETED => 0,
+            TOMBSTONE => 0,
             bytes => bytes as usize,
         }
     }
@@ -164,8 +164,8 @@ fn is_at(blocks: &[Vec<u8>], place: &Place, half_hash: u32, table: u8, key: &[u8
 /// Puts key and value behind each other; where they begin.
 fn put(blocks: &mut Vec<Vec<u8>>, key: &[u8], value: Option<&[u8]>) -> (u32, u32) {
     let bytes = key.len() + value.map_or(0, <[u8]>::len);
-    let has_room = |block: &Vec<u8>| block.capacity() - block.len() >= bytes;
-    if !blocks.last().is_some_and(has_room) {
+    let has_space = |block: &Vec<u8>| block.capacity() - block.len() >= bytes;
+    if !blocks.last().is_some_and(has_space) {
         let is_large = bytes > TOGETHER_BYTES_MAX;
         let capacity = if is_large { bytes } else { BLOCK_BYTES };
         blocks.push(Vec::with_capacity(capacity));
@@ -186,14 +186,14 @@ mod tests {
     use std::collections::BTreeMap;
 
     #[test]
-    fn places_have_room_for_every_row_there_may_be() {
+    fn places_have_space_for_every_row_there_may_be() {
         assert!(ROW_KEY_BYTES_MAX <= usize::from(u16::MAX));
-        assert!(ROW_KEY_BYTES_MAX + ROW_VALUE_BYTES_MAX < DELETED as usize);
+        assert!(ROW_KEY_BYTES_MAX + ROW_VALUE_BYTES_MAX < TOMBSTONE as usize);
     }
 
     #[test]
     fn large_rows_have_blocks_of_their_own_and_small_ones_share() {
-        let mut rows = LooseRows::default();
+        let mut rows = UnsortedRows::default();
         let large = vec![7; BLOCK_BYTES * 3];
         for key in 0..100u8 {
             rows.insert(1, &[key], Some(b"small"));
@@ -208,8 +208,8 @@ mod tests {
     }
 
     #[test]
-    fn a_row_given_again_at_the_same_length_takes_no_more_room() {
-        let mut rows = LooseRows::default();
+    fn a_row_given_again_at_the_same_length_takes_no_more_space() {
+        let mut rows = UnsortedRows::default();
         (0..1_000u16).for_each(|at| rows.insert(6, b"client", Some(&at.to_le_bytes())));
         assert_eq!(rows.blocks[0].len(), b"client".len() + 2);
         assert_eq!((rows.len(), rows.bytes()), (1, 8));
@@ -224,19 +224,19 @@ mod tests {
                 0..200,
             )
         ) {
-            let (mut rows, mut model) = (LooseRows::default(), BTreeMap::new());
+            let (mut rows, mut model) = (UnsortedRows::default(), BTreeMap::new());
             for (at, (table, key, length)) in given.into_iter().enumerate() {
                 let value = length.map(|length| vec![at as u8; length]);
                 rows.insert(table, &key, value.as_deref());
                 model.insert((table, key), value);
             }
-            let expected: Vec<LooseRow<'_>> = model
+            let expected: Vec<RowRef<'_>> = model
                 .iter()
                 .map(|((table, key), value)| (*table, &key[..], value.as_deref()))
                 .collect();
             prop_assert_eq!(rows.sorted(), expected.clone());
             prop_assert_eq!(rows.len(), expected.len());
-            let bytes = |row: &LooseRow<'_>| row.1.len() + row.2.map_or(0, <[u8]>::len);
+            let bytes = |row: &RowRef<'_>| row.1.len() + row.2.map_or(0, <[u8]>::len);
             prop_assert_eq!(rows.bytes(), expected.iter().map(bytes).sum::<usize>());
             for &(table, key, value) in &expected {
                 prop_assert_eq!(rows.get(table, key), Some(value));

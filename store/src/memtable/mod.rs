@@ -5,11 +5,13 @@
 //! then the folding one, then the catalog. Effects are absolute, so a row found first is the
 //! newest.
 
-use crate::codec::SideRecord;
+pub(crate) mod rows;
+
+use self::rows::{RowRef, UnsortedRows};
+use crate::codec::SpillRecord;
 use crate::ids::VatId;
-use crate::loose_rows::{LooseRow, LooseRows};
 use crate::page_rows::{GROUP_PAGES, ROW_BYTES as GROUP_ROW_BYTES};
-use crate::side::SideRow;
+use crate::spill::SpilledRow;
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::ops::{Bound, RangeBounds};
@@ -22,16 +24,16 @@ pub(crate) type RowKey = (u8, Vec<u8>);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Value<'a> {
     Here(Cow<'a, [u8]>),
-    Side(SideRow),
+    Spill(SpilledRow),
 }
 
 #[derive(Debug, Default)]
-pub(crate) struct Layer {
+pub(crate) struct Memtable {
     /// The engine's rows, and the store's own of vats.
-    rows: LooseRows,
+    rows: UnsortedRows,
     /// Rows whose value is in a side file. What `rows` has of such a key is from before, and counts
     /// where the file turns out to be damaged.
-    side_rows: BTreeMap<RowKey, SideRow>,
+    spilled_rows: BTreeMap<RowKey, SpilledRow>,
     /// Checksums of whole pages as of the newest frame that names them (I3).
     pub pages: HashMap<VatId, HashMap<u32, u32>>,
     /// Images and logs written to, so that a fold syncs them.
@@ -40,45 +42,45 @@ pub(crate) struct Layer {
     pub terminated: Vec<VatId>,
     /// Side files that are in their images: they go when those are synced, and the rows in the
     /// catalog.
-    pub sides: Vec<SideRecord>,
+    pub spills: Vec<SpillRecord>,
     /// Entries were made in `heap/` or `logs/`.
     pub entries_made: bool,
 }
 
-impl Layer {
+impl Memtable {
     /// The row, if this layer knows of it: `Some(None)` is a deleted one.
     pub(crate) fn row(&self, table: u8, key: &[u8]) -> Option<Option<Value<'_>>> {
-        if let Some(row) = self.side_row(table, key) {
-            return Some(Some(Value::Side(*row)));
+        if let Some(row) = self.spilled_row(table, key) {
+            return Some(Some(Value::Spill(*row)));
         }
-        let row = self.row_here(table, key)?;
+        let row = self.row_in_memory(table, key)?;
         Some(row.map(|value| Value::Here(value.into())))
     }
 
-    fn side_row(&self, table: u8, key: &[u8]) -> Option<&SideRow> {
+    fn spilled_row(&self, table: u8, key: &[u8]) -> Option<&SpilledRow> {
         // A tuple of borrowed parts cannot be looked up, and there are hardly ever any.
-        match self.side_rows.is_empty() {
+        match self.spilled_rows.is_empty() {
             true => None,
-            false => self.side_rows.get(&(table, key.to_vec())),
+            false => self.spilled_rows.get(&(table, key.to_vec())),
         }
     }
 
     /// Sets a row; without a value it is deleted.
     pub(crate) fn put(&mut self, table: u8, key: &[u8], value: Option<&[u8]>) {
-        if !self.side_rows.is_empty() {
-            self.side_rows.remove(&(table, key.to_vec()));
+        if !self.spilled_rows.is_empty() {
+            self.spilled_rows.remove(&(table, key.to_vec()));
         }
         self.rows.insert(table, key, value);
     }
 
     /// Sets a row whose value is in a side file.
-    pub(crate) fn put_side(&mut self, key: RowKey, row: SideRow) {
-        self.side_rows.insert(key, row);
+    pub(crate) fn put_spilled(&mut self, key: RowKey, row: SpilledRow) {
+        self.spilled_rows.insert(key, row);
     }
 
     /// Sets many rows.
-    pub(crate) fn put_all(&mut self, rows: LooseRows) {
-        if self.rows.is_empty() && self.side_rows.is_empty() {
+    pub(crate) fn put_all(&mut self, rows: UnsortedRows) {
+        if self.rows.is_empty() && self.spilled_rows.is_empty() {
             self.rows = rows;
             return;
         }
@@ -88,25 +90,25 @@ impl Layer {
     }
 
     /// The rows whose values are here, in the order of tables and keys.
-    pub(crate) fn rows_here(&self) -> Vec<LooseRow<'_>> {
+    pub(crate) fn rows_in_memory(&self) -> Vec<RowRef<'_>> {
         let mut rows = self.rows.sorted();
-        rows.retain(|(table, key, _)| self.side_row(*table, key).is_none());
+        rows.retain(|(table, key, _)| self.spilled_row(*table, key).is_none());
         rows
     }
 
     /// The rows whose values are in side files.
-    pub(crate) fn rows_aside(&self) -> impl Iterator<Item = (&RowKey, &SideRow)> {
-        self.side_rows.iter()
+    pub(crate) fn rows_spilled(&self) -> impl Iterator<Item = (&RowKey, &SpilledRow)> {
+        self.spilled_rows.iter()
     }
 
     /// What this layer has of a row besides a value in a side file.
-    pub(crate) fn row_here(&self, table: u8, key: &[u8]) -> Option<Option<&[u8]>> {
+    pub(crate) fn row_in_memory(&self, table: u8, key: &[u8]) -> Option<Option<&[u8]>> {
         self.rows.get(table, key)
     }
 
     /// Bytes of the side files that a fold would let go.
-    pub(crate) fn side_bytes(&self) -> u64 {
-        self.sides.iter().map(|side| side.bytes).sum()
+    pub(crate) fn spill_bytes(&self) -> u64 {
+        self.spills.iter().map(|spill| spill.bytes).sum()
     }
 
     pub(crate) fn page(&self, vat: VatId, page: u32) -> Option<u32> {
@@ -128,9 +130,9 @@ impl Layer {
                 found.insert(key.to_vec(), value.map(|value| Value::Here(value.into())));
             }
         }
-        for ((of_table, key), row) in &self.side_rows {
+        for ((of_table, key), row) in &self.spilled_rows {
             if *of_table == table && is_wanted(key) {
-                found.insert(key.clone(), Some(Value::Side(*row)));
+                found.insert(key.clone(), Some(Value::Spill(*row)));
             }
         }
     }
@@ -143,56 +145,22 @@ impl Layer {
             .iter()
             .flat_map(|(vat, pages)| pages.keys().map(move |page| (vat, page / GROUP_PAGES)))
             .collect();
-        let aside = self.side_rows.iter();
-        let aside: usize = aside
+        let spilled = self.spilled_rows.iter();
+        let spilled: usize = spilled
             .map(|((_, key), row)| key.len() + row.bytes as usize)
             .sum();
-        let rows = self.rows.len() + self.side_rows.len() + groups.len() + self.logs.len();
-        let bytes = self.rows.bytes() + aside + groups.len() * GROUP_ROW_BYTES;
+        let rows = self.rows.len() + self.spilled_rows.len() + groups.len() + self.logs.len();
+        let bytes = self.rows.bytes() + spilled + groups.len() * GROUP_ROW_BYTES;
         ((rows + self.terminated.len()) as u64, bytes as u64)
     }
 
     pub(crate) fn is_empty(&self) -> bool {
         self.rows.is_empty()
-            && self.side_rows.is_empty()
+            && self.spilled_rows.is_empty()
             && self.pages.is_empty()
             && self.images.is_empty()
             && self.logs.is_empty()
             && self.terminated.is_empty()
-            && self.sides.is_empty()
+            && self.spills.is_empty()
     }
-}
-
-/// A vat as the store keeps it in memory.
-#[derive(Clone, Debug)]
-pub(crate) struct Vat {
-    pub engine: crate::ids::EngineHash,
-    /// Pages of the image when it was made.
-    pub page_limit: u32,
-    /// Pages it was made longer to in this life of the store; 0 before.
-    pub extended: u32,
-    pub phase: Phase,
-    /// Why no worker starts on it.
-    pub damaged: Option<crate::error::Damage>,
-    pub log: crate::codec::LogRecord,
-    /// Bytes of log in frames not applied yet, and bytes room was taken for that are in none.
-    pub log_staged: u64,
-    pub log_promised: u64,
-}
-
-impl Vat {
-    /// Pages the image has, as far as is known.
-    pub(crate) fn pages(&self) -> u32 {
-        self.page_limit.max(self.extended)
-    }
-}
-
-/// Where a vat stands between being named in a frame and that frame's being applied.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Phase {
-    /// Its first frame is not applied yet: there is no image.
-    Creating,
-    Live,
-    /// Its last part is staged: no more is taken.
-    Terminating,
 }

@@ -1,4 +1,4 @@
-//! Room: whatever a frame needs on the disk is there before anything of it is shown to anyone (I2,
+//! Space: whatever a frame needs on the disk is there before anything of it is shown to anyone (I2,
 //! J8).
 //!
 //! Promises: a part that was taken finds its place in the journal, its pages in the image and its
@@ -12,7 +12,7 @@ use crate::backend::{Backend, File};
 use crate::catalog::{CATALOG_FILE, table};
 use crate::codec::{LogRecord, SegmentRecord};
 use crate::delta::{Delta, Run};
-use crate::error::{NoRoom, StageError, StoreError};
+use crate::error::{NoSpace, StageError, StoreError};
 use crate::ids::{EngineHash, VatId};
 use crate::journal::frame;
 use crate::journal::segment::{self, Segment};
@@ -33,29 +33,29 @@ const FULL_BYTES: u64 = 1 << 20;
 
 /// What a vat's parts of a frame will need, asked for before any of them is staged.
 #[derive(Debug)]
-pub struct Wish<'a> {
+pub struct Reservation<'a> {
     pub vat: VatId,
     /// The vat begins with this frame: its engine and its limit of pages.
     pub creates: Option<(EngineHash, u32)>,
     pub delta: Option<&'a Delta>,
     /// Bytes of log in the frame, and in a side file it names.
     pub log_bytes: usize,
-    pub side_log_bytes: u64,
+    pub spill_log_bytes: u64,
     /// Keys and values of rows, and `PART_OVERHEAD_BYTES` for each.
     pub row_bytes: usize,
 }
 
-impl Wish<'_> {
+impl Reservation<'_> {
     fn all_log_bytes(&self) -> u64 {
-        self.log_bytes as u64 + self.side_log_bytes
+        self.log_bytes as u64 + self.spill_log_bytes
     }
 }
 
 /// What is known of the journal's room without asking.
 #[derive(Debug, Default)]
-pub(crate) struct Room {
+pub(crate) struct Space {
     /// Sectors the next frame may have behind those sealed, and in a free segment.
-    pub behind_sealed: usize,
+    pub after_sealed: usize,
     pub in_free: usize,
     /// Bytes of journal no fold covers, the sealed frame included.
     pub journal_bytes: u64,
@@ -67,7 +67,7 @@ pub(crate) struct Room {
     pub is_full: bool,
 }
 
-impl Room {
+impl Space {
     fn promised_bytes(&self) -> usize {
         self.promised.0.saturating_add(self.promised.1)
     }
@@ -83,7 +83,7 @@ impl Room {
     /// is never going to be staged.
     pub(crate) fn sealed(&mut self, sectors_after: usize, in_free: usize, journal_bytes: u64) {
         self.promised = (0, self.promised.0);
-        self.behind_sealed = sectors_after;
+        self.after_sealed = sectors_after;
         self.in_free = in_free;
         self.journal_bytes = journal_bytes;
     }
@@ -96,69 +96,72 @@ impl Room {
     }
 
     fn sectors(&self) -> usize {
-        self.behind_sealed.max(self.in_free)
+        self.after_sealed.max(self.in_free)
     }
 }
 
 impl<B: Backend> Store<B> {
     /// Takes room for parts, so that staging them is not refused for want of it. What was asked for
     /// must be staged before the frame after the next is sealed, or the room is taken to be unused.
-    pub fn reserve(&mut self, wish: &Wish<'_>) -> Result<(), StageError> {
+    pub fn reserve(&mut self, reservation: &Reservation<'_>) -> Result<(), StageError> {
         self.shared.latch.check()?;
-        let reserved = self.reserve_files(wish).and_then(|pages| {
-            let heap = wish.delta.map_or(0, |delta| cost_of_heap(delta, pages));
+        let reserved = self.reserve_files(reservation).and_then(|pages| {
+            let heap = reservation
+                .delta
+                .map_or(0, |delta| cost_of_heap(delta, pages));
             let bytes = heap
-                .saturating_add(wish.log_bytes)
-                .saturating_add(wish.row_bytes)
+                .saturating_add(reservation.log_bytes)
+                .saturating_add(reservation.row_bytes)
                 .saturating_add(2 * PART_OVERHEAD_BYTES);
             self.check_frame_bytes(bytes)?;
             self.check_bound()?;
             let staged = self.filling.body.len() + self.filling.checksum_bytes;
             let margin = MARGIN_BYTES.min(self.options.segment_bytes as usize / 8);
-            self.room.promised.0 += bytes;
-            let provided = self.provide_place(staged + margin);
-            provided.inspect_err(|_| self.room.promised.0 -= bytes)?;
+            self.space.promised.0 += bytes;
+            let provided = self.provide_in_journal(staged + margin);
+            provided.inspect_err(|_| self.space.promised.0 -= bytes)?;
             Ok(())
         });
         match reserved {
             Ok(()) => {
-                if let Some(vat) = self.vats.get_mut(&wish.vat) {
-                    vat.log_promised += wish.all_log_bytes();
+                if let Some(vat) = self.vats.get_mut(&reservation.vat) {
+                    vat.log_promised += reservation.all_log_bytes();
                 }
                 Ok(())
             }
             Err(error) => {
-                if wish.creates.is_some() {
-                    self.images.discard(wish.vat);
-                    self.logs.discard(wish.vat);
+                if reservation.creates.is_some() {
+                    self.images.discard(reservation.vat);
+                    self.logs.discard(reservation.vat);
                 }
                 Err(error)
             }
         }
     }
 
-    /// Room in the image and the log. Returns the number of pages the delta names.
-    fn reserve_files(&mut self, wish: &Wish<'_>) -> Result<usize, StageError> {
-        let Some((engine, page_limit)) = wish.creates else {
-            let pages = match wish.delta {
-                Some(delta) => self.check_heap(wish.vat, delta)?,
+    /// Space in the image and the log. Returns the number of pages the delta names.
+    fn reserve_files(&mut self, reservation: &Reservation<'_>) -> Result<usize, StageError> {
+        let Some((engine, page_limit)) = reservation.creates else {
+            let pages = match reservation.delta {
+                Some(delta) => self.check_heap(reservation.vat, delta)?,
                 None => 0,
             };
-            if wish.all_log_bytes() > 0 {
-                self.reserve_log(wish.vat, wish.all_log_bytes())?;
+            if reservation.all_log_bytes() > 0 {
+                self.reserve_log(reservation.vat, reservation.all_log_bytes())?;
             }
             return Ok(pages);
         };
-        let genesis = self.check_create(wish.vat, engine, page_limit)?;
-        self.images.prepare(wish.vat, page_limit, &genesis)?;
+        let genesis = self.check_create(reservation.vat, engine, page_limit)?;
+        self.images.prepare(reservation.vat, page_limit, &genesis)?;
         let log = LogRecord::default();
-        self.logs.reserve(wish.vat, &log, 0, wish.all_log_bytes())?;
-        let Some(delta) = wish.delta else {
+        self.logs
+            .reserve(reservation.vat, &log, 0, reservation.all_log_bytes())?;
+        let Some(delta) = reservation.delta else {
             return Ok(0);
         };
         crate::delta::check(delta.as_bytes(), page_limit)?;
         let (mut count, mut last) = (0, None);
-        let mut without_room = Vec::new();
+        let mut without_space = Vec::new();
         for run in delta.runs() {
             let pages = run.pages();
             if last.replace(pages.start) == Some(pages.start) {
@@ -167,15 +170,15 @@ impl<B: Backend> Store<B> {
             count += pages.len();
             // Pages of the genesis image have their room, and zeros need none.
             if matches!(run, Run::Words { .. }) && genesis.page(pages.start).is_none() {
-                without_room.push(pages.start);
+                without_space.push(pages.start);
             }
         }
         self.images
-            .reserve(wish.vat, page_limit, without_room.into_iter())?;
+            .reserve(reservation.vat, page_limit, without_space.into_iter())?;
         Ok(count)
     }
 
-    /// Room in the log for what is staged next.
+    /// Space in the log for what is staged next.
     pub(crate) fn reserve_log(&mut self, vat: VatId, bytes: u64) -> Result<(), StageError> {
         let found = self.vats.get(&vat).ok_or(StageError::UnknownVat(vat))?;
         let from = found.log.end + found.log_staged + found.log_promised;
@@ -184,16 +187,16 @@ impl<B: Backend> Store<B> {
 
     /// While folds find no room the journal grows up to its bound, and no further.
     fn check_bound(&self) -> Result<(), StageError> {
-        let (bytes, limit) = (self.room.journal_bytes, self.options.journal_bytes_max);
-        if self.room.is_starved && bytes >= limit {
+        let (bytes, limit) = (self.space.journal_bytes, self.options.journal_bytes_max);
+        if self.space.is_starved && bytes >= limit {
             let why = format!("the journal holds {bytes} bytes that wait for it, {limit} at most");
-            return Err(StageError::NoRoom(self.fold_refused(why)));
+            return Err(StageError::NoSpace(self.fold_refused(why)));
         }
         Ok(())
     }
 
-    fn fold_refused(&self, why: String) -> NoRoom {
-        NoRoom {
+    fn fold_refused(&self, why: String) -> NoSpace {
+        NoSpace {
             what: "fold into",
             file: CATALOG_FILE.to_owned(),
             why,
@@ -201,20 +204,20 @@ impl<B: Backend> Store<B> {
     }
 
     /// Sees to it that a frame whose body has so many bytes finds its place in the journal.
-    pub(crate) fn provide_place(&mut self, body_bytes: usize) -> Result<(), StoreError> {
-        self.provide_sectors(self.room.sectors_for(body_bytes))
+    pub(crate) fn provide_in_journal(&mut self, body_bytes: usize) -> Result<(), StoreError> {
+        self.provide_sectors(self.space.sectors_for(body_bytes))
     }
 
     /// The same for a frame of so many sectors.
     pub(crate) fn provide_sectors(&mut self, sectors: usize) -> Result<(), StoreError> {
-        if sectors <= self.room.sectors() {
+        if sectors <= self.space.sectors() {
             return Ok(());
         }
         let shared = self.shared.clone();
         let (number, segments) = {
             let mut journal = shared.lock_journal();
-            self.room.in_free = journal.sectors_free();
-            if sectors <= self.room.sectors() {
+            self.space.in_free = journal.sectors_free();
+            if sectors <= self.space.sectors() {
                 return Ok(());
             }
             let number = journal.next_segment;
@@ -231,7 +234,7 @@ impl<B: Backend> Store<B> {
         // A frame that fills row by row must not need another segment for each row.
         let bytes = bytes.next_multiple_of(shared.segment_bytes.max(1));
         let segment = shared.create_segment(number, bytes, draw, None)?;
-        if let Err(error) = self.has_catalog_room(CATALOG_STEP_BYTES) {
+        if let Err(error) = self.reserve_for_catalog(CATALOG_STEP_BYTES) {
             // Not registered: where even this fails, the next open removes it.
             let _ = shared.backend.remove(&segment::path(number));
             return Err(error);
@@ -242,12 +245,12 @@ impl<B: Backend> Store<B> {
         })?;
         let mut journal = shared.lock_journal();
         journal.free.push(segment);
-        self.room.in_free = journal.sectors_free();
+        self.space.in_free = journal.sectors_free();
         Ok(())
     }
 
     /// Whether what a transaction may take is in hand: redb knows no way back from the middle.
-    pub(crate) fn has_catalog_room(&self, bytes: u64) -> Result<(), StoreError> {
+    pub(crate) fn reserve_for_catalog(&self, bytes: u64) -> Result<(), StoreError> {
         let shared = &self.shared;
         match shared.ballast.reserve(bytes) {
             Ok(true) => Ok(()),
@@ -260,8 +263,8 @@ impl<B: Backend> Store<B> {
     }
 
     /// The same for a fold, for which what the active layer may take is counted.
-    pub(crate) fn has_fold_room(&self) -> Result<(), StoreError> {
-        if let Some((vat, _)) = self.behind.iter().next() {
+    pub(crate) fn reserve_for_fold(&self) -> Result<(), StoreError> {
+        if let Some((vat, _)) = self.backlog.iter().next() {
             let why = format!("the image of vat {vat} is behind");
             return Err(self.fold_refused(why).into());
         }
@@ -275,59 +278,59 @@ impl<B: Backend> Store<B> {
             pages = pages.min(2 * len);
         }
         // Content is rounded up to powers of two of a page, and sectors have checksums.
-        self.has_catalog_room(CATALOG_STEP_BYTES + pages + 3 * bytes)
+        self.reserve_for_catalog(CATALOG_STEP_BYTES + pages + 3 * bytes)
     }
 
     /// Whether the frame being filled, and what is promised, finds its place in one of these or in
     /// the current segment.
     pub(crate) fn is_placed_in(&self, free: &[Segment<B::File>]) -> bool {
         let staged = self.filling.body.len() + self.filling.checksum_bytes;
-        if staged == 0 && self.room.promised_bytes() == 0 {
+        if staged == 0 && self.space.promised_bytes() == 0 {
             return true;
         }
-        let sectors = self.room.sectors_for(staged);
-        sectors <= self.room.behind_sealed.max(sectors_in_free(free))
+        let sectors = self.space.sectors_for(staged);
+        sectors <= self.space.after_sealed.max(sectors_in_free(free))
     }
 
     /// Counts the journal's free segments again: a fold gave or took some.
     pub(crate) fn count_place(&mut self) {
         let journal = self.shared.lock_journal();
-        self.room.in_free = journal.sectors_free();
-        self.room.journal_bytes = journal.total - journal.folded_total;
+        self.space.in_free = journal.sectors_free();
+        self.space.journal_bytes = journal.total - journal.folded_total;
     }
 
     /// Whether the disk is short of room: folds or images wait for it, the ballast is not whole, or
     /// the last look found none.
-    pub fn is_short(&self) -> bool {
+    pub fn is_space_low(&self) -> bool {
         let is_whole = self.shared.ballast.is_whole();
-        self.room.is_starved || self.room.is_full || !self.behind.is_empty() || !is_whole
+        self.space.is_starved || self.space.is_full || !self.backlog.is_empty() || !is_whole
     }
 
     /// Whether there is no room to speak of: folds or images wait for it, or the disk is full, as
     /// the last look found or as it says itself.
-    pub fn is_pressed(&self) -> bool {
-        let is_waited_for = self.room.is_starved || !self.behind.is_empty();
-        is_waited_for || self.room.is_full || self.is_disk_full()
+    pub fn is_space_exhausted(&self) -> bool {
+        let is_waited_for = self.space.is_starved || !self.backlog.is_empty();
+        is_waited_for || self.space.is_full || self.is_disk_full()
     }
 
     /// Tries what waits for room, and whether there is any besides. Whether nothing waits any more;
     /// `caught_up` gets the vats whose images are whole again.
-    pub fn find_room(&mut self, caught_up: &mut Vec<VatId>) -> Result<bool, StoreError> {
+    pub fn find_space(&mut self, caught_up: &mut Vec<VatId>) -> Result<bool, StoreError> {
         self.shared.latch.check()?;
-        self.catch_up(caught_up)?;
-        if !self.behind.is_empty() {
+        self.retry_backlogs(caught_up)?;
+        if !self.backlog.is_empty() {
             return Ok(false);
         }
-        if self.room.is_starved {
-            match self.has_fold_room() {
-                Ok(()) => self.room.is_starved = false,
-                Err(StoreError::NoRoom(_)) => return Ok(false),
+        if self.space.is_starved {
+            match self.reserve_for_fold() {
+                Ok(()) => self.space.is_starved = false,
+                Err(StoreError::NoSpace(_)) => return Ok(false),
                 Err(error) => return Err(error),
             }
         }
         let is_whole = self.fill_ballast()?;
-        let has_room = self.shared.ballast.has_besides(FULL_BYTES);
-        self.room.is_full = !has_room.map_err(|error| self.ballast_failed(error))?;
+        let has_space = self.shared.ballast.has_besides(FULL_BYTES);
+        self.space.is_full = !has_space.map_err(|error| self.ballast_failed(error))?;
         Ok(is_whole)
     }
 

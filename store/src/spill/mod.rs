@@ -4,7 +4,7 @@
 //! ```text
 //! pieces, one after the other:
 //!   kind: u32 LE       1 a piece of the delta, 2 page checksums, 3 a row, 4 a stretch of log
-//!   bytes: u32 LE      of the content, at most `PIECE_BYTES_MAX`; of a row, `ROW_PIECE_BYTES_MAX`
+//!   bytes: u32 LE      of the content, at most `CHUNK_BYTES_MAX`; of a row, `ROW_CHUNK_BYTES_MAX`
 //!   crc: u32 LE        of stamp key, id, the piece's number, kind, bytes, content
 //!   content
 //! ```
@@ -19,14 +19,16 @@
 //! need not withstand an adversary: a contract chooses what is written and has no way to what is on
 //! the disk, and the key keeps it from choosing bytes whose checksum it knows.
 
+pub(crate) mod writer;
+
 use crate::backend::{Backend, File};
-use crate::codec::SideRecord;
+use crate::codec::SpillRecord;
 use crate::delta::{self, Run};
 use crate::error::{Damage, StoreError};
 use crate::ids::VatId;
 use crate::images;
 use crate::journal::writer::Shared;
-use crate::layer::RowKey;
+use crate::memtable::RowKey;
 use crate::options::{ENGINE_TABLES, ROW_KEY_BYTES_MAX, ROW_VALUE_BYTES_MAX};
 use sha2::{Digest, Sha256};
 use std::fmt;
@@ -35,14 +37,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 /// The folder.
-pub(crate) const SIDE_DIR: &str = "side";
+pub(crate) const SPILL_DIR: &str = "side";
 /// Bytes of one piece: what a worker sends at once, four MiB and the last page of them.
-pub const PIECE_BYTES_MAX: usize = (4 << 20) + (8 << 10);
+pub const CHUNK_BYTES_MAX: usize = (4 << 20) + (8 << 10);
 pub(crate) const HEADER_BYTES: usize = 12;
 /// Bytes of a row before its key.
 const ROW_HEAD_BYTES: usize = 5;
 /// Bytes of the largest row there may be.
-const ROW_PIECE_BYTES_MAX: usize = ROW_HEAD_BYTES + ROW_KEY_BYTES_MAX + ROW_VALUE_BYTES_MAX;
+const ROW_CHUNK_BYTES_MAX: usize = ROW_HEAD_BYTES + ROW_KEY_BYTES_MAX + ROW_VALUE_BYTES_MAX;
 
 /// What a piece holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,14 +68,14 @@ impl Kind {
 
     fn bytes_max(self) -> usize {
         match self {
-            Kind::Row => ROW_PIECE_BYTES_MAX,
-            _ => PIECE_BYTES_MAX,
+            Kind::Row => ROW_CHUNK_BYTES_MAX,
+            _ => CHUNK_BYTES_MAX,
         }
     }
 }
 
 /// A piece as it is found, checked.
-pub(crate) struct Piece<'a> {
+pub(crate) struct Chunk<'a> {
     pub kind: Kind,
     /// Where its header stands.
     pub at: u64,
@@ -83,7 +85,7 @@ pub(crate) struct Piece<'a> {
 }
 
 pub(crate) fn path(id: u64) -> String {
-    format!("{SIDE_DIR}/{id:016x}")
+    format!("{SPILL_DIR}/{id:016x}")
 }
 
 /// The number a name in the folder stands for.
@@ -97,13 +99,13 @@ pub(crate) fn id_of(name: &str) -> Option<u64> {
 pub(crate) struct Contents {
     /// Page and checksum, sorted.
     pub pages: Vec<(u32, u32)>,
-    pub rows: Vec<(RowKey, SideRow)>,
+    pub rows: Vec<(RowKey, SpilledRow)>,
     pub log_bytes: u64,
 }
 
 /// A row whose value is still in its side file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct SideRow {
+pub(crate) struct SpilledRow {
     /// The file.
     pub id: u64,
     /// Its piece: where it stands, which one it is, bytes of its content.
@@ -115,8 +117,8 @@ pub(crate) struct SideRow {
 /// Something large, durable in a file of its own and not named by a frame yet. A file that never
 /// is goes when this is dropped.
 #[derive(Clone)]
-pub struct Side {
-    pub(crate) record: SideRecord,
+pub struct SpillFile {
+    pub(crate) record: SpillRecord,
     pub(crate) contents: Arc<Contents>,
     pub(crate) guard: Arc<Guard>,
 }
@@ -149,7 +151,7 @@ impl Drop for Guard {
     }
 }
 
-impl Side {
+impl SpillFile {
     /// Pages that changed.
     pub fn pages(&self) -> usize {
         self.contents.pages.len()
@@ -166,15 +168,15 @@ impl Side {
     }
 }
 
-impl PartialEq for Side {
-    fn eq(&self, other: &Side) -> bool {
+impl PartialEq for SpillFile {
+    fn eq(&self, other: &SpillFile) -> bool {
         self.record == other.record
     }
 }
 
-impl Eq for Side {}
+impl Eq for SpillFile {}
 
-impl fmt::Debug for Side {
+impl fmt::Debug for SpillFile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Side({:?})", self.record)
     }
@@ -204,7 +206,7 @@ pub(crate) fn header<B: Backend>(
 }
 
 /// Reads the piece that stands at `at`, of a file of so many bytes; checked. Its header.
-fn read_piece<B: Backend>(
+fn read_chunk<B: Backend>(
     shared: &Shared<B>,
     file: &B::File,
     (id, bytes): (u64, u64),
@@ -241,17 +243,17 @@ pub(crate) fn walk<B: Backend>(
     shared: &Shared<B>,
     file: &B::File,
     (id, bytes): (u64, u64),
-    mut see: impl FnMut(Piece<'_>) -> Result<(), StoreError>,
+    mut see: impl FnMut(Chunk<'_>) -> Result<(), StoreError>,
 ) -> Result<[u8; 32], StoreError> {
     let mut sha256 = Sha256::new();
     let mut content = Vec::new();
     let (mut at, mut number) = (0, 0);
     while at < bytes {
         let place = (at, number);
-        let (kind, head) = read_piece(shared, file, (id, bytes), place, &mut content)?;
+        let (kind, head) = read_chunk(shared, file, (id, bytes), place, &mut content)?;
         sha256.update(head);
         sha256.update(&content);
-        see(Piece {
+        see(Chunk {
             kind,
             at,
             number,
@@ -286,7 +288,7 @@ fn split_row(content: &[u8]) -> Option<(u8, &[u8], &[u8])> {
 pub(crate) fn read_row<B: Backend>(
     shared: &Shared<B>,
     (table, key): (u8, &[u8]),
-    row: &SideRow,
+    row: &SpilledRow,
 ) -> Result<Vec<u8>, StoreError> {
     let path = path(row.id);
     let damage = |what: &str| StoreError::from(Damage::new(path.clone(), row.at, what));
@@ -300,7 +302,7 @@ pub(crate) fn read_row<B: Backend>(
     let end = row.at + HEADER_BYTES as u64 + u64::from(row.bytes);
     let mut content = Vec::new();
     let place = (row.at, row.number);
-    read_piece(shared, &file, (row.id, end), place, &mut content)?;
+    read_chunk(shared, &file, (row.id, end), place, &mut content)?;
     match split_row(&content) {
         Some((found, name, value)) if (found, name) == (table, key) => {
             let head = content.len() - value.len();
@@ -314,7 +316,7 @@ pub(crate) fn read_row<B: Backend>(
 /// Whether a named file is what its frame says, without doing anything of it; what is in it.
 pub(crate) fn check<B: Backend>(
     shared: &Shared<B>,
-    record: &SideRecord,
+    record: &SpillRecord,
 ) -> Result<Contents, StoreError> {
     let (path, vat) = (path(record.id), VatId(record.vat));
     let damage = |at: u64, what: &str| Damage::new(path.clone(), at, what).of(vat);
@@ -332,14 +334,14 @@ pub(crate) fn check<B: Backend>(
         return Err(damage(length.min(record.bytes), &what).into());
     }
     let mut contents = Contents::default();
-    let senseless = |at, what: &str| StoreError::from(damage(at, what));
-    let sha256 = walk(shared, &file, (record.id, record.bytes), |piece| {
-        match piece.kind {
+    let malformed = |at, what: &str| StoreError::from(damage(at, what));
+    let sha256 = walk(shared, &file, (record.id, record.bytes), |chunk| {
+        match chunk.kind {
             Kind::Delta => {}
             Kind::Checksums => {
-                let (pairs, rest) = piece.content.as_chunks::<8>();
+                let (pairs, rest) = chunk.content.as_chunks::<8>();
                 if !rest.is_empty() {
-                    return Err(senseless(piece.at, "page checksums are cut off"));
+                    return Err(malformed(chunk.at, "page checksums are cut off"));
                 }
                 let of_page = |[p0, p1, p2, p3, c0, c1, c2, c3]: &[u8; 8]| {
                     let page = u32::from_le_bytes([*p0, *p1, *p2, *p3]);
@@ -348,19 +350,19 @@ pub(crate) fn check<B: Backend>(
                 contents.pages.extend(pairs.iter().map(of_page));
             }
             Kind::Row => {
-                let row = split_row(piece.content).filter(|(table, ..)| *table < ENGINE_TABLES);
+                let row = split_row(chunk.content).filter(|(table, ..)| *table < ENGINE_TABLES);
                 let Some((table, key, _)) = row else {
-                    return Err(senseless(piece.at, "a row that makes no sense"));
+                    return Err(malformed(chunk.at, "a row that makes no sense"));
                 };
-                let row = SideRow {
+                let row = SpilledRow {
                     id: record.id,
-                    at: piece.at,
-                    number: piece.number,
-                    bytes: piece.content.len() as u32,
+                    at: chunk.at,
+                    number: chunk.number,
+                    bytes: chunk.content.len() as u32,
                 };
                 contents.rows.push(((table, key.to_vec()), row));
             }
-            Kind::Log => contents.log_bytes += piece.content.len() as u64,
+            Kind::Log => contents.log_bytes += chunk.content.len() as u64,
         }
         Ok(())
     });
@@ -375,7 +377,7 @@ pub(crate) fn check<B: Backend>(
 /// Writes the changes a side file holds to its image. Doing it again is doing it.
 pub(crate) fn apply<B: Backend>(
     shared: &Shared<B>,
-    record: &SideRecord,
+    record: &SpillRecord,
     page_limit: u32,
     image: &B::File,
 ) -> Result<(), StoreError> {
@@ -385,18 +387,18 @@ pub(crate) fn apply<B: Backend>(
     let mut after = (0, 0);
     let image_path = images::path(VatId(record.vat));
     let written = |error| shared.latch.io_or_full("write", &image_path, error);
-    let senseless = |what: String| StoreError::from(Damage::new(path.clone(), 0, what));
-    walk(shared, &file, (record.id, record.bytes), |piece| {
-        let Piece {
+    let malformed = |what: String| StoreError::from(Damage::new(path.clone(), 0, what));
+    walk(shared, &file, (record.id, record.bytes), |chunk| {
+        let Chunk {
             kind: Kind::Delta,
             content,
             ..
-        } = piece
+        } = chunk
         else {
             return Ok(());
         };
         after = delta::check_after(content, page_limit, after)
-            .map_err(|error| senseless(error.to_string()))?;
+            .map_err(|error| malformed(error.to_string()))?;
         for run in delta::runs(content) {
             match run {
                 Run::Words { page, start, bytes } => {
@@ -414,16 +416,16 @@ pub(crate) fn apply<B: Backend>(
 /// The stretch of log in a side file, but for its first `skipped` bytes.
 pub(crate) fn log_of<B: Backend>(
     shared: &Shared<B>,
-    record: &SideRecord,
+    record: &SpillRecord,
     skipped: u64,
 ) -> Result<Vec<u8>, StoreError> {
     let path = path(record.id);
     let file = shared.backend.open(&path);
     let file = file.map_err(|error| shared.latch.io("open", &path, error))?;
     let (mut skipped, mut log) = (skipped as usize, Vec::new());
-    walk(shared, &file, (record.id, record.bytes), |piece| {
-        if piece.kind == Kind::Log {
-            let (before, kept) = piece.content.split_at(skipped.min(piece.content.len()));
+    walk(shared, &file, (record.id, record.bytes), |chunk| {
+        if chunk.kind == Kind::Log {
+            let (before, kept) = chunk.content.split_at(skipped.min(chunk.content.len()));
             skipped -= before.len();
             log.extend_from_slice(kept);
         }
@@ -435,9 +437,9 @@ pub(crate) fn log_of<B: Backend>(
 /// A durable side file to be brought into its image, on any thread, and its log to be read.
 /// Dropping it undone latches the store: its frame is committed.
 #[derive(Debug)]
-pub struct SideJob<B: Backend> {
+pub struct SpillJob<B: Backend> {
     pub(crate) shared: Arc<Shared<B>>,
-    pub(crate) side: Side,
+    pub(crate) spill: SpillFile,
     pub(crate) page_limit: u32,
     /// Where it changes the heap.
     pub(crate) image: Option<Arc<B::File>>,
@@ -449,57 +451,57 @@ pub struct SideJob<B: Backend> {
 /// A side file whose content is in its image, if nothing came in between.
 #[derive(Debug)]
 #[must_use = "a side must be finished"]
-pub struct SideApplied {
-    pub(crate) side: Side,
-    pub(crate) end: SideEnd,
+pub struct SpillApplied {
+    pub(crate) spill: SpillFile,
+    pub(crate) end: SpillOutcome,
 }
 
 /// How bringing a side file into its image ended.
 #[derive(Debug)]
-pub(crate) enum SideEnd {
+pub(crate) enum SpillOutcome {
     /// The log it brings, but for what no file would keep.
     Done(Vec<u8>),
     /// The file, or the image, is not what was written.
     Damaged(Damage),
     /// The disk is full: to be done again when there is room (I2).
-    NoRoom,
+    NoSpace,
 }
 
-impl SideApplied {
+impl SpillApplied {
     pub fn vat(&self) -> VatId {
-        VatId(self.side.record.vat)
+        VatId(self.spill.record.vat)
     }
 }
 
-impl<B: Backend> SideJob<B> {
-    pub fn run(mut self) -> Result<SideApplied, StoreError> {
+impl<B: Backend> SpillJob<B> {
+    pub fn run(mut self) -> Result<SpillApplied, StoreError> {
         self.shared.latch.check()?;
         let end = match self.bring_in() {
-            Ok(log) => SideEnd::Done(log),
+            Ok(log) => SpillOutcome::Done(log),
             Err(StoreError::Damaged(damage)) => {
-                SideEnd::Damaged(damage.of(VatId(self.side.record.vat)))
+                SpillOutcome::Damaged(damage.of(VatId(self.spill.record.vat)))
             }
-            Err(StoreError::NoRoom(_)) => SideEnd::NoRoom,
+            Err(StoreError::NoSpace(_)) => SpillOutcome::NoSpace,
             Err(error) => return Err(error),
         };
         self.is_done = true;
-        let side = self.side.clone();
-        Ok(SideApplied { side, end })
+        let spill = self.spill.clone();
+        Ok(SpillApplied { spill, end })
     }
 
     fn bring_in(&self) -> Result<Vec<u8>, StoreError> {
-        let (shared, record) = (&self.shared, &self.side.record);
+        let (shared, record) = (&self.shared, &self.spill.record);
         if let Some(image) = &self.image {
             apply(shared, record, self.page_limit, image)?;
         }
-        match self.side.log_bytes() {
+        match self.spill.log_bytes() {
             0 => Ok(Vec::new()),
             _ => log_of(shared, record, self.log_skipped),
         }
     }
 }
 
-impl<B: Backend> Drop for SideJob<B> {
+impl<B: Backend> Drop for SpillJob<B> {
     fn drop(&mut self) {
         if !self.is_done {
             self.shared.latch.trip("a side file was not applied");
