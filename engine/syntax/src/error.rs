@@ -25,6 +25,8 @@ pub enum Refusal {
     AfterUpdate,
     #[error("super ! m(): super is no object to send to: write this ! m()")]
     Super,
+    #[error("import ! m(): import is no object to send to: write import(x) ! m()")]
+    Import,
     #[error("new C ! m(): new needs its arguments before !: write new C() ! m()")]
     New,
     #[error("x?.y ! m(): an optional chain is no operand of !: write (x?.y) ! m()")]

@@ -78,3 +78,6 @@ pub enum Goal {
     /// Also the body of a function and what `eval` is given.
     Script,
 }
+
+#[cfg(test)]
+mod equivalence;

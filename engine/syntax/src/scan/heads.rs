@@ -32,15 +32,20 @@ impl Scanner<'_> {
     pub(super) fn fn_body(&mut self, token: &Token) -> Step {
         let opened = (Kind::Statements, self.ctx.fn_after, Expect::Statement);
         match token.kind {
+            // The engine takes an expression as the body of any function.
+            TokenKind::Arrow => {
+                self.fresh();
+                self.expect(Expect::FnArrow)
+            }
             TokenKind::LBrace => self.push_function(token, opened, self.ctx.fn_async),
             _ => self.unexpected(token),
         }
     }
 
-    pub(super) fn arrow_body(&mut self, token: &Token) -> Step {
+    pub(super) fn arrow_body(&mut self, token: &Token, after: After) -> Step {
         let is_async = self.ctx.fn_async;
         if token.kind == TokenKind::LBrace {
-            let opened = (Kind::Statements, After::ArrowDone, Expect::Statement);
+            let opened = (Kind::Statements, after, Expect::Statement);
             return self.push_function(token, opened, is_async);
         }
         let began = self.ctx.ternaries;

@@ -72,6 +72,7 @@ impl Scanner<'_> {
             Word::Class => self.part(token, Kind::ClassHead, After::Brace, Expect::ClassName),
             Word::Async => self.async_word(token),
             Word::Super => self.whole(token, Last::Super),
+            Word::Import => self.whole(token, Last::Import),
             // In a `for`'s head; what they declare is its target.
             Word::Declare => Ok(Flow::Done),
             _ if self.is_using(token) => Ok(Flow::Done),

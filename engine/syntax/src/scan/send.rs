@@ -18,6 +18,7 @@ impl Scanner<'_> {
             _ if chain.optional => Some(Refusal::Optional),
             _ if chain.postfix => Some(Refusal::AfterUpdate),
             Last::Super => Some(Refusal::Super),
+            Last::Import => Some(Refusal::Import),
             Last::Brace => Some(Refusal::AfterBrace),
             Last::Private => Some(Refusal::Private),
             _ => None,

@@ -64,7 +64,8 @@ pub enum Expect {
     ForHead,
     FnHead,
     FnBody,
-    /// After `=>`.
+    /// After `=>`, of a function of another kind and of an arrow function.
+    FnArrow,
     ArrowBody,
     /// After an arrow function's block: its expression has ended.
     ArrowDone,
@@ -95,6 +96,7 @@ pub enum Last {
     #[default]
     Plain,
     Super,
+    Import,
     /// `#p`, as in `#p in x`.
     Private,
     Brace,

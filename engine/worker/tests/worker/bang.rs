@@ -1,7 +1,7 @@
 //! `x ! m(a)` in a vat: what it does, whatever the program does to it, and where errors are shown.
 
-use kenvat_testing::worker::{TestVat, thrown};
 use kenvat_syntax::{Goal, Hidden, Names, rewrite_str};
+use kenvat_testing::worker::{TestVat, thrown};
 /// A vat whose `run` evaluates an async function's body in a fresh compartment, with `say` to say
 /// what happens; it answers with what was said. With `true`, `S` stands for sends written as calls.
 const RUNNER: &str = "
