@@ -40,7 +40,8 @@
 //! computed key may be any value. `Function.prototype.toString` gives `restore`'s result where
 //! there is one.
 //!
-//! No I/O and no engine here: the host checks files with it and the worker compiles through it.
+//! No I/O, no randomness (not even that of a hash table: the worker may not ask for any) and no engine
+//! here: the host checks files with it and the worker compiles through it.
 //! Does not know whether a program is valid: what it cannot read and holds no infix `!` is left as
 //! it is, and the engine says what is wrong with it.
 

@@ -1,6 +1,6 @@
 //! The statements of a module that import and export, token by token.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Binding, Export, Module, ModuleError, scan};
 use crate::lex::{Place, TokenKind, strings, words};
@@ -18,7 +18,7 @@ pub struct Parser<'a> {
     tokens: Vec<ScannedToken>,
     at: usize,
     edits: Edits,
-    requested: HashSet<String>,
+    requested: BTreeSet<String>,
     out: Module,
 }
 
@@ -30,7 +30,7 @@ impl<'a> Parser<'a> {
             tokens,
             at: 0,
             edits,
-            requested: HashSet::new(),
+            requested: BTreeSet::new(),
             out: Module {
                 names: Names::of(source),
                 ..Module::default()
@@ -468,7 +468,7 @@ impl<'a> Parser<'a> {
 
     /// A name that was imported is exported from where it came.
     fn pass_on_imports(&mut self) {
-        let imported: std::collections::HashMap<&str, &Binding> = self
+        let imported: BTreeMap<&str, &Binding> = self
             .out
             .bindings
             .iter()
