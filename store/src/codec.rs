@@ -37,12 +37,12 @@ pub(crate) enum PartRecord<'a> {
         vat: u64,
         checksums: &'a [u8],
     },
-    /// What is too large for a frame stands in a file of its own: changes of a heap, page checksums
-    /// included, rows, log (J7).
+    /// A spill file with what is too large for a frame: changes of a heap with page checksums,
+    /// rows, log (J7).
     Spill(SpillRecord),
 }
 
-/// A side file as a frame names it.
+/// A spill file as a frame names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 pub(crate) struct SpillRecord {
     pub vat: u64,
@@ -51,8 +51,8 @@ pub(crate) struct SpillRecord {
     pub sha256: [u8; 32],
 }
 
-/// A side file that was found damaged before all of it was where it belongs: that vat stays where
-/// it is. Kept as long as the vat.
+/// A lost write: a spill file that was found damaged before all of it was applied. Its vat does not
+/// start again. Kept as long as the vat.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub(crate) struct LostWriteRecord {
     pub spill: u64,
@@ -70,7 +70,7 @@ pub(crate) struct StoreRecord {
     pub log_file_bytes: u64,
 }
 
-/// Up to where images, logs and catalog hold what the journal held.
+/// The frame up to which images, logs and catalog are durable.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode)]
 pub(crate) struct FoldRecord {
     /// The last frame folded; 0 before the first.
@@ -96,7 +96,7 @@ pub(crate) struct VatRecord {
     pub page_limit: u32,
 }
 
-/// A vat's log: how far it goes, and a checksum of each block of 64 KiB still kept.
+/// The log of a vat: its end, and a checksum of each kept block of 64 KiB.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
 pub(crate) struct LogRecord {
     pub end: u64,

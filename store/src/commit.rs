@@ -1,9 +1,10 @@
-//! Committing: a frame is sealed, written (see `journal::writer`) and, once its outputs were
+//! Committing: a frame is sealed, written (see `journal::writer`) and, after its outputs were
 //! released, applied.
 //!
-//! Promises: frames are applied in the order they were sealed; images get words of durable frames
-//! only (I1); an error while applying latches, since the frame is committed all the same and only
-//! opening again can bring the images up to it; want of room is no such error (`backlog`).
+//! Promises: frames are applied in the order in which they were sealed; images get words of durable
+//! frames only (I1). An error while applying latches the store, because the frame is committed and
+//! only opening again can bring the images up to it. Missing space is no such error (see
+//! `deferred`).
 
 use crate::backend::Backend;
 use crate::catalog::table;
@@ -20,10 +21,10 @@ use crate::spill::{self, SpillApplied, SpillFile, SpillJob, SpillOutcome};
 use crate::stage::Effect;
 use crate::store::{Filling, Store};
 
-/// Frames sealed and not applied, at most: one being written and one being applied.
+/// At most this many frames are sealed and not applied: one being written and one being applied.
 const IN_FLIGHT_MAX: usize = 2;
 
-/// What a frame will do when it is applied.
+/// What applying a frame will do.
 #[derive(Debug)]
 pub(crate) struct InFlight {
     sequence: u64,
@@ -33,14 +34,14 @@ pub(crate) struct InFlight {
 
 impl<B: Backend> Store<B> {
     /// Ends the frame being filled and gives it its number; `None` if it is empty. Refused while
-    /// the frame before is not written (J2), and while the journal is at its bound; what is staged
+    /// the frame before is not written (J2) and while the journal is at its bound. What is staged
     /// stays staged then.
     pub fn seal(&mut self) -> Result<Option<Sealed<B>>, StoreError> {
         self.shared.latch.check()?;
         if self.staged_is_empty() {
             return Ok(None);
         }
-        // There already, as every part saw to it.
+        // There is a place already, because staging each part provided it.
         let most = self.filling.body.len() + self.filling.checksum_bytes;
         self.provide_sectors(frame::sectors_of_body(most))?;
         let shared = self.shared.clone();
@@ -52,7 +53,8 @@ impl<B: Backend> Store<B> {
             journal.total - journal.folded_total,
             self.options.journal_bytes_max,
         );
-        // What was taken while folds find no room goes past the bound rather than nowhere.
+        // Parts accepted while folds find no space may pass the bound; refusing them now would lose
+        // them.
         if bytes >= limit && !self.space.is_starved {
             return Err(StoreError::JournalFull { bytes, limit });
         }
@@ -89,7 +91,8 @@ impl<B: Backend> Store<B> {
         }))
     }
 
-    /// Whether no frame is sealed and not applied, and no fold under way: when `verify` may read.
+    /// Whether no frame is sealed and not applied and no fold is under way, so that `verify` may
+    /// read.
     pub fn is_between_frames(&self) -> bool {
         self.in_flight.is_empty() && self.immutable.is_none() && self.applying.is_empty()
     }
@@ -101,7 +104,7 @@ impl<B: Backend> Store<B> {
         is_at_bound && !self.space.is_starved
     }
 
-    /// Brings images, rows and logs up to a durable frame: the oldest not applied yet.
+    /// Applies a durable frame to images, rows and logs. It must be the oldest one not applied yet.
     pub fn apply(&mut self, durable: Durable) -> Result<(), StoreError> {
         self.shared.latch.check()?;
         if self.in_flight.front().map(|frame| frame.sequence) != Some(durable.position.sequence) {
@@ -159,7 +162,7 @@ impl<B: Backend> Store<B> {
         }
     }
 
-    /// A side file's frame is durable: image and log are brought up by a job of its own.
+    /// The frame of a spill file is durable: a separate job updates image and log.
     pub(crate) fn begin_applying(&mut self, spill: SpillFile) -> Result<(), StoreError> {
         let vat = VatId(spill.record.vat);
         let found = self.vats.get(&vat);
@@ -192,24 +195,25 @@ impl<B: Backend> Store<B> {
         Ok(())
     }
 
-    /// The side files whose frame is applied but for them. Each must be run and finished; until
-    /// then there is no fold, and no other change of those heaps.
+    /// Jobs for the spill files whose frame is otherwise applied. Each must be run and finished.
+    /// Until then there is no fold, and those heaps must not change otherwise.
     pub fn take_spill_jobs(&mut self) -> Vec<SpillJob<B>> {
         std::mem::take(&mut self.spill_jobs)
     }
 
-    /// Whether a vat's image is being brought up to a side file.
+    /// Whether a spill file is being applied to the image of a vat.
     pub fn is_applying(&self, vat: VatId) -> bool {
         self.applying.contains(&vat)
     }
 
-    /// A side file is in its image, or waits for room like whatever is behind.
+    /// Takes the outcome of a job: the spill file is applied, deferred for lack of space, or
+    /// damaged.
     pub fn finish_spill(&mut self, applied: SpillApplied) -> Result<(), StoreError> {
         self.shared.latch.check()?;
         let SpillApplied { spill, end } = applied;
         let vat = VatId(spill.record.vat);
         if !self.applying.remove(&vat) {
-            return Err(StoreError::Misuse("no side file is being applied"));
+            return Err(StoreError::Misuse("no spill file is being applied"));
         }
         if !self.vats.contains_key(&vat) {
             self.active.spills.push(spill.record);
@@ -223,7 +227,7 @@ impl<B: Backend> Store<B> {
                 }
                 self.active.spills.push(spill.record);
                 self.skip_log(vat, spill.log_bytes() - log.len() as u64);
-                // It comes before what waits already.
+                // Its log precedes what is deferred already.
                 if let Some(deferred) = self.try_apply(vat, Deferred::Log(log))? {
                     self.backlog.entry(vat).or_default().push_front(deferred);
                     return Ok(());
@@ -245,7 +249,7 @@ impl<B: Backend> Store<B> {
         self.retry_backlog(vat).map(drop)
     }
 
-    /// A side file cannot be brought into its image, ever: said of the vat for good.
+    /// A spill file can never be applied: recorded as a lost write of the vat for good.
     pub(crate) fn lose_write(&mut self, record: &SpillRecord, damage: Damage) {
         let vat = VatId(record.vat);
         if !self.vats.contains_key(&vat) {
@@ -261,12 +265,12 @@ impl<B: Backend> Store<B> {
         self.mark_damaged(vat, &damage);
     }
 
-    /// Brings one page up, or pages of zeros that follow each other.
+    /// Applies one page, or consecutive pages of zeros.
     fn apply_pages(&mut self, pages: Vec<DirtyPage>) -> Result<(), StoreError> {
         let Some(vat) = pages.first().map(|page| page.vat) else {
             return Ok(());
         };
-        // One this frame or a later part of it terminated has no image to bring up.
+        // A vat that this frame or a later part of it terminated has no image.
         if !self.vats.contains_key(&vat) {
             return Ok(());
         }
@@ -276,7 +280,7 @@ impl<B: Backend> Store<B> {
         self.apply_or_defer(vat, Deferred::Pages(pages))
     }
 
-    /// Writes what a frame's deltas name of a page, or pages of zeros.
+    /// Writes the bytes of a page that the deltas of a frame name, or pages of zeros.
     pub(crate) fn write_pages(&mut self, pages: &[DirtyPage]) -> Result<(), StoreError> {
         let Some(first) = pages.first() else {
             return Ok(());
@@ -287,9 +291,9 @@ impl<B: Backend> Store<B> {
         };
         let first_page = first.page;
         let written = if first.content.is_zeros() {
-            // As many as a vat has at most.
+            // A vat has fewer pages than a u32 counts.
             let range = first_page..first_page + pages.len() as u32;
-            // Room taken for a later frame must not go with the hole.
+            // Space reserved for a later frame must not be released with the hole.
             let is_kept = range.clone().any(|page| self.cache.has_space((vat, page)));
             let space = if is_kept {
                 ZeroedSpace::Kept
@@ -313,7 +317,7 @@ impl<B: Backend> Store<B> {
     }
 }
 
-/// Appends the checksums of the frame's pages, one part a vat.
+/// Appends the page checksums of the frame, one part for each vat.
 fn append_checksums(pages: &[DirtyPage], body: &mut Vec<u8>) {
     let mut checksums = Vec::new();
     for of_vat in pages.chunk_by(|a, b| a.vat == b.vat) {

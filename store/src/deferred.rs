@@ -1,9 +1,9 @@
-//! Images that are behind: a frame is committed and stays so, and the disk has no room to apply it,
-//! though room was taken for it before (I2).
+//! Deferred apply: a frame is committed, but the disk has no space to apply it, although space was
+//! reserved for it before (I2).
 //!
-//! Promises: what could not be done is kept, and whatever comes later for the same vat waits behind
-//! it; while anything waits there is no fold, so that the journal still holds all of it, and no
-//! worker starts on such an image. Doing a page or an image again is doing it.
+//! Promises: what could not be applied is kept as the backlog of its vat, and later work for that
+//! vat queues after it. While there is a backlog no fold runs, so the journal still holds all of
+//! it, and no worker starts on that image. Applying a page or an image twice gives the same result.
 
 use crate::backend::Backend;
 use crate::error::StoreError;
@@ -13,32 +13,33 @@ use crate::spill::SpillFile;
 use crate::store::Store;
 use std::collections::VecDeque;
 
-/// Something of a committed frame that waits for room.
+/// Work of a committed frame that may be deferred until there is space.
 #[derive(Debug)]
 pub(crate) enum Deferred {
     /// The image itself, with its genesis content.
     Image,
-    /// A side file that is to be brought into it.
+    /// Applying a spill file to it.
     Spill(SpillFile),
-    /// The rest of what the frame appends.
+    /// The rest of what the frame appends to the log.
     Log(Vec<u8>),
-    /// A page, or pages of zeros that follow each other.
+    /// A page, or consecutive pages of zeros.
     Pages(Vec<DirtyPage>),
 }
 
 impl<B: Backend> Store<B> {
-    /// Whether a vat's image is behind: its worker goes on, no other one starts.
+    /// Whether the image of a vat has a backlog: its running worker goes on, but no other one
+    /// starts.
     pub fn has_backlog(&self, vat: VatId) -> bool {
         self.backlog.contains_key(&vat)
     }
 
-    /// Does something of a committed frame, or keeps it until there is room.
+    /// Applies work of a committed frame, or defers it.
     pub(crate) fn apply_or_defer(
         &mut self,
         vat: VatId,
         deferred: Deferred,
     ) -> Result<(), StoreError> {
-        // Behind a side file, too, which may bring log.
+        // Also while a spill file is applied, since it may bring log.
         if self.backlog.contains_key(&vat) || self.applying.contains(&vat) {
             self.backlog.entry(vat).or_default().push_back(deferred);
             return Ok(());
@@ -49,7 +50,7 @@ impl<B: Backend> Store<B> {
         Ok(())
     }
 
-    /// Tries everything that waits.
+    /// Retries all backlogs.
     pub(crate) fn retry_backlogs(&mut self, caught_up: &mut Vec<VatId>) -> Result<(), StoreError> {
         let vats: Vec<VatId> = self.backlog.keys().copied().collect();
         for vat in vats {
@@ -60,7 +61,8 @@ impl<B: Backend> Store<B> {
         Ok(())
     }
 
-    /// Tries what waits of one vat, as far as no side file is being applied. Whether nothing waits.
+    /// Retries the backlog of one vat until a spill file has to be applied first. True if nothing
+    /// is left.
     pub(crate) fn retry_backlog(&mut self, vat: VatId) -> Result<bool, StoreError> {
         let mut waiting = self.backlog.remove(&vat).unwrap_or_default();
         while !self.applying.contains(&vat)
@@ -78,7 +80,7 @@ impl<B: Backend> Store<B> {
         Ok(false)
     }
 
-    /// Gives back what found no room.
+    /// Tries to apply; returns the work if there is no space.
     pub(crate) fn try_apply(
         &mut self,
         vat: VatId,

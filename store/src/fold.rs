@@ -1,11 +1,11 @@
-//! Folding: catalog, images and logs are made durable up to a frame, and the journal before it is
-//! used again.
+//! Folding: catalog, images and logs are made durable up to a frame, and the journal before it
+//! becomes free.
 //!
-//! Promises: the fold's view is one instant between two frames; commits go on while it runs (C2).
-//! Images and logs are synced before the one transaction that names the new fold position, so a
-//! crash at any point leaves either the old position, whose frames are all still there, or the new
-//! one, whose content is. Segments are used again, and files of ended vats removed, only after
-//! that.
+//! Promises: a fold sees one instant between two frames, and commits go on while it runs (C2).
+//! Images and logs are synced before the one transaction that sets the new fold position. So after
+//! a crash either the old position is valid and all frames since it are there, or the new one is
+//! valid and everything before it is durable. Segments are reused, and files of ended vats removed,
+//! only after that.
 
 use crate::backend::{Backend, is_full};
 use crate::catalog::{Batch, meta, table};
@@ -29,10 +29,10 @@ use std::io;
 use std::ops::Range;
 use std::sync::Arc;
 
-/// Free segments kept; more are removed by a fold.
+/// Free segments kept; a fold removes further ones.
 const FREE_SEGMENTS_MAX: usize = 8;
 
-/// A fold ready to run, on any thread. Dropping it unrun latches the store.
+/// A fold that can run on any thread. Dropping it before it ran latches the store.
 #[derive(Debug)]
 pub struct Fold<B: Backend> {
     shared: Arc<Shared<B>>,
@@ -40,17 +40,17 @@ pub struct Fold<B: Backend> {
     files: Vec<(String, Arc<B::File>, Changed)>,
     record: FoldRecord,
     position: Position,
-    /// No segment is free: one is made.
+    /// Set if too few segments are free: the number of the one to make.
     makes_segment: Option<u32>,
-    /// Surplus segments, out of use already.
+    /// Surplus segments, no longer in use.
     retired: Vec<Segment<B::File>>,
     is_run: bool,
 }
 
-/// What is not durable of a file yet.
+/// What of a file is not durable yet.
 #[derive(Debug)]
 enum Changed {
-    /// The pages of this vat that the layer names.
+    /// The pages of this vat that the memtable names.
     Pages(VatId),
     Range(Range<u64>),
 }
@@ -64,7 +64,7 @@ pub struct Folded<B: Backend> {
     lost: LostWrites,
 }
 
-/// Side files of which a row could not be read again.
+/// Spill files of which a row could not be read.
 type LostWrites = Vec<(SpillRecord, Damage)>;
 
 impl<B: Backend> Store<B> {
@@ -78,9 +78,9 @@ impl<B: Backend> Store<B> {
                 || self.active.images.len() >= self.options.open_images_max.max(1))
     }
 
-    /// Whether so many bytes of side files wait for a fold that no further one is to be finished
-    /// before it. Not so while folds wait for room: then there is none for side files either, and
-    /// whoever asks is told.
+    /// Whether so many bytes of spill files wait for a fold that no further one should be finished
+    /// before it. Not while folds wait for space: then a new spill file is refused for lack of
+    /// space instead.
     pub fn spill_is_full(&self) -> bool {
         let immutable = self.immutable.as_ref();
         let bytes =
@@ -88,9 +88,10 @@ impl<B: Backend> Store<B> {
         bytes >= self.options.spill_bytes_max && !self.space.is_starved
     }
 
-    /// Takes the view of a fold; `None` if one is under way, or there is nothing to fold, or a side
-    /// file is being applied: the frame that names it must stay until that is done. Refused with
-    /// `NoSpace`, nothing done, while the disk has no room for what it will write.
+    /// Begins a fold of what is applied. `None` if a fold is under way, if there is nothing to
+    /// fold, or if a spill file is being applied: the frame that names it must stay until that is
+    /// done. Refused with `NoSpace`, and nothing is done, if the disk has no space for what the
+    /// fold will write.
     pub fn begin_fold(&mut self) -> Result<Option<Fold<B>>, StoreError> {
         self.shared.latch.check()?;
         let is_empty = self.active.is_empty() && self.applied.sequence == self.folded.sequence;
@@ -146,7 +147,7 @@ impl<B: Backend> Store<B> {
         Ok(Some(fold))
     }
 
-    /// Which segment to make, and which to give up.
+    /// Decides which segment to make and which ones to remove.
     fn plan_segments(&self) -> (Option<u32>, Vec<Segment<B::File>>) {
         let mut journal = self.shared.lock_journal();
         let usual = self.shared.segment_bytes;
@@ -157,12 +158,13 @@ impl<B: Backend> Store<B> {
         if kept.len() > FREE_SEGMENTS_MAX {
             retired.extend(kept.split_off(FREE_SEGMENTS_MAX));
         }
-        // The frame being filled may be counting on one of them.
+        // The frame being filled may need one of them.
         if !self.is_placed_in(&kept) {
             kept.append(&mut retired);
         }
         journal.free = kept;
-        // What this fold frees counts as well. Together they should do until the next one.
+        // Segments that this fold frees count as well; together they should last until the next
+        // fold.
         let wanted = (self.options.fold_bytes / usual.max(1)).clamp(1, FREE_SEGMENTS_MAX as u64);
         let makes = ((journal.free.len() + journal.left.len()) as u64) < wanted;
         let number = makes.then(|| {
@@ -173,7 +175,7 @@ impl<B: Backend> Store<B> {
         (number, retired)
     }
 
-    /// Ends a fold: its layer is the catalog's now, and its part of the journal is free.
+    /// Ends a fold: its memtable is in the catalog now, and its part of the journal is free.
     pub fn finish_fold(&mut self, folded: Folded<B>) -> Result<(), StoreError> {
         self.shared.latch.check()?;
         let Some(memtable) = self.immutable.take() else {
@@ -193,7 +195,7 @@ impl<B: Backend> Store<B> {
             .iter()
             .filter(|vat| !self.active.logs.contains(vat))
         {
-            // A file that is closed loses the room taken for bytes that are under way.
+            // Closing a file would lose the space reserved for bytes in flight.
             let is_growing = |found: &Vat| found.log_staged > 0 || found.log_promised > 0;
             if !self.vats.get(&vat).is_some_and(is_growing) {
                 self.logs.forget(vat);
@@ -217,7 +219,7 @@ impl<B: Backend> Store<B> {
         Ok(())
     }
 
-    /// Folds now, on this thread.
+    /// Runs a whole fold on this thread.
     pub fn fold(&mut self) -> Result<(), StoreError> {
         match self.begin_fold()? {
             Some(fold) => self.finish_fold(fold.run()?),
@@ -225,7 +227,7 @@ impl<B: Backend> Store<B> {
         }
     }
 
-    /// Folds what is applied and lets go of the folder. Refused while a frame or fold is under way.
+    /// Folds what is applied and closes the store. Refused while a frame or fold is under way.
     pub fn close(mut self) -> Result<(), StoreError> {
         if !self.staged_is_empty() || !self.is_between_frames() {
             return Err(StoreError::Misuse(
@@ -233,7 +235,7 @@ impl<B: Backend> Store<B> {
             ));
         }
         match self.fold() {
-            // The journal holds all of it; the next life of the store folds.
+            // The journal holds everything, and the next open folds.
             Err(StoreError::NoSpace(_)) => Ok(()),
             folded => folded,
         }
@@ -272,7 +274,7 @@ impl<B: Backend> Fold<B> {
             Some(number) => {
                 let bytes = segment::bytes_for(2, shared.segment_bytes);
                 match shared.create_segment(number, bytes, Draw::Nothing, Some(&shared.throttle)) {
-                    // One less in hand; the frame that needs it will ask again.
+                    // There is one free segment less; the frame that needs it tries again.
                     Err(StoreError::NoSpace(_)) => None,
                     made => Some(made?),
                 }
@@ -304,7 +306,8 @@ impl<B: Backend> Fold<B> {
         })
     }
 
-    /// Syncs images and logs, in pieces between frames: no frame waits for more than one (C3).
+    /// Syncs images and logs in chunks between frames, so that no frame waits for more than one
+    /// (C3).
     fn sync_files(&self) -> Result<(), StoreError> {
         let (latch, throttle) = (&self.shared.latch, &self.shared.throttle);
         for (path, file, changed) in &self.files {
@@ -353,7 +356,7 @@ impl<B: Backend> Fold<B> {
         Ok(lost)
     }
 
-    /// A commit is lost in part: said of its vat for good, and the file stays.
+    /// A commit is lost in part. This is recorded for the vat for good, and the file stays.
     fn lose(
         &self,
         id: u64,
@@ -362,7 +365,7 @@ impl<B: Backend> Fold<B> {
         lost: &mut LostWrites,
     ) -> Result<(), StoreError> {
         let spill = self.memtable.spills.iter().find(|spill| spill.id == id);
-        // A vat that ended has nothing to go on with; one row of its file tells for all.
+        // An ended vat needs no record, and one row of the file is enough.
         let Some(&spill) = spill.filter(|spill| {
             let is_known = lost.iter().any(|(known, _)| known.vat == spill.vat);
             !is_known && !self.memtable.terminated.contains(&VatId(spill.vat))
@@ -394,8 +397,8 @@ impl<B: Backend> Drop for Fold<B> {
     }
 }
 
-/// Removes a file no row names any more. One that cannot go for want of room (there are such file
-/// systems) goes at the next open.
+/// Removes a file that no row names any more. If that fails for lack of space (some file systems
+/// need space to remove), the next open removes it.
 fn remove<B: Backend>(backend: &B, latch: &Latch, path: &str) -> Result<(), StoreError> {
     match backend.remove(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound || is_full(&error) => Ok(()),

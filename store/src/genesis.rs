@@ -8,8 +8,9 @@
 //!  48  per page: page: u32 LE, crc: u32 LE, sorted by page
 //!      then per page its 4096 bytes, in the same order
 //! ```
-//! Promises: holds no page of zeros, so that two ways to make the same heap give the same bytes.
-//! The list stands before the content, so that content lies at a place one multiplication tells.
+//! Promises: holds no page of zeros, so that two ways of making the same heap give the same bytes.
+//! The list of pages comes before the content, so that the place of each content is a
+//! multiplication.
 
 use crate::delta::{Delta, Run};
 use crate::error::{Damage, OpenError};
@@ -36,7 +37,7 @@ pub struct Genesis {
     sha256: [u8; 32],
 }
 
-/// Bytes of pages that are written together.
+/// Bytes of consecutive pages that are written together.
 const RANGE_BYTES_MAX: usize = 256 << 10;
 
 /// The heap has more pages than a genesis image may.
@@ -48,11 +49,11 @@ pub struct GenesisTooLarge {
 }
 
 impl Genesis {
-    /// The heap a worker handed over that began with an empty image.
+    /// The heap that a worker handed over after it began with an empty image.
     pub fn from_delta(delta: &Delta) -> Result<Genesis, GenesisTooLarge> {
         let mut contents: BTreeMap<u32, Box<Page>> = BTreeMap::new();
         for run in delta.runs() {
-            // A heap begins as zeros, so pages that are zeros are no news.
+            // A heap begins as zeros, so pages of zeros change nothing.
             let Run::Words { page, start, bytes } = run else {
                 continue;
             };
@@ -105,8 +106,8 @@ impl Genesis {
         self.pages.get(&page).map(|(_, content)| &**content)
     }
 
-    /// Pages that are not zero, those that follow each other together: the first one's number, and
-    /// their content. A birth writes them twice, and a write costs more than the pages of it.
+    /// The pages that are not zeros, consecutive ones together: the number of the first, and their
+    /// content. Creating a vat writes them twice, and a write costs more than its pages.
     pub fn ranges(&self) -> impl Iterator<Item = (u32, Vec<u8>)> {
         let mut pages = self.pages.iter().peekable();
         std::iter::from_fn(move || {
@@ -145,7 +146,7 @@ impl Genesis {
         out
     }
 
-    /// Reads a genesis file back; whatever is wrong is named with its place.
+    /// Parses a genesis file; what is wrong is reported with its place.
     pub(crate) fn parse(bytes: &[u8], file: &str, sha256: &[u8; 32]) -> Result<Genesis, OpenError> {
         let damage = |at: usize, what: &str| OpenError::Damaged(Damage::new(file, at as u64, what));
         let Some((header, rest)) = bytes.split_first_chunk::<HEADER_BYTES>() else {

@@ -1,10 +1,11 @@
 //! Reading an image against its page checksums, as fast as the machine does (I3).
 //!
-//! Promises: every page with data is read once and compared with its checksum, every page without
-//! must be zeros; what differs is told in the order of the pages, however the work was shared out.
-//! Small images are read by the caller's thread alone, large ones by some at once: reading from the
-//! page cache and checksumming are both bound by the processor. Pieces are small enough to be still
-//! in its cache when they are checksummed. Does not know where checksums come from.
+//! Promises: every page with data is read once and compared with its checksum, and every page
+//! without data must be zeros. Differences are reported in the order of pages, however the work was
+//! distributed. The calling thread alone reads small images, several threads read large ones,
+//! because reading from the page cache and checksumming are both bound by the processor. Chunks are
+//! small enough to stay in its cache until they are checksummed. Does not know where checksums come
+//! from.
 
 use crate::backend::File;
 use crate::genesis::{Page, ZERO_PAGE};
@@ -17,7 +18,7 @@ use std::thread;
 
 /// Pages read at once: 128 KiB.
 const CHUNK_PAGES: u32 = 32;
-/// Pages a further thread is worth starting for: 16 MiB, some milliseconds.
+/// Pages for which a further thread is worth its start: 16 MiB, some milliseconds.
 const THREAD_PAGES: usize = 4096;
 const THREADS_MAX: usize = 4;
 
@@ -59,7 +60,7 @@ pub(crate) fn check<F: File>(
         read_bytes: total as u64 * PAGE_BYTES as u64,
         wrong: holes(&ranges, expected),
     };
-    // The first error in the file, whoever met it first.
+    // The first error in the file, whichever thread met it.
     parts.sort_by_key(|part| part.as_ref().err().map_or(u64::MAX, |(at, _)| *at));
     for part in parts {
         found.wrong.extend(part?);
@@ -73,7 +74,7 @@ fn threads() -> usize {
     found.min(THREADS_MAX)
 }
 
-/// The stretches of pages that may hold something other than zeros.
+/// The ranges of pages that may hold something other than zeros.
 fn data<F: File>(file: &F, pages: u32) -> Result<Vec<Range<u32>>, (u64, io::Error)> {
     let mut found: Vec<Range<u32>> = Vec::new();
     let mut at = 0;
@@ -100,7 +101,7 @@ fn in_chunks(range: &Range<u32>) -> impl Iterator<Item = Range<u32>> + use<> {
         .map(move |first| first..end.min(first.saturating_add(CHUNK_PAGES)))
 }
 
-/// Takes pieces until none are left.
+/// Checks chunks until none are left.
 fn check_chunks<F: File>(
     file: &F,
     expected: &[(u32, u32)],
@@ -137,7 +138,7 @@ fn is_right(content: &Page, crc: Option<u32>) -> bool {
     }
 }
 
-/// Pages that should hold something and lie outside all data.
+/// Pages that should hold data and lie in holes.
 fn holes(ranges: &[Range<u32>], expected: &[(u32, u32)]) -> Vec<Wrong> {
     let zeros = zero_page_crc();
     let has_data = |page: u32| {
@@ -157,7 +158,7 @@ mod tests {
     use crate::backend::Backend;
     use crate::backend::memory::MemoryBackend;
 
-    /// More than one thread is worth, and a last piece that is not whole.
+    /// Enough for several threads, with an incomplete last chunk.
     const PAGES: u32 = 3 * THREAD_PAGES as u32 + 7;
 
     fn page_of(number: u32) -> Page {

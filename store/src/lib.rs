@@ -1,4 +1,4 @@
-//! What is durable of a Kenvat host, and how it is found again.
+//! What is durable of a Kenvat host, and how it is recovered.
 //!
 //! 1. **A commit is one frame's sync.** What a frame holds becomes durable together or not at all.
 //! 2. **Only committed things leave.** Images, catalog and logs are brought up to a frame after it
@@ -10,10 +10,11 @@
 //! 5. **After an error, stop.** The store latches; only opening again tells what is true.
 //!
 //! The life of a frame: [`Store::stage`] its parts, [`Store::seal`] it, [`Sealed::write`] it (on
-//! any thread), release its outputs, [`Store::apply`] it. Now and then [`Store::begin_fold`],
+//! any thread), release its outputs, [`Store::apply`] it. From time to time [`Store::begin_fold`],
 //! [`Fold::run`] (on any thread), [`Store::finish_fold`].
 //!
-//! The map of the code, and why it is so, is in the first of these; the bytes are in the second.
+//! The first of the following documents explains the code and its reasons; the second one the
+//! bytes.
 #![doc = include_str!("../DESIGN.md")]
 #![doc = include_str!("../FORMAT.md")]
 #![forbid(unsafe_code)]

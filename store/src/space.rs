@@ -1,12 +1,13 @@
-//! Space: whatever a frame needs on the disk is there before anything of it is shown to anyone (I2,
+//! Disk space: everything a frame needs on the disk is reserved before its effects are visible (I2,
 //! J8).
 //!
-//! Promises: a part that was taken finds its place in the journal, its pages in the image and its
-//! bytes in the log; a part that finds none is refused, and nothing is latched. A steady turn asks
-//! the disk nothing: pages in memory have their room, logs take theirs by the block, and the
-//! journal's is counted here.
+//! Promises: an accepted part has its place in the journal, its pages in the image and its bytes in
+//! the log; a part without space is refused, and nothing latches. A turn in a steady state makes no
+//! system call for this: cached pages have their space, logs reserve whole blocks, and the place in
+//! the journal is counted here.
 //!
-//! What the count rests on: only the store's owner seals frames and gives segments to the journal.
+//! The count relies on one fact: only the owner of the store seals frames and adds segments to the
+//! journal.
 
 use crate::backend::{Backend, File};
 use crate::catalog::{CATALOG_FILE, table};
@@ -21,27 +22,27 @@ use crate::stage::{PART_OVERHEAD_BYTES, cost_of_heap};
 use crate::store::Store;
 use std::io;
 
-/// Bytes of journal kept for rows nobody asked room for: counters, deaths, ends of vats.
+/// Bytes of journal kept for rows that were not reserved: counters, ends of vats.
 const MARGIN_BYTES: usize = 256 << 10;
-/// Promised parts may end up in two frames, each rounded up and with a head of its own.
+/// Reserved parts may end up in two frames, each rounded up and with its own head.
 const SLACK_SECTORS: usize = 4;
 /// What one small transaction of the catalog may take: a few pages from root to leaf, and the lists
-/// of free ones.
+/// of free pages.
 pub(crate) const CATALOG_STEP_BYTES: u64 = 1 << 20;
-/// A disk with less than this left is taken for full.
+/// A disk with less than this left counts as full.
 const FULL_BYTES: u64 = 1 << 20;
 
-/// What a vat's parts of a frame will need, asked for before any of them is staged.
+/// What the parts of one vat will need, reserved before any of them is staged.
 #[derive(Debug)]
 pub struct Reservation<'a> {
     pub vat: VatId,
-    /// The vat begins with this frame: its engine and its limit of pages.
+    /// If this frame creates the vat: its engine and its page limit.
     pub creates: Option<(EngineHash, u32)>,
     pub delta: Option<&'a Delta>,
-    /// Bytes of log in the frame, and in a side file it names.
+    /// Bytes of log in the frame, and in the spill file it names.
     pub log_bytes: usize,
     pub spill_log_bytes: u64,
-    /// Keys and values of rows, and `PART_OVERHEAD_BYTES` for each.
+    /// Keys and values of rows, plus `PART_OVERHEAD_BYTES` for each.
     pub row_bytes: usize,
 }
 
@@ -51,19 +52,19 @@ impl Reservation<'_> {
     }
 }
 
-/// What is known of the journal's room without asking.
+/// What is known about the space in the journal without locking it.
 #[derive(Debug, Default)]
 pub(crate) struct Space {
-    /// Sectors the next frame may have behind those sealed, and in a free segment.
+    /// Sectors the next frame may have after the sealed ones, and in a free segment.
     pub after_sealed: usize,
     pub in_free: usize,
-    /// Bytes of journal no fold covers, the sealed frame included.
+    /// Bytes of journal that no fold covers, including the sealed frame.
     pub journal_bytes: u64,
-    /// Bytes of parts asked for and not staged yet: since the last seal, and before it.
+    /// Bytes of parts that are reserved and not staged: since the last seal, and before it.
     promised: (usize, usize),
-    /// A fold found no room.
+    /// A fold found no space.
     pub is_starved: bool,
-    /// The last look found no room besides the ballast.
+    /// The last probe found no space besides the ballast.
     pub is_full: bool,
 }
 
@@ -72,15 +73,15 @@ impl Space {
         self.promised.0.saturating_add(self.promised.1)
     }
 
-    /// A part is staged that was asked for, or one of the few that were not.
+    /// A part is staged. Nearly all parts were reserved before; the few others count as well.
     pub(crate) fn redeem(&mut self, bytes: usize) {
         let before = self.promised.1.min(bytes);
         self.promised.1 -= before;
         self.promised.0 = self.promised.0.saturating_sub(bytes - before);
     }
 
-    /// A frame is sealed: what is still promised is for the next one, and what was so before this
-    /// is never going to be staged.
+    /// A frame is sealed. What is still reserved is meant for the next frame; what was reserved
+    /// before the previous seal will not be staged any more.
     pub(crate) fn sealed(&mut self, sectors_after: usize, in_free: usize, journal_bytes: u64) {
         self.promised = (0, self.promised.0);
         self.after_sealed = sectors_after;
@@ -88,7 +89,7 @@ impl Space {
         self.journal_bytes = journal_bytes;
     }
 
-    /// Sectors of a frame with so many bytes and with what is promised besides.
+    /// Sectors of a frame with a body of this length and everything that is reserved besides.
     fn sectors_for(&self, body_bytes: usize) -> usize {
         let promised = self.promised_bytes();
         let slack = if promised > 0 { SLACK_SECTORS } else { 0 };
@@ -101,8 +102,8 @@ impl Space {
 }
 
 impl<B: Backend> Store<B> {
-    /// Takes room for parts, so that staging them is not refused for want of it. What was asked for
-    /// must be staged before the frame after the next is sealed, or the room is taken to be unused.
+    /// Reserves space for parts, so that staging them does not fail for lack of it. The parts must
+    /// be staged before the frame after the next one is sealed; then the reservation expires.
     pub fn reserve(&mut self, reservation: &Reservation<'_>) -> Result<(), StageError> {
         self.shared.latch.check()?;
         let reserved = self.reserve_files(reservation).and_then(|pages| {
@@ -139,7 +140,7 @@ impl<B: Backend> Store<B> {
         }
     }
 
-    /// Space in the image and the log. Returns the number of pages the delta names.
+    /// Reserves space in image and log. Returns the number of pages the delta names.
     fn reserve_files(&mut self, reservation: &Reservation<'_>) -> Result<usize, StageError> {
         let Some((engine, page_limit)) = reservation.creates else {
             let pages = match reservation.delta {
@@ -168,7 +169,7 @@ impl<B: Backend> Store<B> {
                 continue;
             }
             count += pages.len();
-            // Pages of the genesis image have their room, and zeros need none.
+            // Pages of the genesis image have their space, and zeros need none.
             if matches!(run, Run::Words { .. }) && genesis.page(pages.start).is_none() {
                 without_space.push(pages.start);
             }
@@ -178,14 +179,14 @@ impl<B: Backend> Store<B> {
         Ok(count)
     }
 
-    /// Space in the log for what is staged next.
+    /// Reserves space in the log for what is staged next.
     pub(crate) fn reserve_log(&mut self, vat: VatId, bytes: u64) -> Result<(), StageError> {
         let found = self.vats.get(&vat).ok_or(StageError::UnknownVat(vat))?;
         let from = found.log.end + found.log_staged + found.log_promised;
         Ok(self.logs.reserve(vat, &found.log, from, bytes)?)
     }
 
-    /// While folds find no room the journal grows up to its bound, and no further.
+    /// While folds find no space, the journal grows to its bound and no further.
     fn check_bound(&self) -> Result<(), StageError> {
         let (bytes, limit) = (self.space.journal_bytes, self.options.journal_bytes_max);
         if self.space.is_starved && bytes >= limit {
@@ -203,12 +204,12 @@ impl<B: Backend> Store<B> {
         }
     }
 
-    /// Sees to it that a frame whose body has so many bytes finds its place in the journal.
+    /// Makes sure that a frame with a body of this length has a place in the journal.
     pub(crate) fn provide_in_journal(&mut self, body_bytes: usize) -> Result<(), StoreError> {
         self.provide_sectors(self.space.sectors_for(body_bytes))
     }
 
-    /// The same for a frame of so many sectors.
+    /// The same for a frame of this many sectors.
     pub(crate) fn provide_sectors(&mut self, sectors: usize) -> Result<(), StoreError> {
         if sectors <= self.space.sectors() {
             return Ok(());
@@ -224,18 +225,18 @@ impl<B: Backend> Store<B> {
             journal.next_segment += 1;
             (number, 1 + journal.left.len() + journal.free.len())
         };
-        // With one segment alone the journal could never leave it, nor a fold free it.
+        // With a single segment the journal could never leave it, and no fold could free it.
         let draw = if segments < 2 {
             Draw::Ballast
         } else {
             Draw::Nothing
         };
         let bytes = segment::bytes_for(sectors, shared.segment_bytes);
-        // A frame that fills row by row must not need another segment for each row.
+        // A frame that grows row by row must not need another segment for each row.
         let bytes = bytes.next_multiple_of(shared.segment_bytes.max(1));
         let segment = shared.create_segment(number, bytes, draw, None)?;
         if let Err(error) = self.reserve_for_catalog(CATALOG_STEP_BYTES) {
-            // Not registered: where even this fails, the next open removes it.
+            // The segment is not registered; if this fails as well, the next open removes it.
             let _ = shared.backend.remove(&segment::path(number));
             return Err(error);
         }
@@ -249,7 +250,8 @@ impl<B: Backend> Store<B> {
         Ok(())
     }
 
-    /// Whether what a transaction may take is in hand: redb knows no way back from the middle.
+    /// Makes sure the ballast holds what a transaction may take: redb cannot recover from running
+    /// out of space halfway.
     pub(crate) fn reserve_for_catalog(&self, bytes: u64) -> Result<(), StoreError> {
         let shared = &self.shared;
         match shared.ballast.reserve(bytes) {
@@ -262,14 +264,14 @@ impl<B: Backend> Store<B> {
         }
     }
 
-    /// The same for a fold, for which what the active layer may take is counted.
+    /// The same for a fold, by the size of the active memtable.
     pub(crate) fn reserve_for_fold(&self) -> Result<(), StoreError> {
         if let Some((vat, _)) = self.backlog.iter().next() {
-            let why = format!("the image of vat {vat} is behind");
+            let why = format!("the image of vat {vat} lacks committed changes");
             return Err(self.fold_refused(why).into());
         }
         let (rows, bytes) = self.active.catalog_load();
-        // Each row may rewrite a leaf and split it; the whole tree is written once at most.
+        // Each row may rewrite and split a leaf; the whole tree is written at most once.
         let mut pages = rows.saturating_mul(3 * 4096);
         if pages > self.options.ballast_bytes {
             let file = self.shared.backend.open(CATALOG_FILE);
@@ -277,12 +279,12 @@ impl<B: Backend> Store<B> {
             let len = len.map_err(|error| self.shared.latch.io("measure", CATALOG_FILE, error))?;
             pages = pages.min(2 * len);
         }
-        // Content is rounded up to powers of two of a page, and sectors have checksums.
+        // Values are rounded up to powers of two of a page, and sectors have checksums.
         self.reserve_for_catalog(CATALOG_STEP_BYTES + pages + 3 * bytes)
     }
 
-    /// Whether the frame being filled, and what is promised, finds its place in one of these or in
-    /// the current segment.
+    /// Whether the frame being filled, and everything reserved, fits into one of these segments or
+    /// the current one.
     pub(crate) fn is_placed_in(&self, free: &[Segment<B::File>]) -> bool {
         let staged = self.filling.body.len() + self.filling.checksum_bytes;
         if staged == 0 && self.space.promised_bytes() == 0 {
@@ -292,29 +294,29 @@ impl<B: Backend> Store<B> {
         sectors <= self.space.after_sealed.max(sectors_in_free(free))
     }
 
-    /// Counts the journal's free segments again: a fold gave or took some.
+    /// Counts the free segments of the journal again, after a fold added or removed some.
     pub(crate) fn count_place(&mut self) {
         let journal = self.shared.lock_journal();
         self.space.in_free = journal.sectors_free();
         self.space.journal_bytes = journal.total - journal.folded_total;
     }
 
-    /// Whether the disk is short of room: folds or images wait for it, the ballast is not whole, or
-    /// the last look found none.
+    /// Whether space is low: folds or deferred work wait for it, the ballast is not complete, or
+    /// the last probe found none besides it.
     pub fn is_space_low(&self) -> bool {
         let is_whole = self.shared.ballast.is_whole();
         self.space.is_starved || self.space.is_full || !self.backlog.is_empty() || !is_whole
     }
 
-    /// Whether there is no room to speak of: folds or images wait for it, or the disk is full, as
-    /// the last look found or as it says itself.
+    /// Whether there is practically no space: folds or deferred work wait for it, or the disk is
+    /// full according to the last probe or to itself.
     pub fn is_space_exhausted(&self) -> bool {
         let is_waited_for = self.space.is_starved || !self.backlog.is_empty();
         is_waited_for || self.space.is_full || self.is_disk_full()
     }
 
-    /// Tries what waits for room, and whether there is any besides. Whether nothing waits any more;
-    /// `caught_up` gets the vats whose images are whole again.
+    /// Retries what waits for space, and probes whether there is any besides the ballast. True if
+    /// nothing waits any more. Adds to `caught_up` the vats whose backlog is done.
     pub fn find_space(&mut self, caught_up: &mut Vec<VatId>) -> Result<bool, StoreError> {
         self.shared.latch.check()?;
         self.retry_backlogs(caught_up)?;
@@ -344,7 +346,8 @@ impl<B: Backend> Store<B> {
         latch.io("fill", crate::ballast::BALLAST_FILE, error)
     }
 
-    /// Whether the disk says that it has next to nothing left; where it does not say, it has.
+    /// Whether the disk reports that it has next to nothing left. A disk that reports nothing has
+    /// space.
     pub fn is_disk_full(&self) -> bool {
         let free = self.shared.backend.free_bytes();
         free.is_ok_and(|free| free < FULL_BYTES)

@@ -1,7 +1,8 @@
 //! Staging: parts are checked and appended to the frame being filled.
 //!
-//! Promises: whatever can refuse a part refuses it here, before anything of it is shown to anyone
-//! (J8); a refused part leaves the frame as it was; parts stand in the frame in the order staged.
+//! Promises: whatever can refuse a part refuses it here, before its effects are visible (J8); a
+//! refused part leaves the frame unchanged; parts stand in the frame in the order in which they
+//! were staged.
 
 use crate::backend::Backend;
 use crate::codec::{self, PartRecord};
@@ -19,7 +20,7 @@ use crate::store::Store;
 use crate::vat::{Phase, Vat};
 use std::sync::Arc;
 
-/// A row of the engine's: an absolute value, so that writing it twice changes nothing (C2).
+/// A row of the engine. Its value is absolute, so writing it twice changes nothing (C2).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Row {
     /// Below `ENGINE_TABLES`.
@@ -32,7 +33,7 @@ pub struct Row {
 /// One part of a frame.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Part {
-    /// A vat begins with its engine's genesis heap (I5).
+    /// Creates a vat with the genesis heap of its engine (I5).
     Create {
         vat: VatId,
         engine: EngineHash,
@@ -43,17 +44,17 @@ pub enum Part {
         vat: VatId,
         delta: Delta,
     },
-    /// Something large, in a file of its own (J7): changes of a heap, rows, log. Where it changes
-    /// the heap, it is the frame's only change of it; and no other one is staged until it is
+    /// Something large in a spill file (J7): changes of a heap, rows, log. If it changes the heap,
+    /// it is the only change of that heap in the frame, and no other one is staged until it is
     /// applied (`Store::finish_spill`).
     Spill(SpillFile),
-    /// Bytes appended to the vat's log.
+    /// Bytes appended to the log of the vat.
     Log {
         vat: VatId,
         bytes: Vec<u8>,
     },
     Row(Row),
-    /// A vat ends; its files go after the frame.
+    /// Ends a vat; its files are removed later.
     Terminate {
         vat: VatId,
     },
@@ -69,18 +70,18 @@ pub(crate) enum Effect {
     Terminate(VatId),
 }
 
-/// Bytes a part may take besides those it carries: numbers and lengths.
+/// Bytes a part may take besides its content: numbers and lengths.
 pub const PART_OVERHEAD_BYTES: usize = 96;
-/// Bytes a page's checksum takes at the frame's end.
+/// Bytes of the checksum of a page at the end of the frame.
 const CHECKSUM_BYTES: usize = 8;
 
-/// Bytes of a frame that a delta takes, its pages' checksums included.
+/// Bytes of a frame that a delta takes, including the checksums of its pages.
 pub(crate) fn cost_of_heap(delta: &Delta, pages: usize) -> usize {
     delta.as_bytes().len() + pages * CHECKSUM_BYTES + PART_OVERHEAD_BYTES
 }
 
 impl<B: Backend> Store<B> {
-    /// Takes a part into the frame being filled.
+    /// Adds a part to the frame being filled.
     pub fn stage(&mut self, part: Part) -> Result<(), StageError> {
         self.shared.latch.check()?;
         match part {
@@ -118,7 +119,7 @@ impl<B: Backend> Store<B> {
         }
     }
 
-    /// Bytes of the frame being filled, so far.
+    /// Bytes of the frame being filled so far.
     pub fn staged_bytes(&self) -> usize {
         self.filling.body.len()
     }
@@ -147,14 +148,14 @@ impl<B: Backend> Store<B> {
         Ok(())
     }
 
-    /// What can be said against a new vat.
+    /// Checks whether a vat can be created.
     pub(crate) fn check_create(
         &mut self,
         vat: VatId,
         engine: EngineHash,
         page_limit: u32,
     ) -> Result<Arc<Genesis>, StageError> {
-        // Below `next_vat` only an id that `next_vat_id` gave out is unused for certain.
+        // Below `next_vat`, only an id that `next_vat_id` gave out is known to be unused.
         if vat.0 < self.next_vat && !self.unused_ids.contains(&vat) {
             return Err(StageError::VatExists(vat));
         }
@@ -192,11 +193,12 @@ impl<B: Backend> Store<B> {
         Ok(())
     }
 
-    /// What can be said against a delta. Returns the number of pages it names, all of which are in
-    /// memory afterwards and have their room in the image.
+    /// Checks a delta and loads its pages. Returns how many pages it names; all of them are in
+    /// memory then and have their space in the image.
     pub(crate) fn check_heap(&mut self, vat: VatId, delta: &Delta) -> Result<usize, StageError> {
         let page_limit = self.sound_vat(vat)?.pages();
-        // It was checked against a limit when it was made; that limit need not be this vat's.
+        // The delta was checked against a limit when it was made, which need not be the limit of
+        // this vat.
         if delta.end() > page_limit {
             delta::check(delta.as_bytes(), page_limit)?;
         }
@@ -225,7 +227,7 @@ impl<B: Backend> Store<B> {
         Ok(())
     }
 
-    /// What room was taken for already is taken again, which costs nothing.
+    /// Reserves space in the log; where a reservation was made before, that costs nothing.
     fn redeem_log(&mut self, vat: VatId, bytes: u64) -> Result<(), StageError> {
         if let Some(found) = self.vats.get_mut(&vat) {
             found.log_promised = found.log_promised.saturating_sub(bytes);
@@ -252,8 +254,8 @@ impl<B: Backend> Store<B> {
         Ok(())
     }
 
-    /// Loads the pages a delta names that are not in memory, each checked, and takes room for those
-    /// that have none (I2). Returns how many the delta names.
+    /// Loads the pages that a delta names and that are not in memory, checks each, and reserves
+    /// space for those that have none (I2). Returns how many pages the delta names.
     fn load_pages(&mut self, vat: VatId, delta: &Delta) -> Result<usize, StageError> {
         let (mut count, mut last) = (0, None);
         let mut without_space = Vec::new();
@@ -263,7 +265,7 @@ impl<B: Backend> Store<B> {
                 continue;
             }
             count += pages.len();
-            // Zeros replace whatever was there, and need no room.
+            // Zeros replace the old content and need no space.
             if matches!(run, Run::Zeros { .. }) {
                 continue;
             }
@@ -300,11 +302,11 @@ impl<B: Backend> Store<B> {
         let found = self.vats.get(&vat).ok_or(StoreError::UnknownVat(vat))?;
         let page_limit = found.page_limit;
         let (content, has_space) = if found.phase == Phase::Creating {
-            // There is no image yet; what it will begin with is known.
+            // There is no image yet, but its first content is known.
             let engine = self.engines.get(&found.engine);
             let genesis = engine.and_then(|engine| engine.genesis.as_ref());
             let page = genesis.and_then(|genesis| genesis.page(page)).copied();
-            // Room is taken for the genesis content when the vat is staged.
+            // Staging the vat reserved space for the genesis content.
             (Arc::new(page.unwrap_or(ZERO_PAGE)), page.is_some())
         } else {
             let content = self.images.read_page(vat, page_limit, page)?;
@@ -315,7 +317,8 @@ impl<B: Backend> Store<B> {
                     .of(vat)
                     .into());
             }
-            // What is not zeros was written there; zeros may be a hole.
+            // A page that is not zeros was written, so it has its space; a page of zeros may be a
+            // hole.
             (content, expected != images::zero_page_crc())
         };
         let key = (vat, page);
@@ -326,7 +329,7 @@ impl<B: Backend> Store<B> {
         Ok(())
     }
 
-    /// A vat that takes parts other than heaps, damaged or not.
+    /// A vat, damaged or not, that accepts parts other than heap changes.
     fn known_vat(&self, vat: VatId) -> Result<&Vat, StageError> {
         let found = self
             .vats
@@ -347,7 +350,7 @@ impl<B: Backend> Store<B> {
         }
     }
 
-    /// Refuses a part the frame or the journal has no room for.
+    /// Refuses a part for which the frame or the journal has no space.
     fn reserve_in_frame(&mut self, part_bytes: usize) -> Result<(), StageError> {
         let staged = self.filling.body.len() + self.filling.checksum_bytes;
         let part_bytes = part_bytes.saturating_add(PART_OVERHEAD_BYTES);
@@ -357,7 +360,7 @@ impl<B: Backend> Store<B> {
         Ok(self.provide_in_journal(bytes)?)
     }
 
-    /// Refuses a frame, or parts alone, longer than any frame may be.
+    /// Refuses a frame, or a part alone, that exceeds the length of any frame.
     pub(crate) fn check_frame_bytes(&self, bytes: usize) -> Result<(), StageError> {
         let limit = self.options.frame_bytes_max.min(FRAME_BYTES_MAX);
         if bytes > limit {
@@ -371,7 +374,7 @@ impl<B: Backend> Store<B> {
     }
 }
 
-/// What can be said against a row of the engine's.
+/// Checks a row of the engine.
 pub(crate) fn check_row(table: u8, key: &[u8], value: Option<&[u8]>) -> Result<(), StageError> {
     if table >= ENGINE_TABLES {
         return Err(StageError::ReservedTable(table));

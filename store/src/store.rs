@@ -1,7 +1,7 @@
-//! The store as its one owner holds it: reading, and what the other parts share.
+//! The open store: its state, reads, and helpers that several of its modules use.
 //!
-//! Promises: what is read is committed and applied; what is staged or sealed is not seen. Staging
-//! and committing are in `stage` and `commit`, folding in `fold`, opening in `recover`.
+//! Promises: reads return only what is committed and applied; staged and sealed parts are not
+//! visible. Staging is in `stage`, committing in `commit`, folding in `fold`, opening in `recover`.
 
 use crate::backend::{Backend, file::FileBackend};
 use crate::catalog::{Reader, decode_row, table};
@@ -27,8 +27,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Bound;
 use std::sync::Arc;
 
-/// An open store. One owner; frames are written and folds run wherever `Sealed` and `Fold` are
-/// sent.
+/// An open store. It has one owner; `Sealed` and `Fold` can be sent to other threads, which write
+/// frames and run folds.
 #[derive(Debug)]
 pub struct Store<B: Backend = FileBackend> {
     pub(crate) shared: Arc<Shared<B>>,
@@ -37,7 +37,7 @@ pub struct Store<B: Backend = FileBackend> {
     pub(crate) reader: Reader,
     pub(crate) vats: BTreeMap<VatId, Vat>,
     pub(crate) next_vat: u64,
-    /// Below `next_vat`, given out by `next_vat_id` and not created yet.
+    /// Ids below `next_vat` that `next_vat_id` gave out and no frame has created yet.
     pub(crate) unused_ids: BTreeSet<VatId>,
     pub(crate) engines: BTreeMap<EngineHash, Engine>,
     pub(crate) cache: PageCache,
@@ -46,17 +46,17 @@ pub struct Store<B: Backend = FileBackend> {
     pub(crate) active: Memtable,
     pub(crate) immutable: Option<Arc<Memtable>>,
     pub(crate) filling: Filling,
-    /// Memory of a frame applied, for the next one.
+    /// The buffer of an applied frame, reused for the next one.
     pub(crate) spare_body: Option<Vec<u8>>,
-    /// Sealed and not applied, oldest first.
+    /// Frames that are sealed and not applied, oldest first.
     pub(crate) in_flight: VecDeque<InFlight>,
-    /// Vats whose image is being brought up to a side file.
+    /// Vats to whose image a spill file is being applied.
     pub(crate) applying: BTreeSet<VatId>,
     pub(crate) spill_jobs: Vec<SpillJob<B>>,
     pub(crate) next_spill: u64,
     pub(crate) applied: Position,
     pub(crate) folded: Position,
-    /// Of committed frames, what the disk had no room for.
+    /// Work of committed frames that is deferred until the disk has space.
     pub(crate) backlog: BTreeMap<VatId, VecDeque<Deferred>>,
     pub(crate) space: Space,
 }
@@ -66,35 +66,34 @@ pub struct Store<B: Backend = FileBackend> {
 pub(crate) struct Filling {
     pub body: Vec<u8>,
     pub effects: Vec<Effect>,
-    /// At most what the checksums at the frame's end will take.
+    /// An upper bound of what the checksums at the end of the frame will take.
     pub checksum_bytes: usize,
 }
 
-/// A vat as the catalog and the frames applied name it.
+/// A vat as described by the catalog and the applied frames.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VatMeta {
     pub id: VatId,
     pub engine: EngineHash,
     pub page_limit: u32,
-    /// Why no worker starts on it; seen at open or when its image was asked for.
+    /// Why no worker starts on it; found at open or when its image was requested.
     pub damaged: Option<String>,
 }
 
-/// A vat's image, checked, for a worker to start on.
+/// The checked image of a vat, for a worker to start on.
 #[derive(Debug)]
 pub struct Image<R> {
-    /// Opened for reading only (I1). As long as `page_limit` pages.
+    /// Opened read-only (I1). Its length is `page_limit` pages.
     pub file: R,
     pub page_limit: u32,
     pub engine: EngineHash,
 }
 
-/// A row as it comes out of a scan.
+/// A row as a scan returns it.
 pub type KeyValue = (Vec<u8>, Vec<u8>);
 
 impl<B: Backend> Store<B> {
-    /// Opens a store, making it if the folder is empty, and brings it to where the last commit
-    /// left it.
+    /// Opens a store, or creates it in an empty folder, and recovers it to the last commit.
     pub fn open(backend: B, options: Options) -> Result<(Store<B>, Recovery), OpenError> {
         recover::open::open(backend, options)
     }
@@ -110,7 +109,7 @@ impl<B: Backend> Store<B> {
         }
     }
 
-    /// A row's bytes, from its side file where they are there.
+    /// The value of a row, read from its spill file if it is there.
     fn value(&self, table: u8, key: &[u8], value: Value<'_>) -> Result<Vec<u8>, StoreError> {
         match value {
             Value::Here(bytes) => Ok(bytes.into_owned()),
@@ -123,7 +122,7 @@ impl<B: Backend> Store<B> {
         self.scan_from(table, prefix, Bound::Unbounded, usize::MAX)
     }
 
-    /// The same, from `start` on, at most `limit` rows.
+    /// The same, from `start` on, with at most `limit` rows.
     pub fn scan_from(
         &self,
         table: u8,
@@ -139,7 +138,7 @@ impl<B: Backend> Store<B> {
         {
             memtable.lay_over(table, prefix, start, &mut found);
         }
-        // Rows the layers delete take no place among those asked of the catalog.
+        // Rows that the memtables delete must not count among the rows the catalog is asked for.
         let deleted = found.values().filter(|value| value.is_none()).count();
         let below = self
             .reader
@@ -166,7 +165,7 @@ impl<B: Backend> Store<B> {
         committed.map(|(&id, vat)| meta_of(id, vat)).collect()
     }
 
-    /// One of them.
+    /// One vat, if it is committed.
     pub fn vat(&self, id: VatId) -> Option<VatMeta> {
         let vat = self
             .vats
@@ -175,8 +174,8 @@ impl<B: Backend> Store<B> {
         Some(meta_of(id, vat))
     }
 
-    /// A number no vat has or had. Taken for good by the frame that creates the vat; each call
-    /// gives another one.
+    /// An id that no vat has or had. Each call returns another one; the frame that creates the vat
+    /// makes it permanent.
     pub fn next_vat_id(&mut self) -> VatId {
         let id = VatId(self.next_vat);
         self.next_vat += 1;
@@ -184,14 +183,14 @@ impl<B: Backend> Store<B> {
         id
     }
 
-    /// Why the store stopped, if it did.
+    /// Why the store latched, if it did.
     pub fn latched(&self) -> Option<StoreError> {
         self.shared.latch.check().err()
     }
 
-    /// Makes the image at least so many pages long, for a worker that may use more than it was made
-    /// for. Not durable by itself, and need not be: what a frame names beyond the end makes the
-    /// image longer again at recovery. It never gets shorter.
+    /// Makes the image at least `pages` pages long, for a worker that may use more pages than the
+    /// image was made for. This is not durable and need not be: recovery makes the image longer
+    /// again if a frame names a page beyond the end. An image never gets shorter.
     pub fn extend(&mut self, vat: VatId, pages: u32) -> Result<(), ImageError> {
         let found = self.live(vat)?;
         let (page_limit, known) = (found.page_limit, found.pages());
@@ -205,7 +204,7 @@ impl<B: Backend> Store<B> {
         Ok(())
     }
 
-    /// A stretch of the vat's committed log, at most `max` bytes.
+    /// A range of the committed log of the vat, at most `max` bytes.
     pub fn log_read(&self, vat: VatId, from: u64, max: usize) -> Result<LogSlice, StoreError> {
         self.shared.latch.check()?;
         let found = self.vats.get(&vat).ok_or(StoreError::UnknownVat(vat))?;
@@ -222,8 +221,8 @@ impl<B: Backend> Store<B> {
         }
     }
 
-    /// The checksum a page should have: of the newest applied frame that names it, else of the
-    /// catalog, else that of zeros.
+    /// The checksum a page should have: that of the newest applied frame that names it, else that
+    /// of the catalog, else that of zeros.
     pub(crate) fn expected_page(&self, vat: VatId, page: u32) -> Result<u32, StoreError> {
         if let Some(crc) = self.active.page(vat, page) {
             return Ok(crc);
@@ -239,7 +238,7 @@ impl<B: Backend> Store<B> {
         page_rows::checksum(vat, row.as_deref(), page)
     }
 
-    /// The same of all pages that are not expected to be zeros.
+    /// The same for all pages that are not expected to be zeros.
     pub(crate) fn expected_pages(&self, vat: VatId) -> Result<BTreeMap<u32, u32>, StoreError> {
         let mut expected = BTreeMap::new();
         let prefix = codec::vat_key(vat);
@@ -260,7 +259,7 @@ impl<B: Backend> Store<B> {
         Ok(expected)
     }
 
-    /// Notes a vat that a frame creates.
+    /// Records a vat that a frame creates.
     pub(crate) fn note_vat(&mut self, vat: VatId, engine: EngineHash, page_limit: u32) {
         let (phase, log) = (Phase::Creating, LogRecord::default());
         self.vats.insert(
@@ -279,7 +278,7 @@ impl<B: Backend> Store<B> {
         self.next_vat = self.next_vat.max(vat.0.saturating_add(1));
     }
 
-    /// Makes the image of a vat noted before, and the rows that go with it.
+    /// Makes the image of a vat recorded before, and its rows.
     pub(crate) fn make_image(&mut self, vat: VatId) -> Result<(), StoreError> {
         let found = self.vats.get_mut(&vat).ok_or(StoreError::UnknownVat(vat))?;
         let engine = self.engines.get(&found.engine);
@@ -296,7 +295,7 @@ impl<B: Backend> Store<B> {
         self.active.put(table::VATS, &key, Some(&row));
         let pages = self.active.pages.entry(vat).or_default();
         for (page, crc, _) in genesis.pages() {
-            // Frames after the first may have been here already, if the image was behind.
+            // If the image was deferred, later frames may have set checksums already.
             pages.entry(page).or_insert(crc);
         }
         self.active.images.insert(vat);
@@ -304,7 +303,7 @@ impl<B: Backend> Store<B> {
         Ok(())
     }
 
-    /// Goes past bytes of a log that no file would keep.
+    /// Skips bytes of a log that no file would keep.
     pub(crate) fn skip_log(&mut self, vat: VatId, bytes: u64) {
         if let Some(found) = self.vats.get_mut(&vat).filter(|_| bytes > 0) {
             self.logs.skip(&mut found.log, bytes);
@@ -312,7 +311,7 @@ impl<B: Backend> Store<B> {
         }
     }
 
-    /// Bytes of a stretch of log, about to be appended, that no file would keep.
+    /// How many of the next `bytes` of a log no file would keep.
     pub(crate) fn log_skipped(&self, vat: VatId, bytes: u64) -> u64 {
         let end = self.vats.get(&vat).map_or(0, |found| found.log.end);
         self.logs.oldest(end + bytes).saturating_sub(end)
@@ -328,7 +327,8 @@ impl<B: Backend> Store<B> {
         Ok(())
     }
 
-    /// A vat's last frame is applied. Its files go with the next fold, when no frame needs them.
+    /// The last frame of a vat is applied. The next fold removes its files, when no frame needs
+    /// them.
     pub(crate) fn forget_vat(&mut self, vat: VatId) {
         if self.vats.remove(&vat).is_none() {
             return;
@@ -339,7 +339,7 @@ impl<B: Backend> Store<B> {
         self.active.images.remove(&vat);
         self.active.logs.remove(&vat);
         for deferred in self.backlog.remove(&vat).unwrap_or_default() {
-            // The file goes with the fold that writes its rows to the catalog.
+            // The fold that writes its rows to the catalog removes the file.
             if let Deferred::Spill(spill) = deferred {
                 self.active.spills.push(spill.record);
             }
@@ -353,7 +353,7 @@ impl<B: Backend> Store<B> {
         }
     }
 
-    /// Marks vats whose image is not there, so that the others can go on.
+    /// Marks vats whose image is missing as damaged, so that the others can go on.
     pub(crate) fn mark_missing_images(&mut self) -> Result<(), StoreError> {
         let vats: Vec<VatId> = self.vats.keys().copied().collect();
         let names = self.shared.backend.list(images::HEAP_DIR);
@@ -366,7 +366,7 @@ impl<B: Backend> Store<B> {
         Ok(())
     }
 
-    /// Marks vats that an earlier open found a side file of damaged.
+    /// Marks vats for which an earlier open recorded a lost write.
     pub(crate) fn mark_lost_writes(&mut self) -> Result<(), StoreError> {
         for (vat, lost) in self.lost_writes()? {
             let file = spill::path(lost.spill);
@@ -385,7 +385,7 @@ impl<B: Backend> Store<B> {
         decoded.collect()
     }
 
-    /// Numbers of the side files that are still needed, or kept for being damaged.
+    /// Numbers of the spill files that are still needed, or kept because they are damaged.
     pub(crate) fn named_spills(&self) -> Result<BTreeSet<u64>, StoreError> {
         let lost = self.lost_writes()?;
         let mut named: BTreeSet<u64> = lost.iter().map(|(_, lost)| lost.spill).collect();
@@ -400,7 +400,7 @@ impl<B: Backend> Store<B> {
             .collect()
     }
 
-    /// Closes images past the bound that hold nothing a fold must sync (I4).
+    /// Closes images past the bound, but none that a fold has yet to sync (I4).
     pub(crate) fn trim_images(&mut self) {
         let (active, immutable) = (&self.active, &self.immutable);
         let is_written = |vat| is_written(active, immutable.as_deref(), vat);

@@ -1,8 +1,8 @@
 //! Reading every byte of a store against its checksums.
 //!
 //! Promises: nothing on disk is changed; each damage comes with file, offset and vat. A closed
-//! store is opened through an overlay, so that recovery happens in memory and images are judged as
-//! they would be after it. An open one is read between two frames, as it is.
+//! store is opened through an overlay, so that recovery happens in memory and images are judged in
+//! the state they would have after it. An open store is read between two frames, as it is.
 
 use crate::backend::overlay::{Overlay, OverlayFile};
 use crate::backend::{Backend, File};
@@ -63,7 +63,7 @@ impl VerifyReport {
         }
     }
 
-    /// Two ways of looking may find the same thing.
+    /// Two checks may find the same damage.
     fn add(&mut self, damage: Damage) {
         let is_known = self
             .damages
@@ -75,8 +75,8 @@ impl VerifyReport {
     }
 }
 
-/// Verifies a store no process has open. Where damage keeps it from being opened, what can be
-/// judged without is still read.
+/// Verifies a store that no process has open. If damage prevents opening it, whatever can be judged
+/// without opening is still read.
 pub fn verify<B: Backend>(backend: B) -> Result<VerifyReport, OpenError> {
     let names = match backend.list("") {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
@@ -90,7 +90,7 @@ pub fn verify<B: Backend>(backend: B) -> Result<VerifyReport, OpenError> {
         let (dir, why) = (backend.name(), "it is empty".to_owned());
         return Err(OpenError::NotAStore { dir, why });
     }
-    // Before recovery writes over what is free in it, if only in memory.
+    // Before recovery overwrites what is free in it, if only in memory.
     let mut report = VerifyReport::default();
     if let Ok(file) = backend.open(CATALOG_FILE) {
         let checked = check_sectors(&file, &mut report.damages);
@@ -99,7 +99,8 @@ pub fn verify<B: Backend>(backend: B) -> Result<VerifyReport, OpenError> {
     verify_opened(Overlay::new(backend), report)
 }
 
-/// What recovery finds, through one overlay, or what is found without it, through another one.
+/// Verifies through one overlay what recovery finds, or through another one what can be judged
+/// without it.
 fn verify_opened(overlay: Overlay, mut report: VerifyReport) -> Result<VerifyReport, OpenError> {
     match Store::open(overlay.clone(), Options::default()) {
         Ok((mut store, _)) => {
@@ -127,7 +128,7 @@ fn read_error(file: &str, source: io::Error) -> StoreError {
     }
 }
 
-/// What can be judged of a store that does not open: segments by their sectors, catalog, engines.
+/// Verifies a store that does not open: segments by their sectors, catalog, engines.
 fn verify_unopened(backend: &Overlay, report: &mut VerifyReport) -> Result<(), OpenError> {
     let catalog = report
         .take(open_catalog(
@@ -167,8 +168,8 @@ impl<B: Backend> Store<B> {
         Ok(verifying.report)
     }
 
-    /// The same in steps, between which frames may be written and folds run: the catalog and the
-    /// journal, each engine, each vat, side files and the names of all.
+    /// The same in steps, between which frames may be written and folds run: catalog and journal,
+    /// each engine, each vat, and last the spill files and all file names.
     pub fn begin_verify(&self) -> Verifying {
         let engines = self.engines.iter();
         let engines = engines.map(|(&hash, e)| Step::Engine(hash, e.record.genesis_sha256));
@@ -267,7 +268,7 @@ impl<B: Backend> Store<B> {
             return Ok(());
         };
         let (page_limit, log) = (found.page_limit, found.log.clone());
-        // What it will be is committed and not there yet; nothing can be said of what is.
+        // Its deferred work is committed and not applied, so its image cannot be judged.
         if self.has_backlog(vat) {
             return Ok(());
         }
@@ -275,7 +276,7 @@ impl<B: Backend> Store<B> {
         let Some(expected) = report.take(expected)? else {
             return Ok(());
         };
-        // Not through a descriptor opened before, which would outlive the file's name.
+        // A descriptor that was opened before would outlive the name of the file.
         if !self.is_written(vat) {
             self.images.forget(vat);
         }
@@ -292,7 +293,7 @@ impl<B: Backend> Store<B> {
         Ok(())
     }
 
-    /// The side files a frame since the fold names, and those known to be lost.
+    /// Checks the spill files that frames since the fold name, and reports lost writes.
     fn verify_spills(&self, report: &mut VerifyReport) -> Result<(), OpenError> {
         for record in &self.active.spills {
             let checked = spill::check(&self.shared, record).map_err(OpenError::from);
@@ -304,7 +305,7 @@ impl<B: Backend> Store<B> {
         Ok(())
     }
 
-    /// Files that have no name the store gives.
+    /// Reports files whose names the store never gives.
     fn verify_names(&self, report: &mut VerifyReport) -> Result<(), OpenError> {
         for dir in [JOURNAL_DIR, HEAP_DIR, LOGS_DIR, ENGINES_DIR, SPILL_DIR] {
             let mut names = list(&self.shared.backend, dir)?;

@@ -1,9 +1,8 @@
-//! Syncing what a fold has changed in pieces, each where `throttle` has a place for it.
+//! Syncing what a fold changed, in chunks, each when the write throttle admits it.
 //!
-//! Promises: when it returns, the file is synced as by `sync_data`, which is the last thing done
-//! and is what counts; what goes to the disk before it is there to leave it little. So a change
-//! that is not named here costs time and no more. An error on the way is one of a sync: the disk
-//! may tell it once only.
+//! Promises: on return the file is synced as by `sync_data`, which comes last and is what counts.
+//! What goes to the disk before leaves it less to do, so a change that is not named here costs only
+//! time. An error on the way counts like one of the sync, because the disk may report it only once.
 
 use crate::backend::File;
 use crate::ids::PAGE_BYTES;
@@ -11,13 +10,13 @@ use crate::write_throttle::{CHUNK_BYTES, SYNC_BYTES, WriteThrottle};
 use std::io;
 use std::ops::Range;
 
-/// Changed pages in a piece.
+/// Changed pages in a chunk.
 const CHUNK_PAGES: usize = (CHUNK_BYTES / PAGE_BYTES as u64) as usize;
-/// Pages from a piece's first to its last: those between may have been changed by later frames, and
-/// go with it.
+/// The span of pages in a chunk: later frames may have changed pages in between, which are written
+/// with it.
 const SPAN_PAGES: u32 = 1024;
 
-/// Syncs an image of which these pages were changed.
+/// Syncs an image in which these pages were changed.
 pub(crate) fn sync_pages<F: File>(
     file: &F,
     mut changed: Vec<u32>,
@@ -32,7 +31,7 @@ pub(crate) fn sync_pages<F: File>(
     sync(file, chunks, throttle)
 }
 
-/// Syncs a file in which a stretch was written whole.
+/// Syncs a file in which a range was written.
 pub(crate) fn sync_range<F: File>(
     file: &F,
     written: Range<u64>,
@@ -46,8 +45,8 @@ pub(crate) fn sync_range<F: File>(
     sync(file, chunks, throttle)
 }
 
-/// Syncs a file with changes in these stretches, of so many bytes each. The last piece is what the
-/// sync itself finds: a file with one costs no more than its sync.
+/// Syncs a file with changes in these ranges, of the given numbers of bytes. The last chunk is left
+/// to the sync itself, so a file with one chunk costs no more than its sync.
 fn sync<F: File>(
     file: &F,
     chunks: impl Iterator<Item = (Range<u64>, u64)>,
@@ -67,7 +66,7 @@ fn sync<F: File>(
     file.sync_data()
 }
 
-/// Sorted pages in pieces: from where to where each goes, and how many changed pages are in it.
+/// Groups sorted pages into chunks: the range of each, and how many changed pages it has.
 fn chunks(sorted: &[u32]) -> Vec<(Range<u32>, usize)> {
     let mut chunks: Vec<(Range<u32>, usize)> = Vec::new();
     for &page in sorted {
@@ -87,7 +86,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_page_is_in_one_chunks_and_no_chunks_is_large_or_wide() {
+    fn every_page_is_in_one_chunk_and_no_chunk_is_large_or_wide() {
         let pages: Vec<u32> = (0..100).chain([5_000, 5_001, 9_000]).collect();
         let found = chunks(&pages);
         assert_eq!(found.iter().map(|(_, count)| count).sum::<usize>(), 103);

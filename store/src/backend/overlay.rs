@@ -1,7 +1,7 @@
 //! A disk that reads another one and keeps every change to itself.
 //!
-//! Promises: the disk below is never changed, but for its lock. `verify` opens a store through it,
-//! so that reading a store after a crash does everything recovery does and leaves no trace.
+//! Promises: the disk below is never changed, except for its lock. `verify` opens a store through
+//! it, so that reading a store after a crash does all that recovery does and leaves no trace.
 
 use super::{Backend, File, LockError, memory::Sparse};
 use std::collections::{BTreeMap, BTreeSet};
@@ -153,7 +153,7 @@ pub struct OverlayFile {
 #[derive(Default)]
 struct Changed {
     len: u64,
-    /// The file below counts up to here; cut shorter by each `set_len`.
+    /// Only this many bytes of the file below count; `set_len` may shorten it.
     below_len: u64,
     /// Blocks changed here, whole.
     blocks: BTreeSet<u64>,
@@ -269,7 +269,7 @@ impl File for Arc<OverlayFile> {
         super::write_zeros(self, offset, inside)
     }
 
-    /// Changes live in memory, which has no room to promise.
+    /// Changes are in memory, which reserves no space.
     fn allocate(&self, _offset: u64, _len: u64) -> io::Result<()> {
         Ok(())
     }

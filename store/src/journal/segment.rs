@@ -62,7 +62,7 @@ pub(crate) fn number_of(name: &str) -> Option<u32> {
     }
 }
 
-/// Makes a segment and everything of it durable. The caller registers it afterwards.
+/// Makes a segment and makes it durable. The caller registers it afterwards.
 pub(crate) fn create<B: Backend>(
     backend: &B,
     store_id: &[u8; 16],
@@ -72,8 +72,9 @@ pub(crate) fn create<B: Backend>(
     settle(backend, fill(backend, store_id, number, bytes, None)?)
 }
 
-/// Its content, not durable yet: what may find no room. With a pace it goes to the disk by the
-/// piece, or its sync would hold up a commit for as long as a whole segment takes.
+/// Writes the content of a segment, not durable yet. This step may find no space. With a throttle
+/// the content goes to the disk in chunks; otherwise its sync would delay a commit for as long as
+/// writing the whole segment takes.
 pub(crate) fn fill<B: Backend>(
     backend: &B,
     store_id: &[u8; 16],
@@ -91,7 +92,7 @@ pub(crate) fn fill<B: Backend>(
         let end = at + chunk as u64;
         if let Some(throttle) = throttle {
             throttle.before(chunk as u64);
-            // Where content is synced, want of room is an error like others.
+            // Writing back is a sync, so missing space is an error like others.
             file.write_back(at..end).map_err(io::Error::other)?;
         }
         at = end;
@@ -103,7 +104,7 @@ pub(crate) fn fill<B: Backend>(
     })
 }
 
-/// Makes what was filled durable, its entry too.
+/// Makes the content and the directory entry durable.
 pub(crate) fn settle<B: Backend>(
     backend: &B,
     segment: Segment<B::File>,
@@ -113,7 +114,7 @@ pub(crate) fn settle<B: Backend>(
     Ok(segment)
 }
 
-/// Opens a registered segment and checks that it is the one.
+/// Opens a registered segment and checks that it is the right one.
 pub(crate) fn open<B: Backend>(
     backend: &B,
     store_id: &[u8; 16],
@@ -186,8 +187,8 @@ fn has_right_crc(sector: &[u8; SECTOR_BYTES]) -> bool {
             .is_some_and(|(rest, crc)| crc32fast::hash(rest) == u32::from_le_bytes(*crc))
 }
 
-/// Names what is wrong with a header; a version is looked at before the checksum, because a later
-/// version may have another checksum.
+/// Says what is wrong with a header. The version is tested before the checksum, because a later
+/// version may use another checksum.
 pub(crate) fn check_header(
     path: &str,
     sector: &[u8; SECTOR_BYTES],

@@ -1,8 +1,9 @@
-//! What frames changed in the catalog since a fold, kept in memory until the next one writes it.
+//! The memtable: what frames changed in the catalog since the last fold, kept in memory until the
+//! next fold writes it.
 //!
-//! Two layers lie over the catalog at most: the *folding* one, frozen, which a fold is writing, and
-//! the *active* one, which frames go on changing (C2). A row is looked for in the active layer,
-//! then the folding one, then the catalog. Effects are absolute, so a row found first is the
+//! There are at most two above the catalog: the *immutable* one, which a fold is writing, and the
+//! *active* one, which frames go on changing (C2). A row is looked up in the active one, then in
+//! the immutable one, then in the catalog. Every change is absolute, so the row found first is the
 //! newest.
 
 pub(crate) mod rows;
@@ -16,11 +17,11 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::ops::{Bound, RangeBounds};
 
-/// Table and key together, as in the catalog.
+/// Table and key, as in the catalog.
 pub(crate) type RowKey = (u8, Vec<u8>);
 
-/// A row's value, or where it is until a fold writes it to the catalog: large ones are not kept in
-/// memory meanwhile (J7).
+/// The value of a row, or where it is until a fold writes it to the catalog. Large values are not
+/// kept in memory meanwhile (J7).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Value<'a> {
     Here(Cow<'a, [u8]>),
@@ -29,26 +30,26 @@ pub(crate) enum Value<'a> {
 
 #[derive(Debug, Default)]
 pub(crate) struct Memtable {
-    /// The engine's rows, and the store's own of vats.
+    /// Rows of the engine, and the store's own rows about vats.
     rows: UnsortedRows,
-    /// Rows whose value is in a side file. What `rows` has of such a key is from before, and counts
-    /// where the file turns out to be damaged.
+    /// Rows whose value is in a spill file. An entry of `rows` with the same key is older, and
+    /// counts if the file turns out to be damaged.
     spilled_rows: BTreeMap<RowKey, SpilledRow>,
-    /// Checksums of whole pages as of the newest frame that names them (I3).
+    /// Page checksums as of the newest frame that names the page (I3).
     pub pages: HashMap<VatId, HashMap<u32, u32>>,
-    /// Images and logs written to, so that a fold syncs them.
+    /// Images and logs that were written, for a fold to sync.
     pub images: BTreeSet<VatId>,
     pub logs: BTreeSet<VatId>,
     pub terminated: Vec<VatId>,
-    /// Side files that are in their images: they go when those are synced, and the rows in the
-    /// catalog.
+    /// Spill files that are applied. They are removed once their images are synced and their rows
+    /// are in the catalog.
     pub spills: Vec<SpillRecord>,
-    /// Entries were made in `heap/` or `logs/`.
+    /// Directory entries were made in `heap/` or `logs/`.
     pub entries_made: bool,
 }
 
 impl Memtable {
-    /// The row, if this layer knows of it: `Some(None)` is a deleted one.
+    /// The row, if this memtable has it: `Some(None)` is a tombstone.
     pub(crate) fn row(&self, table: u8, key: &[u8]) -> Option<Option<Value<'_>>> {
         if let Some(row) = self.spilled_row(table, key) {
             return Some(Some(Value::Spill(*row)));
@@ -58,14 +59,14 @@ impl Memtable {
     }
 
     fn spilled_row(&self, table: u8, key: &[u8]) -> Option<&SpilledRow> {
-        // A tuple of borrowed parts cannot be looked up, and there are hardly ever any.
+        // A tuple of borrowed parts cannot be looked up without a copy; such rows are rare.
         match self.spilled_rows.is_empty() {
             true => None,
             false => self.spilled_rows.get(&(table, key.to_vec())),
         }
     }
 
-    /// Sets a row; without a value it is deleted.
+    /// Sets a row, or deletes it if there is no value.
     pub(crate) fn put(&mut self, table: u8, key: &[u8], value: Option<&[u8]>) {
         if !self.spilled_rows.is_empty() {
             self.spilled_rows.remove(&(table, key.to_vec()));
@@ -73,7 +74,7 @@ impl Memtable {
         self.rows.insert(table, key, value);
     }
 
-    /// Sets a row whose value is in a side file.
+    /// Sets a row whose value is in a spill file.
     pub(crate) fn put_spilled(&mut self, key: RowKey, row: SpilledRow) {
         self.spilled_rows.insert(key, row);
     }
@@ -89,24 +90,24 @@ impl Memtable {
         }
     }
 
-    /// The rows whose values are here, in the order of tables and keys.
+    /// Rows whose values are in memory, sorted by table and key.
     pub(crate) fn rows_in_memory(&self) -> Vec<RowRef<'_>> {
         let mut rows = self.rows.sorted();
         rows.retain(|(table, key, _)| self.spilled_row(*table, key).is_none());
         rows
     }
 
-    /// The rows whose values are in side files.
+    /// Rows whose values are in spill files.
     pub(crate) fn rows_spilled(&self) -> impl Iterator<Item = (&RowKey, &SpilledRow)> {
         self.spilled_rows.iter()
     }
 
-    /// What this layer has of a row besides a value in a side file.
+    /// The row without regard to a value in a spill file.
     pub(crate) fn row_in_memory(&self, table: u8, key: &[u8]) -> Option<Option<&[u8]>> {
         self.rows.get(table, key)
     }
 
-    /// Bytes of the side files that a fold would let go.
+    /// Bytes of the spill files that a fold would remove.
     pub(crate) fn spill_bytes(&self) -> u64 {
         self.spills.iter().map(|spill| spill.bytes).sum()
     }
@@ -115,7 +116,7 @@ impl Memtable {
         self.pages.get(&vat)?.get(&page).copied()
     }
 
-    /// Lays this layer's rows over `found`.
+    /// Puts the rows of this memtable over `found`.
     pub(crate) fn lay_over<'a>(
         &'a self,
         table: u8,
@@ -137,8 +138,7 @@ impl Memtable {
         }
     }
 
-    /// Rows a fold will write, and their bytes: page checksums by the group, ends of vats by what
-    /// is left of them.
+    /// Number and bytes of the rows that a fold will write; page checksums count as groups.
     pub(crate) fn catalog_load(&self) -> (u64, u64) {
         let groups: HashSet<_> = self
             .pages

@@ -1,37 +1,37 @@
-//! What may stand where the next frame would, as a table of named cases (J3).
+//! The possible states of the place where the next frame would be, as a table of named cases (J3).
 //!
-//! Promises: every evidence matches exactly one row (a test tries them all). Reads nothing itself.
+//! Promises: any evidence matches exactly one row (a test tries all of it). Reads nothing itself.
 
 /// The sector where the next frame would begin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Head {
     /// Zeros, or the stamp of an older frame.
     Old,
-    /// Stamped by a frame newer than the last: its first sector, its head understood, naming the
-    /// last frame as its predecessor.
+    /// Stamped as the first sector of a newer frame; its head is valid and names the last frame as
+    /// its predecessor.
     Sound,
-    /// The same, naming another predecessor.
+    /// The same, but with another predecessor.
     OtherPredecessor,
-    /// Stamped by a newer frame, but its head makes no sense or is of another version.
+    /// Stamped by a newer frame, but its head is malformed or of another version.
     Malformed,
-    /// Neither zeros nor a right stamp.
+    /// Neither zeros nor a valid stamp.
     Bad,
 }
 
-/// What the reader saw from that sector on.
+/// What the reader found from that sector on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Evidence {
     pub head: Head,
-    /// Sectors of the frame (as many as its head says, or up to the last one seen of it).
+    /// About the sectors of the frame: as many as its head says, or up to the last one found.
     pub has_new: bool,
     pub has_old: bool,
     pub has_bad: bool,
-    /// A sector of the frame where another of its sectors belongs.
+    /// A sector of the frame is in the place of another one.
     pub has_misplaced: bool,
-    /// The checksum of the whole; looked at when all sectors are new.
+    /// The checksum of the whole; tested when all sectors are new.
     pub whole_matches: bool,
-    /// After the frame, up to the segment's end, and at the beginning of segments not in use.
-    /// Looked at only when the frame is not complete.
+    /// About the rest of the segment after the frame, and the beginning of segments not in use.
+    /// Tested only when the frame is not complete.
     pub bad_beyond: bool,
     pub newer_beyond: bool,
 }
@@ -39,13 +39,13 @@ pub(crate) struct Evidence {
 /// The rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Case {
-    /// The frame is complete: committed.
+    /// The frame is complete, so it is committed.
     Committed,
-    /// Nothing newer than the last frame: the journal ends here.
+    /// Nothing is newer than the last frame: the journal ends here.
     End,
-    /// Part of one frame and nothing wrong: nobody was told of it. Dropped.
+    /// A part of one frame and nothing wrong: nobody was told of it, so it is dropped.
     Torn,
-    /// Damage, from here on: refused, with the place.
+    /// From here on: damage, refused and reported with its place.
     BadSector,
     Misplaced,
     NewerBeyond,
@@ -56,7 +56,7 @@ pub(crate) enum Case {
 
 type Matches = fn(&Evidence) -> bool;
 
-/// Each row and when it is the one.
+/// Each row and its condition.
 pub(crate) const CASES: [(Case, Matches); 9] = [
     (Case::Committed, |e| is_complete(e) && e.whole_matches),
     (Case::WrongWhole, |e| is_complete(e) && !e.whole_matches),
@@ -82,12 +82,12 @@ pub(crate) fn decide(evidence: &Evidence) -> Case {
         .expect("every evidence matches a row, as a test shows")
 }
 
-/// All sectors of the frame are there, each at its place.
+/// All sectors of the frame are there, each in its place.
 fn is_complete(e: &Evidence) -> bool {
     e.head == Head::Sound && !e.has_old && !e.has_bad && !e.has_misplaced
 }
 
-/// The frame is not complete, and its head is no verdict by itself.
+/// The frame is not complete, and its head alone does not decide the case.
 fn is_open(e: &Evidence) -> bool {
     matches!(e.head, Head::Old | Head::Sound) && !is_complete(e)
 }
@@ -96,7 +96,7 @@ fn any_bad(e: &Evidence) -> bool {
     e.has_bad || e.bad_beyond
 }
 
-/// Open, and nothing wrong anywhere.
+/// Not decided by the head, and nothing wrong anywhere.
 fn is_quiet(e: &Evidence) -> bool {
     is_open(e) && !any_bad(e) && !e.has_misplaced && !e.newer_beyond
 }
@@ -106,7 +106,7 @@ fn has_begun(e: &Evidence) -> bool {
 }
 
 impl Case {
-    /// What a person is told of damage.
+    /// The message about damage.
     pub(crate) fn what(self) -> &'static str {
         match self {
             Case::Committed | Case::End | Case::Torn => "nothing is wrong",

@@ -1,10 +1,10 @@
-//! Words of many frames, gathered so that a page is written once however many frames name it.
+//! Coalesces the words that many frames change, so that each page is written once.
 //!
-//! Frames after a fold name the same hot pages again and again, a word or two each: one write a
-//! word was most of a restart.
+//! Frames after a fold change the same hot pages again and again, a word or two each time. One
+//! write a word was most of the time of a restart.
 //!
-//! Promises: an image is afterwards as if every run had been written in its order; every word that
-//! was named is written, equal or not (I4), and others only as what they are; what is held is
+//! Promises: the image ends as if every run had been written in order. Every word that was named is
+//! written, even if it is equal (I4), and other words only with their own content. Memory is
 //! bounded. Does not know frames.
 
 use crate::backend::{Backend, File};
@@ -17,11 +17,11 @@ use crate::store::Store;
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-/// Pages held before all are written.
+/// Pages held at most before all are written.
 const PAGES_MAX: usize = 4096;
 
-/// Runs of a page that are written one by one; a page of which more were named is read and written
-/// whole. A write costs the kernel microseconds however small it is, and a map's values lie apart.
+/// Up to this many runs of a page are written one by one. A page with more is read and written
+/// whole, because a small write costs the kernel microseconds as well.
 const RUNS_APART_MAX: usize = 3;
 
 /// Words waiting to be written, by vat and page.
@@ -30,7 +30,7 @@ pub(crate) struct CoalescedWrites {
     pages: BTreeMap<(VatId, u32), Box<Words>>,
 }
 
-/// The words of one page that were named, as they are to be.
+/// The words of one page that were named, with their new content.
 #[derive(Debug)]
 struct Words {
     content: Page,
@@ -38,7 +38,7 @@ struct Words {
 }
 
 impl CoalescedWrites {
-    /// Takes words of a checked run: whole, and inside their page.
+    /// Adds the words of a checked run: whole words inside their page.
     pub(crate) fn add(&mut self, vat: VatId, page: u32, start: usize, bytes: &[u8]) {
         let words = self.pages.entry((vat, page)).or_insert_with(|| {
             Box::new(Words {
@@ -51,7 +51,7 @@ impl CoalescedWrites {
         words.named[start / WORD_BYTES..end / WORD_BYTES].fill(true);
     }
 
-    /// Forgets words of pages that became something else as a whole.
+    /// Drops the words of pages that became zeros as a whole.
     pub(crate) fn forget(&mut self, vat: VatId, pages: Range<u32>) {
         let first = (vat, pages.start);
         let gone: Vec<_> = self
@@ -64,15 +64,16 @@ impl CoalescedWrites {
         }
     }
 
-    /// Whether so much is held that it should be written.
+    /// Whether the bound of memory is reached.
     pub(crate) fn is_full(&self) -> bool {
         self.pages.len() >= PAGES_MAX
     }
 
-    /// Writes everything. A vat whose image cannot be written is marked, the others go on.
+    /// Writes everything. A vat whose image cannot be written is marked as damaged; the others go
+    /// on.
     pub(crate) fn write<B: Backend>(&mut self, store: &mut Store<B>) -> Result<(), OpenError> {
         for ((vat, page), words) in std::mem::take(&mut self.pages) {
-            // One that ended meanwhile has no image any more.
+            // A vat that ended has no image any more.
             let Some(found) = store.vats.get(&vat) else {
                 continue;
             };
@@ -80,7 +81,7 @@ impl CoalescedWrites {
             let apart = words.runs().take(RUNS_APART_MAX + 1).count();
             let words = match is_damaged || apart <= RUNS_APART_MAX {
                 true => words,
-                // What is wrong with a file that cannot be read is told by writing it.
+                // If the file cannot be read, writing it reports why.
                 false => words.whole_page(|content| {
                     let file = store.images.file(vat, page_limit);
                     file.is_ok_and(|file| file.read_at(images::bytes_of(page), content).is_ok())
@@ -106,7 +107,7 @@ impl CoalescedWrites {
 }
 
 impl Words {
-    /// The whole page, if what the others are can be read.
+    /// Completes the page with its other words, if they can be read.
     fn whole_page(mut self: Box<Words>, read: impl FnOnce(&mut Page) -> bool) -> Box<Words> {
         let mut whole = ZERO_PAGE;
         if read(&mut whole) {
@@ -119,7 +120,7 @@ impl Words {
         self
     }
 
-    /// Stretches of bytes all of whose words were named, in order.
+    /// The ranges of bytes whose words were all named, in order.
     fn runs(&self) -> impl Iterator<Item = Range<usize>> {
         let mut at = 0;
         std::iter::from_fn(move || {
@@ -151,7 +152,7 @@ mod tests {
         coalesced.add(VAT, 7, 8, &[1; 16]);
         coalesced.add(VAT, 7, 16, &[2; 16]);
         coalesced.add(VAT, 7, 4088, &[3; 8]);
-        // Equal to what an untouched page holds, and named all the same (I4).
+        // Equal to what an untouched page holds, but named all the same (I4).
         coalesced.add(VAT, 7, 64, &[0; 8]);
         let expected = [
             (8, [[1; 8], [2; 8], [2; 8]].concat()),

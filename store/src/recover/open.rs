@@ -29,7 +29,7 @@ use crate::write_throttle::WriteThrottle;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex};
 
-/// Everything up to a store that may be used.
+/// Recovers and returns a store that is ready for use.
 pub(crate) fn open<B: Backend>(
     backend: B,
     options: Options,
@@ -65,7 +65,7 @@ pub(crate) fn open<B: Backend>(
     let (found, sorted) =
         sort::sort_concurrently(|take| scan::scan_with(&segments, &key, &rows.fold, take))?;
     if rows.open.opens == 0 {
-        // Never opened to the end: a version file that is there may be so in memory only (J6).
+        // The store was never opened completely, so its version file may exist in memory only (J6).
         write_version(&backend)?;
     }
     let open_record = settle(&catalog, &segments, &rows, &found)?;
@@ -96,7 +96,7 @@ pub(crate) fn open<B: Backend>(
     store.fill_ballast()?;
     Ok((store, recovery))
 }
-/// Makes what was read durable, before anything acts on it.
+/// Makes durable what was read, before the store acts on it.
 fn settle<F: File>(
     catalog: &Catalog,
     segments: &Segments<F>,
@@ -136,7 +136,7 @@ fn settle<F: File>(
     Ok(record)
 }
 
-/// The journal to go on with.
+/// The journal, ready to be continued.
 fn journal<F: File>(
     segments: &Segments<F>,
     rows: &Rows,
@@ -204,7 +204,7 @@ fn assemble<B: Backend>(
         in_flight: VecDeque::new(),
         applying: BTreeSet::new(),
         spill_jobs: Vec::new(),
-        // Never used before: the number of opens is durable by now.
+        // Unused so far, because the number of opens is durable by now.
         next_spill: opens << 32,
         applied,
         folded: applied,
@@ -213,7 +213,7 @@ fn assemble<B: Backend>(
     })
 }
 
-/// Applies what the journal holds after the fold position.
+/// Applies the frames after the fold position.
 fn apply_frames<B: Backend>(
     store: &mut Store<B>,
     mut sorted: Sorted,
@@ -235,11 +235,11 @@ fn apply_frames<B: Backend>(
     Ok(())
 }
 
-/// Removes files no row names: a crash came between a frame or transaction and the removal, or
-/// between making a file and the row that names it.
+/// Removes files that no row names: a crash came between a frame or transaction and the removal, or
+/// between creating a file and the row that names it.
 fn remove_unnamed<B: Backend>(store: &Store<B>, recovery: &mut Recovery) -> Result<(), OpenError> {
     let backend = &store.shared.backend;
-    // A name the store does not give is not the store's to remove; `verify` tells of it.
+    // Other names are not the store's to remove; `verify` reports them.
     let is_gone = |vat: Option<VatId>| vat.is_some_and(|vat| !store.vats.contains_key(&vat));
     let mut heaps = list(backend, HEAP_DIR)?;
     heaps.retain(|name| is_gone(name.parse().ok()));

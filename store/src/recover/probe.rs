@@ -1,4 +1,4 @@
-//! Looking at one place of the journal: what stands there, as evidence for `case`.
+//! Probing one place of the journal: what stands there, as evidence for `case`.
 //!
 //! Promises: reads only; every length is checked against the segment before it is used.
 
@@ -11,28 +11,28 @@ use crate::journal::frame::{self, HeadError};
 use crate::journal::sector::{self, SECTOR_BYTES, Sector, StampKey};
 use crate::journal::segment::{self, FIRST_FRAME, Segment};
 
-/// Looks at one place of the journal.
+/// Probes one place of the journal.
 pub(super) struct Reader<'a, F> {
     pub segment: &'a Segment<F>,
     pub segments: &'a Segments<F>,
     pub read_ahead: &'a ReadAhead,
     pub key: &'a StampKey,
     pub chain: &'a [u32],
-    /// The last committed frame: what is stamped with a greater number is new.
+    /// The last committed frame; whatever is stamped with a greater number is new.
     pub last: u64,
 }
 
-/// What was seen there, besides the evidence.
+/// What was found there besides the evidence.
 #[derive(Default)]
 pub(super) struct Probed {
     pub sequence: u64,
     pub head: Option<frame::Head>,
     pub body: Vec<u8>,
-    /// Bytes from the place up to the last sector seen of the frame.
+    /// Bytes from the place to the last sector found of the frame.
     extent: u64,
-    /// Where in the file what is wrong was seen first.
+    /// The first place in the file where something is wrong.
     pub at: u64,
-    /// What to tell instead of the case, where more is known.
+    /// The error to return instead of the case, if more is known.
     pub named: Option<OpenError>,
 }
 
@@ -51,7 +51,7 @@ impl Probed {
     }
 }
 
-/// What a sector is to a reader who knows the last committed frame.
+/// A sector judged by the number of the last committed frame.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Judged {
     Old,
@@ -91,7 +91,7 @@ impl<F: File> Reader<'_, F> {
         if evidence.head == Head::Sound {
             self.probe_frame(offset, &mut evidence, &mut probed)?;
         }
-        // A complete frame is committed whatever follows; what follows is looked at next.
+        // A complete frame is committed whatever follows it; the next probe looks at that.
         let is_settled = !matches!(evidence.head, Head::Old | Head::Sound)
             || (evidence.head == Head::Sound
                 && !(evidence.has_old || evidence.has_bad || evidence.has_misplaced));
@@ -161,7 +161,7 @@ impl<F: File> Reader<'_, F> {
             })
     }
 
-    /// Each sector of a frame, and the whole of them.
+    /// Judges each sector of a frame, and the checksum of the whole.
     fn judge_sectors(
         &self,
         bytes: &[u8],
@@ -199,7 +199,8 @@ impl<F: File> Reader<'_, F> {
         }
     }
 
-    /// From the frame's end (or, its first sector missing, from the next one) to the segment's.
+    /// Judges the sectors from the end of the frame (or, if its first sector is missing, from the
+    /// next one) to the end of the segment.
     fn probe_beyond(
         &self,
         offset: u64,
@@ -227,7 +228,7 @@ impl<F: File> Reader<'_, F> {
                         true
                     }
                     Judged::New { sequence, index } => {
-                        // Of the same frame: in its place if its first sector is missing.
+                        // A sector of the same frame: in its place if the first sector is missing.
                         let is_in_place = !is_bounded && u64::from(index) == place;
                         evidence.has_misplaced |= !is_in_place;
                         evidence.has_misplaced |=
@@ -249,8 +250,8 @@ impl<F: File> Reader<'_, F> {
         Ok(())
     }
 
-    /// The beginnings of segments the journal has not come to: a newer frame there was cut off from
-    /// the rest by something lost here.
+    /// Judges the first frame sectors of segments that the journal has not reached. A newer frame
+    /// there means that something was lost here.
     fn probe_elsewhere(
         &self,
         evidence: &mut Evidence,

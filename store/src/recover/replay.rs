@@ -1,9 +1,9 @@
-//! Applying committed frames again, from their bytes: all but rows, which `sort` has.
+//! Applying committed frames again, from their bytes, except for rows, which `sort` handles.
 //!
-//! Promises: the same images and logs as the first time, whatever of it reached the disk;
-//! every word is stored, equal or not, so that the page cache writes it again (I4). A vat whose
-//! image is missing or cut is marked and left alone; the others go on. A part that makes no sense
-//! is damage of the journal: its frame's checksums matched, so it was written that way.
+//! Promises: images and logs end as they were the first time, whatever of it reached the disk.
+//! Every word is written, even if it is equal, so that the page cache writes it again (I4). A vat
+//! whose image is missing or truncated is marked and left alone; the others go on. A malformed part
+//! is damage of the journal: the checksums of its frame matched, so it was written that way.
 
 use crate::backend::Backend;
 use crate::codec::{self, PartRecord, SpillRecord};
@@ -21,8 +21,9 @@ use crate::spill;
 use crate::store::Store;
 use std::collections::{BTreeSet, VecDeque};
 
-/// Applies one frame but for its rows, of which the next of `ranges` are laid over those of each
-/// side file; the words it changes are left in `coalesced`, to be written.
+/// Applies one frame except for its rows. After each spill file the next element of `ranges` is
+/// added, which holds the rows behind it. Changed words are left in `coalesced`, to be written
+/// later.
 pub(crate) fn replay<B: Backend>(
     store: &mut Store<B>,
     Rest { place, parts }: &Rest,
@@ -48,11 +49,11 @@ pub(crate) fn replay<B: Backend>(
                 if skips(record.vat) {
                     replay_rows(store, &record)?;
                 } else {
-                    // Its words come after those of the parts before it, page for page.
+                    // Its words come after those of the parts before it.
                     coalesced.write(store)?;
                     replay_spill(store, place, &record)?;
                 }
-                // And its rows before those of the parts behind it.
+                // Its rows come before those of the parts after it.
                 store.active.put_all(ranges.pop_front().unwrap_or_default());
                 Ok(())
             }
@@ -104,8 +105,8 @@ fn replay_create<B: Backend>(
             &format!("a vat on engine {engine}, which is not known"),
         ));
     }
-    // Without its genesis image the vat cannot be made; the store cannot go on past a frame it
-    // cannot apply, so this is damage of the store, told with the genesis file's name.
+    // Without its genesis image the vat cannot be made, and the store cannot skip a frame. So this
+    // is damage of the store, reported with the name of the genesis file.
     let genesis = store.genesis(engine)?;
     if page_limit < genesis.extent() || page_limit > crate::options::PAGE_LIMIT_MAX {
         return Err(malformed(
@@ -125,8 +126,8 @@ fn replay_heap<B: Backend>(
     coalesced: &mut CoalescedWrites,
 ) -> Result<(), OpenError> {
     let page_limit = known(store, place, vat)?;
-    // It was checked against the vat's limit of its time, which the image may have been made longer
-    // for: how long is not in any frame.
+    // The delta was checked against the limit of its time, up to which the image may have been
+    // extended; no frame records that limit.
     delta::check(delta, PAGE_LIMIT_MAX).map_err(|error| malformed(place, &error.to_string()))?;
     let pages = delta::runs(delta).map(|run| run.pages().end).max();
     extend(store, vat, page_limit, pages.unwrap_or(0))?;
@@ -163,7 +164,7 @@ fn replay_heap<B: Backend>(
     Ok(())
 }
 
-/// Makes the image as long as a frame says it was.
+/// Makes the image as long as a frame requires.
 fn extend<B: Backend>(
     store: &mut Store<B>,
     vat: VatId,
@@ -186,7 +187,7 @@ fn extend<B: Backend>(
     }
 }
 
-/// A side file is checked whole before anything of it is used. Damage of it is damage of its vat.
+/// Applies a spill file, after checking it whole. Its damage is damage of its vat.
 fn replay_spill<B: Backend>(
     store: &mut Store<B>,
     place: &Place,
@@ -233,8 +234,8 @@ fn replay_spill<B: Backend>(
     }
 }
 
-/// Of a vat that ends in a later frame only the rows matter, which are not its own. Where they are
-/// lost, what the frame itself says of them stands.
+/// Sets the rows of a spill file whose vat ends in a later frame; nothing else of it matters. If
+/// the file is damaged, what the frame itself says of the rows stands.
 fn replay_rows<B: Backend>(store: &mut Store<B>, record: &SpillRecord) -> Result<(), OpenError> {
     match spill::check(&store.shared, record) {
         Ok(contents) => {
@@ -249,7 +250,7 @@ fn replay_rows<B: Backend>(store: &mut Store<B>, record: &SpillRecord) -> Result
     }
 }
 
-/// The page limit of a vat the frames before must have made.
+/// The page limit of a vat, which an earlier frame must have created.
 fn known<B: Backend>(store: &Store<B>, place: &Place, vat: VatId) -> Result<u32, OpenError> {
     let vat_found = store.vats.get(&vat);
     vat_found
@@ -257,7 +258,7 @@ fn known<B: Backend>(store: &Store<B>, place: &Place, vat: VatId) -> Result<u32,
         .ok_or_else(|| malformed(place, &format!("a part of vat {vat}, which is not known")))
 }
 
-/// Each part of a body, and the bytes it is coded as.
+/// Passes each part of a body to `take`, with its coded bytes.
 pub(super) fn for_each_part(
     place: &Place,
     body: &[u8],

@@ -1,7 +1,8 @@
 //! Reading the journal from the fold position to its end.
 //!
 //! Promises: reads only; every length is checked against the segment before it is used; each byte
-//! is read once, and a frame's body given away as soon as the frame is known to be committed.
+//! is read once, and the body of a frame is passed on as soon as the frame is known to be
+//! committed.
 
 use super::Dropped;
 use super::case::Case;
@@ -15,7 +16,7 @@ use crate::journal::segment::{self, FIRST_FRAME, Segment};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
-/// A committed frame's place.
+/// The place of a committed frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Place {
     pub sequence: u64,
@@ -35,7 +36,7 @@ impl Place {
 #[derive(Debug)]
 pub(crate) struct Found {
     pub frames: Vec<Place>,
-    /// Segments in the order of their frames; the last is the one to go on in.
+    /// Segments in the order of their frames; the last one is continued.
     pub chain: Vec<u32>,
     /// Where the journal ends.
     pub offset: u64,
@@ -43,7 +44,7 @@ pub(crate) struct Found {
     pub torn: Option<Torn>,
 }
 
-/// A frame a crash cut off, and the stretch its sectors lie in.
+/// A frame that a crash cut off, and the length of the range of its sectors.
 #[derive(Clone, Debug)]
 pub(crate) struct Torn {
     pub dropped: Dropped,
@@ -53,7 +54,7 @@ pub(crate) struct Torn {
 /// Segments by number.
 pub(crate) type Segments<F> = BTreeMap<u32, Segment<F>>;
 
-/// Reads on from the fold position.
+/// Reads the journal from the fold position on.
 pub(crate) fn scan<F: File>(
     segments: &Segments<F>,
     key: &StampKey,
@@ -62,7 +63,7 @@ pub(crate) fn scan<F: File>(
     scan_with(segments, key, fold, |_, _| {})
 }
 
-/// The same; `take` is given the body of each committed frame that has parts.
+/// The same; passes the body of each committed frame with parts to `take`.
 pub(crate) fn scan_with<F: File>(
     segments: &Segments<F>,
     key: &StampKey,
@@ -126,8 +127,8 @@ pub(crate) fn scan_with<F: File>(
     }
 }
 
-/// Reads stretches that follow each other with fewer calls: what lies behind one is kept for the
-/// next.
+/// Reads consecutive ranges with fewer system calls: reads more than was asked for and keeps it for
+/// the next read.
 #[derive(Debug, Default)]
 pub(crate) struct ReadAhead(RefCell<Chunk>);
 
@@ -139,7 +140,7 @@ struct Chunk {
 }
 
 impl ReadAhead {
-    /// Lets `see` have so many bytes of a segment.
+    /// Passes a range of a segment to `see`.
     pub(crate) fn probe<F: File, T>(
         &self,
         segment: &Segment<F>,
@@ -151,7 +152,7 @@ impl ReadAhead {
         let mut chunk = self.0.borrow_mut();
         if chunk.get(segment.number, offset, len).is_none() {
             let rest = segment.bytes.saturating_sub(offset);
-            // Where more than what was asked for cannot be read, only what was asked for counts.
+            // If the larger range cannot be read, only the requested one counts.
             let wanted = rest.min(CHUNK_BYTES);
             if wanted <= len || chunk.fill(segment, offset, wanted).is_err() {
                 chunk.fill(segment, offset, len)?;
@@ -178,7 +179,7 @@ impl Chunk {
         offset: u64,
         len: u64,
     ) -> Result<(), OpenError> {
-        // Nothing of it counts until it is read.
+        // The buffer is invalid until the read succeeds.
         self.segment = 0;
         let read = read_into(segment, offset, len, &mut self.bytes);
         (self.segment, self.offset) = (segment.number, offset);
@@ -186,7 +187,7 @@ impl Chunk {
     }
 }
 
-/// Bytes of a segment; an error of the disk says where.
+/// Reads a range of a segment; an error of the disk says where.
 pub(crate) fn read_bytes<F: File>(
     segment: &Segment<F>,
     offset: u64,
@@ -197,7 +198,7 @@ pub(crate) fn read_bytes<F: File>(
     Ok(bytes)
 }
 
-/// The same, into memory that was used before.
+/// The same, into a buffer that is reused.
 fn read_into<F: File>(
     segment: &Segment<F>,
     offset: u64,
@@ -228,7 +229,7 @@ fn next_segment(body: &[u8], chain: &[u32], place: &Place) -> Result<u32, OpenEr
     Ok(number)
 }
 
-/// The body of a frame whose sectors are `bytes`.
+/// The body of a frame with these sectors.
 pub(super) fn body_of(bytes: &[u8]) -> Option<(Vec<u8>, frame::Head)> {
     let (sectors, _) = bytes.as_chunks::<SECTOR_BYTES>();
     let head = frame::parse_head(sector::content(sectors.first()?)).ok()?;
@@ -260,7 +261,7 @@ mod tests {
         StampKey::new(&[5; 16])
     }
 
-    /// A journal and what is written to it, frame by frame.
+    /// A journal, and frames written to it one by one.
     struct Bench {
         segments: Segments<MemoryFile>,
         at: u64,

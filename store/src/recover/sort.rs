@@ -1,12 +1,12 @@
-//! Taking frames apart while the journal is still being read, on a thread of its own.
+//! Decodes frames on a second thread while the journal is still being read.
 //!
-//! Rows are most parts of most journals, and what they need is memory and time, not a disk: they
-//! are put in their place while the next frame is read and checked, and nothing of a frame is
-//! decoded a second time but what changes files.
+//! Most parts of most journals are rows, which need memory and time but no disk. They are inserted
+//! while the next frame is read and checked. Other parts are decoded again only if they change
+//! files.
 //!
-//! Promises: touches no file, so it may run before what was read is made durable; rows as if the
-//! frames were applied in order; the other parts are kept as they stand, at most as many bytes as
-//! the journal has.
+//! Promises: touches no file, so it may run before what was read is made durable. The rows are as
+//! if the frames were applied in order. The other parts are kept as they stand; they have at most
+//! as many bytes as the journal.
 
 use super::replay::{for_each_part, malformed};
 use super::scan::Place;
@@ -19,32 +19,32 @@ use std::collections::{BTreeSet, VecDeque};
 use std::sync::mpsc::sync_channel;
 use std::thread;
 
-/// Frames read and not taken apart, at most. So many that the reader need not be stopped and woken
-/// in between; what they hold together is no more than the journal's bound.
+/// Frames that are read and not decoded, at most. The reader should hardly ever have to wait;
+/// together they hold no more than the bound of the journal.
 const AHEAD_MAX: usize = 1024;
 
 /// What committed frames hold.
 #[derive(Debug, Default)]
 pub(crate) struct Sorted {
-    /// Up to the first side file, from there to the next, and so on: one holds rows that only its
-    /// reading tells of, and which come before those of the parts behind it.
+    /// The rows before the first spill file, then those up to the next one, and so on. A spill file
+    /// holds rows that come between, and that are known only when it is read.
     pub rows: VecDeque<UnsortedRows>,
-    /// The vats they end. Their other parts are skipped in all frames, since their files may be
-    /// gone already; ids are never used again, so none of it can be another vat's.
+    /// The vats that they end. Other parts of these vats are skipped in all frames, since their
+    /// files may be gone already; ids are never reused, so no other vat is concerned.
     pub terminated: BTreeSet<VatId>,
     pub frames: Vec<Rest>,
 }
 
-/// What of a frame changes more than rows.
+/// The parts of a frame that change more than rows.
 #[derive(Debug)]
 pub(crate) struct Rest {
     pub place: Place,
-    /// Its parts but for the rows, coded as they were.
+    /// The coded parts without rows.
     pub parts: Vec<u8>,
 }
 
-/// Runs `read`, which gives away frames one by one, and sorts them beside it. Of two errors the
-/// one about the earlier frame is told, which is the sorter's.
+/// Runs `read`, which passes on frames one by one, and decodes them on a second thread. Of two
+/// errors the one about the earlier frame is returned, which is the decoder's.
 pub(crate) fn sort_concurrently<T>(
     read: impl FnOnce(&mut dyn FnMut(Place, Vec<u8>)) -> Result<T, OpenError>,
 ) -> Result<(T, Sorted), OpenError> {
@@ -67,7 +67,7 @@ pub(crate) fn sort_concurrently<T>(
             file: "journal".to_owned(),
             source,
         })?;
-        // Where the sorter is gone it has an error to tell, and what else is read is not wanted.
+        // If the decoder has ended, it has an error to return, and further frames are not needed.
         let read = read(&mut |place, body| drop(sender.send((place, body))));
         drop(sender);
         let sorted = sorter.join().expect("it does not panic")?;
@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn rows_behind_a_spill_file_stay_apart_from_those_before_it() {
+    fn rows_after_a_spill_file_stay_apart_from_those_before_it() {
         let spill = PartRecord::Spill(SpillRecord {
             vat: 1,
             id: 2,

@@ -1,23 +1,23 @@
-//! Side files: what a vat hands over at once and is too large for a frame (J7): changes of its
-//! heap, rows, log.
+//! Spill files: what a vat hands over at once and is too large for a frame (J7), that is, changes
+//! of its heap, rows and log. They lie in the folder `side/`.
 //!
 //! ```text
-//! pieces, one after the other:
-//!   kind: u32 LE       1 a piece of the delta, 2 page checksums, 3 a row, 4 a stretch of log
+//! a list of chunks:
+//!   kind: u32 LE       1 part of the delta, 2 page checksums, 3 a row, 4 part of the log
 //!   bytes: u32 LE      of the content, at most `CHUNK_BYTES_MAX`; of a row, `ROW_CHUNK_BYTES_MAX`
-//!   crc: u32 LE        of stamp key, id, the piece's number, kind, bytes, content
+//!   crc: u32 LE        of stamp key, id, number of the chunk, kind, bytes, content
 //!   content
 //! ```
-//! The pieces of kind 1 in their order are one delta; those of kind 2 come after them and hold
-//! `page: u32 LE, crc: u32 LE` of each page the delta names, as a frame's checksums do. A row is
-//! `table: u8, key length: u32 LE, key, value`: one piece, so that it is read and checked alone for
-//! as long as the catalog does not have it. The pieces of kind 4 are one stretch of the vat's log.
-//! A frame names the file by number, length and SHA-256.
+//! The chunks of kind 1, concatenated, are one delta. Those of kind 2 follow and hold
+//! `page: u32 LE, crc: u32 LE` for each page that the delta names, like the checksums of a frame. A
+//! row, `table: u8, key length: u32 LE, key, value`, is one chunk, so that it can be read and
+//! checked alone until the catalog has it. The chunks of kind 4, concatenated, are appended to the
+//! log of the vat. A frame names the file by number, length and SHA-256.
 //!
-//! Promises: what is given out was checked, piece by piece; damage is told with the piece it is in.
-//! The hash says that the file is the one the frame names; the checksums say where it is not. They
-//! need not withstand an adversary: a contract chooses what is written and has no way to what is on
-//! the disk, and the key keeps it from choosing bytes whose checksum it knows.
+//! Promises: all content is checked chunk by chunk before it is returned, and damage is reported
+//! with its chunk. The hash proves that the file is the one the frame names; the checksums locate
+//! what is wrong. They need not withstand an adversary: a contract chooses what is written but has
+//! no access to the disk, and without the stamp key it cannot choose bytes with a known checksum.
 
 pub(crate) mod writer;
 
@@ -38,7 +38,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 /// The folder.
 pub(crate) const SPILL_DIR: &str = "side";
-/// Bytes of one piece: what a worker sends at once, four MiB and the last page of them.
+/// Bytes of one chunk: what a worker sends at once, four MiB and the last page of them.
 pub const CHUNK_BYTES_MAX: usize = (4 << 20) + (8 << 10);
 pub(crate) const HEADER_BYTES: usize = 12;
 /// Bytes of a row before its key.
@@ -46,7 +46,7 @@ const ROW_HEAD_BYTES: usize = 5;
 /// Bytes of the largest row there may be.
 const ROW_CHUNK_BYTES_MAX: usize = ROW_HEAD_BYTES + ROW_KEY_BYTES_MAX + ROW_VALUE_BYTES_MAX;
 
-/// What a piece holds.
+/// What a chunk holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     Delta = 1,
@@ -74,12 +74,12 @@ impl Kind {
     }
 }
 
-/// A piece as it is found, checked.
+/// A chunk as it was read and checked.
 pub(crate) struct Chunk<'a> {
     pub kind: Kind,
-    /// Where its header stands.
+    /// The offset of its header.
     pub at: u64,
-    /// Which one of the file it is.
+    /// Its number in the file.
     pub number: u32,
     pub content: &'a [u8],
 }
@@ -88,13 +88,13 @@ pub(crate) fn path(id: u64) -> String {
     format!("{SPILL_DIR}/{id:016x}")
 }
 
-/// The number a name in the folder stands for.
+/// The number that a file name stands for.
 pub(crate) fn id_of(name: &str) -> Option<u64> {
     let id = u64::from_str_radix(name, 16).ok()?;
     (name == format!("{id:016x}")).then_some(id)
 }
 
-/// What a side file holds, but for the bytes.
+/// What a spill file holds, without the content.
 #[derive(Debug, Default)]
 pub(crate) struct Contents {
     /// Page and checksum, sorted.
@@ -103,19 +103,19 @@ pub(crate) struct Contents {
     pub log_bytes: u64,
 }
 
-/// A row whose value is still in its side file.
+/// A row whose value is still in its spill file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct SpilledRow {
     /// The file.
     pub id: u64,
-    /// Its piece: where it stands, which one it is, bytes of its content.
+    /// Its chunk: offset, number, bytes of content.
     pub at: u64,
     pub number: u32,
     pub bytes: u32,
 }
 
-/// Something large, durable in a file of its own and not named by a frame yet. A file that never
-/// is goes when this is dropped.
+/// A durable spill file that no frame names yet. If no frame ever names it, dropping this removes
+/// the file.
 #[derive(Clone)]
 pub struct SpillFile {
     pub(crate) record: SpillRecord,
@@ -123,7 +123,7 @@ pub struct SpillFile {
     pub(crate) guard: Arc<Guard>,
 }
 
-/// Removes the file of a side nobody named.
+/// Removes a spill file that no frame named.
 pub(crate) struct Guard {
     is_named: AtomicBool,
     remove: Box<dyn Fn() + Send + Sync>,
@@ -137,7 +137,7 @@ impl Guard {
         }
     }
 
-    /// A frame names the file: it stays until that frame is folded.
+    /// A frame names the file, so it stays until that frame is folded.
     pub(crate) fn keep(&self) {
         self.is_named.store(true, Relaxed);
     }
@@ -182,7 +182,7 @@ impl fmt::Debug for SpillFile {
     }
 }
 
-/// A piece's header.
+/// The header of a chunk.
 pub(crate) fn header<B: Backend>(
     shared: &Shared<B>,
     id: u64,
@@ -191,7 +191,7 @@ pub(crate) fn header<B: Backend>(
     content: &[u8],
 ) -> [u8; HEADER_BYTES] {
     let mut header = [0; HEADER_BYTES];
-    // Pieces are bounded far below what a u32 holds.
+    // Chunks are bounded far below what a u32 holds.
     let (kind, bytes) = (kind as u32, content.len() as u32);
     header[0..4].copy_from_slice(&kind.to_le_bytes());
     header[4..8].copy_from_slice(&bytes.to_le_bytes());
@@ -205,7 +205,7 @@ pub(crate) fn header<B: Backend>(
     header
 }
 
-/// Reads the piece that stands at `at`, of a file of so many bytes; checked. Its header.
+/// Reads and checks the chunk at `at` in a file of `bytes` bytes. Returns its kind and header.
 fn read_chunk<B: Backend>(
     shared: &Shared<B>,
     file: &B::File,
@@ -226,19 +226,24 @@ fn read_chunk<B: Backend>(
     let [k0, k1, k2, k3, b0, b1, b2, b3, ..] = found;
     let length = u32::from_le_bytes([b0, b1, b2, b3]) as usize;
     let kind = u32::from_le_bytes([k0, k1, k2, k3]);
-    let kind = Kind::of(kind).ok_or_else(|| damage(at, format!("a piece of kind {kind}")))?;
+    let kind =
+        Kind::of(kind).ok_or_else(|| damage(at, format!("a chunk of unknown kind {kind}")))?;
     if length > kind.bytes_max() || at + (HEADER_BYTES + length) as u64 > bytes {
-        return Err(damage(at, format!("a piece of {length} bytes")));
+        return Err(damage(
+            at,
+            format!("a chunk of {length} bytes, which is too long"),
+        ));
     }
     content.resize(length, 0);
     read(at + HEADER_BYTES as u64, content)?;
     if header(shared, id, number, kind, content) != found {
-        return Err(damage(at, "a piece does not match its checksum".to_owned()));
+        return Err(damage(at, "a chunk does not match its checksum".to_owned()));
     }
     Ok((kind, found))
 }
 
-/// Gives each piece to `see`, checked, and the hash of the whole. An error of `see` ends it.
+/// Passes each checked chunk to `see` and returns the hash of the whole file. An error of `see`
+/// ends the walk.
 pub(crate) fn walk<B: Backend>(
     shared: &Shared<B>,
     file: &B::File,
@@ -265,7 +270,7 @@ pub(crate) fn walk<B: Backend>(
     Ok(sha256.finalize().into())
 }
 
-/// A row's bytes in its piece.
+/// A row as the content of its chunk.
 pub(crate) fn encode_row(table: u8, key: &[u8], value: &[u8]) -> Vec<u8> {
     let mut content = Vec::with_capacity(ROW_HEAD_BYTES + key.len() + value.len());
     content.push(table);
@@ -276,7 +281,7 @@ pub(crate) fn encode_row(table: u8, key: &[u8], value: &[u8]) -> Vec<u8> {
     content
 }
 
-/// Table, key and value; `None` where the bytes are no row.
+/// Table, key and value; `None` if the bytes are not a row.
 fn split_row(content: &[u8]) -> Option<(u8, &[u8], &[u8])> {
     let (&table, rest) = content.split_first()?;
     let (length, rest) = rest.split_first_chunk::<4>()?;
@@ -284,7 +289,7 @@ fn split_row(content: &[u8]) -> Option<(u8, &[u8], &[u8])> {
     Some((table, key, value))
 }
 
-/// The value of a row whose frame is applied, read again and checked.
+/// Reads and checks the value of a row whose frame is applied.
 pub(crate) fn read_row<B: Backend>(
     shared: &Shared<B>,
     (table, key): (u8, &[u8]),
@@ -313,7 +318,7 @@ pub(crate) fn read_row<B: Backend>(
     }
 }
 
-/// Whether a named file is what its frame says, without doing anything of it; what is in it.
+/// Checks that a file is the one its frame names, without applying anything. Returns what it holds.
 pub(crate) fn check<B: Backend>(
     shared: &Shared<B>,
     record: &SpillRecord,
@@ -374,7 +379,7 @@ pub(crate) fn check<B: Backend>(
     }
 }
 
-/// Writes the changes a side file holds to its image. Doing it again is doing it.
+/// Writes the changes in a spill file to its image. Doing so twice gives the same result.
 pub(crate) fn apply<B: Backend>(
     shared: &Shared<B>,
     record: &SpillRecord,
@@ -413,7 +418,7 @@ pub(crate) fn apply<B: Backend>(
     Ok(())
 }
 
-/// The stretch of log in a side file, but for its first `skipped` bytes.
+/// The log in a spill file without its first `skipped` bytes.
 pub(crate) fn log_of<B: Backend>(
     shared: &Shared<B>,
     record: &SpillRecord,
@@ -434,36 +439,36 @@ pub(crate) fn log_of<B: Backend>(
     Ok(log)
 }
 
-/// A durable side file to be brought into its image, on any thread, and its log to be read.
-/// Dropping it undone latches the store: its frame is committed.
+/// A job that applies a durable spill file to its image and reads its log, on any thread. Dropping
+/// it before it ran latches the store, because its frame is committed.
 #[derive(Debug)]
 pub struct SpillJob<B: Backend> {
     pub(crate) shared: Arc<Shared<B>>,
     pub(crate) spill: SpillFile,
     pub(crate) page_limit: u32,
-    /// Where it changes the heap.
+    /// Set if the file changes the heap.
     pub(crate) image: Option<Arc<B::File>>,
-    /// Bytes of its log that no file would keep.
+    /// Bytes of its log that no log file would keep.
     pub(crate) log_skipped: u64,
     pub(crate) is_done: bool,
 }
 
-/// A side file whose content is in its image, if nothing came in between.
+/// The outcome of a job, to be given back to the store.
 #[derive(Debug)]
-#[must_use = "a side must be finished"]
+#[must_use = "a spill file must be finished"]
 pub struct SpillApplied {
     pub(crate) spill: SpillFile,
     pub(crate) end: SpillOutcome,
 }
 
-/// How bringing a side file into its image ended.
+/// How applying a spill file ended.
 #[derive(Debug)]
 pub(crate) enum SpillOutcome {
-    /// The log it brings, but for what no file would keep.
+    /// Applied. The log it brings, without what no log file would keep.
     Done(Vec<u8>),
-    /// The file, or the image, is not what was written.
+    /// The spill file or the image is damaged.
     Damaged(Damage),
-    /// The disk is full: to be done again when there is room (I2).
+    /// The disk is full; to be repeated when there is space (I2).
     NoSpace,
 }
 
@@ -504,7 +509,7 @@ impl<B: Backend> SpillJob<B> {
 impl<B: Backend> Drop for SpillJob<B> {
     fn drop(&mut self) {
         if !self.is_done {
-            self.shared.latch.trip("a side file was not applied");
+            self.shared.latch.trip("a spill file was not applied");
         }
     }
 }

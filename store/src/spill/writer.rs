@@ -1,8 +1,9 @@
-//! Making a side file: pieces as they come, then checksums, then one sync; all off the commit path.
+//! Writing a spill file: chunks as they come, then page checksums, then one sync, all off the
+//! commit path.
 //!
-//! Promises: changes of a heap are checked before they are written, and the file is durable, its
-//! entry too, before a frame can name it (J8). No more than one piece, eight bytes a page and the
-//! key of each row are held in memory. A file that does not come to its end is removed.
+//! Promises: changes of a heap are checked before they are written; file and directory entry are
+//! durable before a frame can name the file (J8). Memory holds at most one chunk, eight bytes a
+//! page and the key of each row. A file that is not finished is removed.
 
 use crate::backend::{Backend, File, is_full};
 use crate::codec::SpillRecord;
@@ -23,39 +24,39 @@ use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 
-/// Small pieces are written together, so many bytes at a time.
+/// Small chunks are written together, this many bytes at a time.
 const WRITE_BYTES: usize = 1 << 20;
 
-/// Why no side file was made. Nothing of it remains.
+/// Why no spill file was made. Nothing of it remains.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SpillFileError {
-    /// Whoever sent the pieces is at fault.
+    /// The sender of the chunks is at fault.
     #[error("delta: {0}")]
     Delta(#[from] DeltaError),
-    #[error("a piece of {bytes} bytes; the limit is {CHUNK_BYTES_MAX}")]
+    #[error("a chunk of {bytes} bytes; the limit is {CHUNK_BYTES_MAX}")]
     PieceTooLong { bytes: usize },
-    /// The disk has no room; nothing else is wrong.
-    #[error("there is no room for {file}: {source}")]
+    /// The disk has no space; nothing else is wrong.
+    #[error("there is no space for {file}: {source}")]
     Full { file: String, source: io::Error },
-    /// The heap it changes is not what was written.
+    /// The heap that the file changes is damaged.
     #[error("damaged: {0}")]
     Damaged(Damage),
-    /// A row no frame would take either.
-    #[error("{0}")]
+    /// A row that no frame would accept either.
+    #[error(transparent)]
     Row(StageError),
     #[error(transparent)]
     Store(#[from] StoreError),
 }
 
-/// A side file being written.
+/// A spill file being written.
 #[derive(Debug)]
 pub struct SpillWriter<B: Backend> {
     shared: Arc<Shared<B>>,
     id: u64,
     vat: VatId,
     page_limit: u32,
-    /// Made with the first piece: making files is not for the thread that commits.
+    /// Created with the first chunk, because the thread that commits should not create files.
     file: Option<B::File>,
     /// Bytes of the file, and how many of them are written; the others are in `buffer`.
     at: u64,
@@ -71,7 +72,7 @@ pub struct SpillWriter<B: Backend> {
     is_finished: bool,
 }
 
-/// What the heap is that a side file changes.
+/// The heap before the changes in a spill file.
 #[derive(Debug)]
 pub struct SpillBase<B: Backend>(Base<B>);
 
@@ -81,12 +82,12 @@ enum Base<B: Backend> {
         file: Arc<B::File>,
         checksums: BTreeMap<u32, u32>,
     },
-    /// Of a vat that is not there yet.
+    /// Of a vat that does not exist yet.
     Genesis(Arc<Genesis>),
 }
 
 impl<B: Backend> Store<B> {
-    /// Begins a side file with changes of this vat, which need not be there yet.
+    /// Begins a spill file with changes of this vat, which need not exist yet.
     pub fn begin_spill(
         &mut self,
         vat: VatId,
@@ -114,8 +115,8 @@ impl<B: Backend> Store<B> {
         })
     }
 
-    /// The vat's heap as it is now. No change of it may be staged and not applied, nor be staged
-    /// before the side file is.
+    /// The heap of the vat as it is now. No change of it may be staged and not applied, and none
+    /// may be staged before the spill file is.
     pub fn spill_base(&mut self, vat: VatId) -> Result<SpillBase<B>, ImageError> {
         let page_limit = self.live(vat)?.page_limit;
         let checksums = self.expected_pages(vat)?;
@@ -123,7 +124,7 @@ impl<B: Backend> Store<B> {
         Ok(SpillBase(Base::Image { file, checksums }))
     }
 
-    /// The heap of a vat that is not there yet.
+    /// The heap of a vat that does not exist yet.
     pub fn spill_base_of(&mut self, engine: EngineHash) -> Result<SpillBase<B>, StoreError> {
         let genesis = self.genesis(engine).map_err(|error| match error {
             OpenError::Damaged(damage) => StoreError::Damaged(damage),
@@ -139,7 +140,7 @@ impl<B: Backend> SpillWriter<B> {
         self.vat
     }
 
-    /// Adds a piece of the delta.
+    /// Adds a part of the delta.
     pub fn push(&mut self, chunk: &[u8]) -> Result<(), SpillFileError> {
         if chunk.len() > CHUNK_BYTES_MAX {
             return Err(SpillFileError::PieceTooLong { bytes: chunk.len() });
@@ -149,7 +150,7 @@ impl<B: Backend> SpillWriter<B> {
         self.append(Kind::Delta, chunk).map(drop)
     }
 
-    /// Adds a row of the engine's, which is set where the frame names the file.
+    /// Adds a row of the engine, which is set when the frame that names the file is applied.
     pub fn push_row(
         &mut self,
         table: u8,
@@ -169,7 +170,7 @@ impl<B: Backend> SpillWriter<B> {
         Ok(())
     }
 
-    /// Adds bytes that are appended to the vat's log where the frame names the file.
+    /// Adds bytes that are appended to the log when the frame that names the file is applied.
     pub fn push_log(&mut self, bytes: &[u8]) -> Result<(), SpillFileError> {
         for chunk in bytes.chunks(CHUNK_BYTES_MAX) {
             self.append(Kind::Log, chunk)?;
@@ -178,8 +179,8 @@ impl<B: Backend> SpillWriter<B> {
         Ok(())
     }
 
-    /// Ends the file: checksums of all pages it names, over what the heap was, and the sync. The
-    /// heap is asked for where a piece of a delta was added.
+    /// Ends the file: computes the checksums of all pages it names over the heap as it was, and
+    /// syncs. The heap is required if a part of a delta was added.
     pub fn finish(mut self, base: Option<&SpillBase<B>>) -> Result<SpillFile, SpillFileError> {
         self.make()?;
         let pages = match base {
@@ -217,7 +218,7 @@ impl<B: Backend> SpillWriter<B> {
             sha256: std::mem::take(&mut self.sha256).finalize().into(),
         };
         let shared = self.shared.clone();
-        // What cannot be removed is removed at the next open, since nothing names it.
+        // If the file cannot be removed, the next open removes it, since nothing names it.
         let remove = move || _ = shared.backend.remove(&path);
         let contents = Contents {
             pages,
@@ -231,7 +232,7 @@ impl<B: Backend> SpillWriter<B> {
         })
     }
 
-    /// Adds a piece; where it stands, and its number.
+    /// Adds a chunk; returns its offset and number.
     fn append(&mut self, kind: Kind, content: &[u8]) -> Result<(u64, u32), SpillFileError> {
         self.shared.latch.check()?;
         self.make()?;
@@ -267,7 +268,7 @@ impl<B: Backend> SpillWriter<B> {
         Ok(())
     }
 
-    /// A full disk is no fault of the disk: nothing names this file, so it is given up.
+    /// A full disk is not a fault: nothing names this file, so it is given up.
     fn fault(&self, what: &'static str, source: io::Error) -> SpillFileError {
         let file = spill::path(self.id);
         if is_full(&source) {
@@ -276,7 +277,7 @@ impl<B: Backend> SpillWriter<B> {
         SpillFileError::Store(self.shared.latch.io(what, &file, source))
     }
 
-    /// Reads what was written back, and works out each page as it will be.
+    /// Reads the chunks back and computes each page as it will be.
     fn checksums(&mut self, base: &SpillBase<B>) -> Result<Vec<(u32, u32)>, SpillFileError> {
         self.write_out()?;
         let mut pages = Vec::new();
@@ -320,8 +321,8 @@ impl<B: Backend> SpillWriter<B> {
         Ok(pages)
     }
 
-    /// Takes room in the image for pages that are written, so that applying finds it (I2). A vat
-    /// that is not there yet has no image; if its first pages find no room, it begins behind.
+    /// Reserves space in the image for pages that will be written (I2). A vat that does not exist
+    /// yet has no image; if its first pages find no space, they are deferred.
     fn reserve(&self, base: &SpillBase<B>, pages: &[(u32, u32)]) -> Result<(), SpillFileError> {
         let Base::Image { file, .. } = &base.0 else {
             return Ok(());
@@ -366,7 +367,7 @@ impl<B: Backend> SpillWriter<B> {
 impl<B: Backend> Drop for SpillWriter<B> {
     fn drop(&mut self) {
         if !self.is_finished && self.file.take().is_some() {
-            // What cannot be removed is removed at the next open, since nothing names it.
+            // If the file cannot be removed, the next open removes it, since nothing names it.
             let _ = self.shared.backend.remove(&spill::path(self.id));
         }
     }

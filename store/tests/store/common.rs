@@ -37,16 +37,16 @@ pub type RunOf = (u32, usize, Vec<u64>);
 pub enum Op {
     Create(u64),
     Heap(u64, Vec<RunOf>),
-    /// The same by a side file, a piece each.
+    /// The same in a spill file, one chunk each.
     Spill(u64, Vec<Vec<RunOf>>),
-    /// A side file with whatever one may hold.
+    /// A spill file with anything it may hold.
     Large(u64, Large),
     Log(u64, Vec<u8>),
     Row(u8, Vec<u8>, Option<Vec<u8>>),
     Terminate(u64),
 }
 
-/// What a side file holds: pieces of a delta, rows, log.
+/// The content of a spill file: parts of a delta, rows, log.
 #[derive(Clone, Debug, Default)]
 pub struct Large {
     pub chunks: Vec<Vec<RunOf>>,
@@ -224,7 +224,7 @@ impl Driver {
         self.stage_with(ops, spills)
     }
 
-    /// The side files a commit needs, durable.
+    /// The durable spill files that a commit needs.
     pub fn spills(&mut self, ops: &[Op]) -> Result<VecDeque<SpillFile>, SpillFileError> {
         let spills = ops.iter().filter_map(|op| match op {
             Op::Spill(vat, chunks) => Some(self.spill(*vat, chunks)),

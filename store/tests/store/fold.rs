@@ -1,7 +1,8 @@
-//! What a fold under way, and one that has ended, must not change.
+//! What a running fold, and one that has ended, must not change.
 //!
-//! Claims: what is read while a fold runs is what was committed last; a vat that ended leaves
-//! nothing; a fold begins only while what it will write finds room.
+//! Claims: reads during a fold return what was committed last; a vat that ended leaves nothing; a
+//! fold begins only if there is space for what it will write; images that were written stay open
+//! until the fold that syncs them.
 
 use crate::common::*;
 use kenvat_store::backend::memory::{Crash, MemoryBackend};
@@ -23,7 +24,7 @@ fn row(key: &str, value: Option<&str>) -> Op {
     Op::Row(1, key.as_bytes().to_vec(), value)
 }
 
-/// One row in a side file.
+/// One row in a spill file.
 fn large_row(vat: u64, key: &str, value: Vec<u8>) -> Op {
     let rows = vec![(1, key.as_bytes().to_vec(), value)];
     let large = Large {

@@ -1,9 +1,9 @@
-//! A full disk (I2, J8): at every operation, at every size, with the power lost on top of it.
+//! A full disk (I2, J8): at every operation, of every size, and with the power lost afterwards.
 //!
-//! Claims: whatever finds no room is refused whole, and nothing is latched unless a sync or a frame
-//! was under way; what was acknowledged stays; when there is room the store goes on by itself, and
-//! everything is found again. A steady turn asks the disk for no room. A quota, and a file that may
-//! not be longer, are a full disk.
+//! Claims: whatever finds no space is refused whole, and nothing latches unless a sync or a frame
+//! was under way. Acknowledged commits stay. When there is space again the store goes on by itself,
+//! and everything is found. A turn in a steady state reserves nothing. A quota and a limit on file
+//! size count as a full disk.
 
 use crate::common::*;
 use kenvat_store::backend::memory::{Crash, Faults, MemoryBackend, Operation, Want};
@@ -15,7 +15,7 @@ use kenvat_store::{
 #[derive(Debug, PartialEq)]
 enum Outcome {
     Done,
-    /// For want of room, whole.
+    /// Refused whole, for lack of space.
     Refused,
 }
 
@@ -27,7 +27,7 @@ enum Step {
     FoldAround(Vec<Op>, Vec<Op>),
 }
 
-/// A life that comes by everything that takes room.
+/// Steps that together cover everything that takes space.
 fn steps() -> Vec<Step> {
     let heap = |vat, runs: Vec<RunOf>| Op::Heap(vat, runs);
     let row = |key: &str, len: usize| Op::Row(1, key.as_bytes().to_vec(), Some(vec![7; len]));
@@ -54,7 +54,7 @@ fn steps() -> Vec<Step> {
             1,
             vec![(3, 0, vec![3; 512]), (4, 0, vec![0; 512])],
         )]),
-        // A delta in a file of its own, in two pieces, on pages that are there and new ones.
+        // A delta in a spill file, in two chunks, on existing pages and new ones.
         Step::Commit(vec![
             Op::Spill(
                 1,
@@ -106,7 +106,7 @@ fn large(chunks: Vec<Vec<RunOf>>, rows: &[(&str, usize)], log: usize) -> Op {
     Op::Large(1, large)
 }
 
-/// Asks room for a commit's parts; those of a vat that begins go together.
+/// Reserves space for the parts of a commit; those of a new vat go together.
 fn reserve(driver: &mut Driver, ops: &[Op]) -> Result<Outcome, String> {
     let mut born = None;
     for op in ops {
@@ -173,7 +173,7 @@ fn commit(driver: &mut Driver, ops: &[Op]) -> Result<Outcome, String> {
     if reserve(driver, ops)? == Outcome::Refused {
         return Ok(Outcome::Refused);
     }
-    // What found room is not refused for want of it any more (J8).
+    // What was reserved is not refused for lack of space any more (J8).
     driver.commit_with(ops, spills)?;
     Ok(Outcome::Done)
 }
@@ -226,8 +226,8 @@ fn open(disk: &MemoryBackend, known: Known) -> Result<Driver, String> {
     })
 }
 
-/// Whether want of room at such an operation may stop the store: only a sync's, or what comes
-/// before it, whose outcome is never known.
+/// Whether missing space at such an operation may stop the store: only at a sync or a write-back
+/// before it, whose outcome is unknown.
 fn may_stop(disk: &MemoryBackend) -> bool {
     let met = disk.met().map(|met| met.kind);
     let may = [Operation::WriteBack, Operation::Sync, Operation::SyncDir];
@@ -527,7 +527,7 @@ fn i2_a_steady_turn_asks_the_disk_for_no_space() {
         assert_eq!(commit(&mut driver, &turn(n)), Ok(Outcome::Done));
     }
     assert_eq!(disk.allocations(), before);
-    // Frame and sync, two pages, one stretch of log.
+    // Frame and sync, two pages, one write to the log.
     assert_eq!(disk.operations() - operations, 3 * 5);
     // A page never touched costs one, whatever the number of turns that write to it.
     let grown = [Op::Heap(1, vec![(4, 0, vec![1]), (5, 0, vec![1])])];
@@ -551,7 +551,7 @@ fn i2_a_birth_takes_space_for_the_pages_it_writes_and_for_no_zeros() {
     assert_eq!(asked, Ok(Outcome::Done));
     assert_eq!(disk.taken() - before, 4 * 4096, "pages 0, 2, 5 and 15");
     driver.commit(&born(1)).unwrap();
-    // What is asked for next is taken from what is left: with room for so much it is not refused.
+    // The next vat needs exactly what is left, so it is not refused.
     disk.set_capacity(Some(disk.taken() + 4 * 4096));
     assert_eq!(commit(&mut driver, &born(2)), Ok(Outcome::Done));
 }
@@ -561,7 +561,7 @@ fn i2_a_birth_that_is_refused_leaves_no_file_and_takes_no_space() {
     let disk = MemoryBackend::new();
     let mut driver = open(&disk, Known::default()).unwrap();
     let before = disk.taken();
-    // Room for the genesis image's two pages and for no third one.
+    // Space for the two pages of the genesis image and for no third one.
     disk.set_capacity(Some(before + 2 * 4096));
     let born = [Op::Create(1), Op::Heap(1, vec![(5, 0, vec![1])])];
     assert_eq!(reserve(&mut driver, &born), Ok(Outcome::Refused));
@@ -654,7 +654,7 @@ fn j8_what_found_space_is_not_refused_in_the_frame_after_the_next_seal() {
 }
 
 #[test]
-fn i2_an_image_without_space_is_behind_its_frame_stays_and_no_fold_goes_past_it() {
+fn i2_an_image_without_space_has_a_backlog_and_no_fold_passes_its_frame() {
     let disk = MemoryBackend::new();
     let mut driver = open(&disk, Known::default()).unwrap();
     driver.commit(&[Op::Create(1), Op::Create(2)]).unwrap();
@@ -677,10 +677,10 @@ fn i2_an_image_without_space_is_behind_its_frame_stays_and_no_fold_goes_past_it(
             .image(VatId(1))
             .unwrap_err()
             .to_string()
-            .contains("is behind")
+            .contains("lacks committed changes")
     );
     driver.store.image(VatId(2)).unwrap();
-    // Its worker goes on, behind what waits.
+    // Its worker goes on; the change joins the backlog.
     driver
         .commit(&[Op::Heap(1, vec![(4, 1, vec![2])])])
         .unwrap();

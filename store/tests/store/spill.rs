@@ -1,5 +1,5 @@
-//! Side files (J7), of changes, rows and log: durable before a frame names them, applied once that
-//! is durable, gone once it is folded; damaged ones stop their vat and no other.
+//! Spill files (J7) of changes, rows and log: durable before a frame names them, applied once the
+//! frame is durable, removed once it is folded. A damaged one stops its vat and no other.
 
 use crate::common::*;
 use kenvat_store::backend::memory::{Crash, Faults, MemoryBackend};
@@ -40,7 +40,7 @@ fn spills(disk: &MemoryBackend) -> Vec<String> {
 fn a_spill_file_is_synced_with_its_entry_before_the_frame_and_costs_that_no_sync() {
     let disk = MemoryBackend::new();
     let mut driver = driver(&disk);
-    // The side file alone changes the image after this.
+    // From here on only the spill file changes the image.
     driver.store.fold().unwrap();
     let before = disk.syncs();
     driver.stage(&[large()]).unwrap();
@@ -299,7 +299,7 @@ fn log_of_a_spill_file_that_finds_no_space_stays_before_what_came_later() {
     check(&disk.crash(Crash::Lost), &driver.known).unwrap();
 }
 
-/// A row in a side file, its value of one byte.
+/// A row in a spill file; all bytes of its value are the same.
 fn row_of(value: u8) -> Op {
     let large = Large {
         rows: vec![(1, b"a".to_vec(), vec![value; 700])],
@@ -388,7 +388,7 @@ fn recovery_keeps_the_order_of_words_and_spill_files_on_one_page() {
     }
 }
 
-/// Rows and log, beside a delta or without one.
+/// Rows and log, with a delta or without one.
 fn set(chunks: Vec<Vec<RunOf>>, rows: &[(&[u8], usize)], log: &[u8]) -> Op {
     let row = |&(key, len): &(&[u8], usize)| (1, key.to_vec(), vec![key[0]; len]);
     let large = Large {
@@ -403,7 +403,7 @@ fn set(chunks: Vec<Vec<RunOf>>, rows: &[(&[u8], usize)], log: &[u8]) -> Op {
 fn j7_rows_and_log_too_large_for_a_frame_are_durable_before_it_and_read_from_their_file() {
     let disk = MemoryBackend::new();
     let mut driver = driver(&disk);
-    // Larger than a piece of a delta may be.
+    // Larger than a chunk of a delta may be.
     let bytes = CHUNK_BYTES_MAX + 5000;
     let rows: [(&[u8], usize); 2] = [(b"a", bytes), (b"b", 3)];
     let before = disk.syncs();
@@ -422,7 +422,7 @@ fn j7_rows_and_log_too_large_for_a_frame_are_durable_before_it_and_read_from_the
     assert_eq!(disk.syncs() - before, 1);
     driver.known.acknowledged = driver.known.in_flight.take().unwrap();
     check(&disk.crash(Crash::Lost), &driver.known).unwrap();
-    // There at once, while what the job does is still to come; another vat commits beside it.
+    // The rows are readable at once, before the job ran; another vat commits meanwhile.
     assert_eq!(driver.store.get(1, b"a").unwrap(), Some(vec![b'a'; bytes]));
     let jobs = driver.store.take_spill_jobs();
     driver
