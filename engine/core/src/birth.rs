@@ -8,7 +8,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use kenvat_store::{EngineHash, PART_OVERHEAD_BYTES, Part, Side, VatId, Wish};
+use kenvat_store::{EngineHash, PART_OVERHEAD_BYTES, Part, Reservation, SpillFile, VatId};
 
 use super::check::{Checked, Expected, check_content, check_place};
 use super::event::{Death, Effect, Ledger, LedgerError, Reserved};
@@ -131,18 +131,18 @@ const VAT_ROWS_BYTES: usize = 4 << 10;
 
 impl<W> Birth<W> {
     /// What the frame that makes the vat needs.
-    fn wish<'a>(&self, vat: VatId, engine: EngineHash, checked: &'a Checked) -> Wish<'a> {
+    fn wish<'a>(&self, vat: VatId, engine: EngineHash, checked: &'a Checked) -> Reservation<'a> {
         let count = self.deploy.files.len() + self.deploy.give.len();
         let sources = match checked.rows_are_spilled {
             true => 0,
             false => self.source_bytes() + count * PART_OVERHEAD_BYTES,
         };
-        Wish {
+        Reservation {
             vat,
             creates: Some((engine, self.page_limit)),
             delta: (!checked.delta.is_empty()).then_some(&checked.delta),
             log_bytes: checked.log.len(),
-            side_log_bytes: checked.side.as_ref().map_or(0, Side::log_bytes),
+            spill_log_bytes: checked.side.as_ref().map_or(0, SpillFile::log_bytes),
             row_bytes: VAT_ROWS_BYTES
                 + sources
                 + checked.timers.len() * (TIMER_ROW_BYTES + PART_OVERHEAD_BYTES),
@@ -427,7 +427,7 @@ impl<W> Core<W> {
             out.push(Effect::Stage(Part::Row(row)));
         }
         if let Some(side) = checked.side {
-            out.push(Effect::Stage(Part::Side(side)));
+            out.push(Effect::Stage(Part::Spill(side)));
         }
         let set = |change: TimerChange| {
             let due_ms = change.due_ms?;

@@ -373,7 +373,7 @@ impl<W> Core<W> {
         self.settle_replies(id, (first, &consumed), (replies, home), ledger, out)?;
         // Behind what the frame itself says of the rows in it.
         if let Some(side) = side {
-            out.push(Effect::Stage(Part::Side(side)));
+            out.push(Effect::Stage(Part::Spill(side)));
         }
         self.change_timers(id, timers, out);
         self.forgive(id, out);

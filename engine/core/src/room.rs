@@ -5,7 +5,7 @@
 //! from the image (I2, J8). A worker the system killed for want of room is no poison (T3). A vat
 //! whose image is behind is not told that its hand-over is applied, and no other worker starts.
 
-use kenvat_store::{PART_OVERHEAD_BYTES, Side, VatId, Wish};
+use kenvat_store::{PART_OVERHEAD_BYTES, Reservation, SpillFile, VatId};
 
 use super::Core;
 use super::answers::rows_bytes;
@@ -56,12 +56,12 @@ impl<W> Core<W> {
             + checked.timers.len() * (TIMER_ROW_BYTES + PART_OVERHEAD_BYTES)
             + turns as usize * (OPEN_ROW_BYTES + PART_OVERHEAD_BYTES)
             + checked.replies.len() * (CLOSED_ROW_BYTES + PART_OVERHEAD_BYTES);
-        ledger.reserve(&Wish {
+        ledger.reserve(&Reservation {
             vat: id,
             creates: None,
             delta: (!checked.delta.is_empty()).then_some(&checked.delta),
             log_bytes: checked.log.len(),
-            side_log_bytes: checked.side.as_ref().map_or(0, Side::log_bytes),
+            spill_log_bytes: checked.side.as_ref().map_or(0, SpillFile::log_bytes),
             row_bytes,
         })
     }
@@ -81,12 +81,12 @@ impl<W> Core<W> {
         if row_bytes <= END_BYTES_UNASKED {
             return Ok(Reserved::Taken);
         }
-        ledger.reserve(&Wish {
+        ledger.reserve(&Reservation {
             vat: id,
             creates: None,
             delta: None,
             log_bytes: 0,
-            side_log_bytes: 0,
+            spill_log_bytes: 0,
             row_bytes,
         })
     }

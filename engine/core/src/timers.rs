@@ -7,7 +7,7 @@
 //!
 //! Invariant: a timer is in `due`, or its message waits or is out, or its vat is broken.
 
-use kenvat_store::{Part, VatId, Wish};
+use kenvat_store::{Part, Reservation, VatId};
 
 use super::Core;
 use super::event::{Effect, Ledger, LedgerError, Reserved};
@@ -136,12 +136,12 @@ impl<W> Core<W> {
         let text = format!("a timer's turn was undone ({by:?}): {why}");
         super::check::write_line(&mut line, turn, "error", &text);
         let bytes = line.into_bytes();
-        let wish = Wish {
+        let wish = Reservation {
             vat,
             creates: None,
             delta: None,
             log_bytes: bytes.len(),
-            side_log_bytes: 0,
+            spill_log_bytes: 0,
             row_bytes: 0,
         };
         if ledger.reserve(&wish)? == Reserved::Taken {
