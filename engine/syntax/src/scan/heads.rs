@@ -26,7 +26,9 @@ impl Scanner<'_> {
     /// The parenthesis before a function's parameters.
     fn parameters(&mut self, token: &Token) -> Step {
         let opened = (Kind::Paren, After::FnBody, Expect::Operand);
-        self.push_function(token, opened, self.ctx.fn_async)
+        self.push_function(token, opened, self.ctx.fn_async)?;
+        self.ctx.in_function = true;
+        Ok(Flow::Done)
     }
 
     pub(super) fn fn_body(&mut self, token: &Token) -> Step {
@@ -37,7 +39,11 @@ impl Scanner<'_> {
                 self.fresh();
                 self.expect(Expect::FnArrow)
             }
-            TokenKind::LBrace => self.push_function(token, opened, self.ctx.fn_async),
+            TokenKind::LBrace => {
+                self.push_function(token, opened, self.ctx.fn_async)?;
+                self.ctx.in_function = true;
+                Ok(Flow::Done)
+            }
             _ => self.unexpected(token),
         }
     }

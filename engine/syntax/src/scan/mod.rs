@@ -239,6 +239,7 @@ impl<'a> Scanner<'a> {
         }
         let mut inner = Context::new(kind, after, expect);
         // A computed name belongs to what is around its class.
+        inner.in_function = self.ctx.in_function;
         let is_name = self.ctx.kind == Kind::ClassBody && after == After::Member;
         inner.is_async = if is_name {
             self.ctx.is_async

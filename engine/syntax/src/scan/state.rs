@@ -188,6 +188,8 @@ pub struct Context {
     pub member: Member,
     /// The function whose body this is, or whose parameters these are, is async.
     pub is_async: bool,
+    /// A function that has an `arguments` of its own is around this.
+    pub in_function: bool,
     /// Likewise the function whose head is being read.
     pub fn_async: bool,
     /// `async` was read before `function`.
@@ -215,6 +217,7 @@ impl Context {
             sent: None,
             member: Member::Start,
             is_async: false,
+            in_function: false,
             fn_async: false,
             async_function: false,
             async_arrow: false,
