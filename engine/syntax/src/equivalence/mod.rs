@@ -18,7 +18,7 @@ mod generate;
 use std::borrow::Cow;
 
 use crate::lex::{Place, TokenKind};
-use crate::scan::{ScannedToken, tokens};
+use crate::scan::{ScannedToken, Stop, tokens};
 use crate::{Goal, Names, rewrite};
 use engine::Engine;
 use generate::Random;
@@ -124,6 +124,13 @@ fn compare(
     }
     count.accepted += 1;
     let scanned = tokens(text.as_bytes(), goal);
+    if let Err(Stop::Malformed(_, place)) = scanned
+        && text[place.offset as usize..].starts_with("=>")
+    {
+        // The engine takes `static {=> a` for a function, which is no JavaScript; with an infix `!`
+        // in it the text is refused.
+        return Ok(());
+    }
     let (tokens, edits) = scanned.map_err(|stop| format!("plain JavaScript stops at {stop:?}"))?;
     if goal == Goal::Script && !edits.is_empty() {
         return Err("plain JavaScript is rewritten".to_owned());

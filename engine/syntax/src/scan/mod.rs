@@ -23,7 +23,7 @@ use crate::error::{Malformed, Refusal};
 use crate::lex::{Lexer, Place, Slash, Token, TokenKind};
 use crate::transform::edits::Edits;
 use crate::{DEPTH_MAX, Goal};
-use state::{After, Chain, Context, Expect, Kind, Last, Member};
+use state::{After, Chain, Context, Declares, Expect, Kind, Last, Member};
 pub use tokens::{ScannedToken, read_tokens, tokens};
 
 /// Why the scan ended early.
@@ -127,6 +127,7 @@ impl<'a> Scanner<'a> {
 
     fn slash(&self) -> Slash {
         match self.ctx.expect {
+            Expect::Operator if self.ctx.chain.declared => Slash::DividesOnLine,
             Expect::Operator | Expect::AfterName | Expect::AfterKey => Slash::Divides,
             _ => Slash::Opens,
         }
@@ -208,6 +209,7 @@ impl<'a> Scanner<'a> {
         self.ctx.ternaries = 0;
         self.ctx.arrows.clear();
         self.ctx.member = Member::Start;
+        self.ctx.declares = Declares::No;
     }
 
     /// Whether `await` is a keyword here, as the engine has it: everywhere in a module, and in the

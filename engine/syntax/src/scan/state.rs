@@ -127,6 +127,8 @@ pub struct Chain {
     /// It is a literal with this send as an element, which makes it no pattern.
     pub carried: Option<Place>,
     pub async_head: AsyncHead,
+    /// A name that is being declared: on another line nothing goes on with it.
+    pub declared: bool,
 }
 
 /// How much of the head of an async arrow function was read.
@@ -138,6 +140,17 @@ pub enum AsyncHead {
     Word,
     /// `async x` or `async (…)`: only `=>` is missing.
     Whole,
+}
+
+/// Where in a declaration the next operand stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Declares {
+    #[default]
+    No,
+    /// It is declared.
+    Name,
+    /// It is a part of an initial value; behind a comma comes a name.
+    Value,
 }
 
 /// What was read of a member of a class or an object literal.
@@ -186,6 +199,8 @@ pub struct Context {
     /// The name or closing bracket of the send that is being read.
     pub sent: Option<Token>,
     pub member: Member,
+    /// The next operand is what a `let`, `const` or `var` declares.
+    pub declares: Declares,
     /// The function whose body this is, or whose parameters these are, is async.
     pub is_async: bool,
     /// A function that has an `arguments` of its own is around this.
@@ -216,6 +231,7 @@ impl Context {
             fn_after: After::Statement,
             sent: None,
             member: Member::Start,
+            declares: Declares::No,
             is_async: false,
             in_function: false,
             fn_async: false,
