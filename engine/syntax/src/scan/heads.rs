@@ -34,11 +34,6 @@ impl Scanner<'_> {
     pub(super) fn fn_body(&mut self, token: &Token) -> Step {
         let opened = (Kind::Statements, self.ctx.fn_after, Expect::Statement);
         match token.kind {
-            // The engine takes an expression as the body of any function.
-            TokenKind::Arrow => {
-                self.fresh();
-                self.expect(Expect::FnArrow)
-            }
             TokenKind::LBrace => {
                 self.push_function(token, opened, self.ctx.fn_async)?;
                 self.ctx.in_function = true;
@@ -48,10 +43,10 @@ impl Scanner<'_> {
         }
     }
 
-    pub(super) fn arrow_body(&mut self, token: &Token, after: After) -> Step {
+    pub(super) fn arrow_body(&mut self, token: &Token) -> Step {
         let is_async = self.ctx.fn_async;
         if token.kind == TokenKind::LBrace {
-            let opened = (Kind::Statements, after, Expect::Statement);
+            let opened = (Kind::Statements, After::ArrowDone, Expect::Statement);
             return self.push_function(token, opened, is_async);
         }
         let began = self.ctx.ternaries;

@@ -64,8 +64,7 @@ pub enum Expect {
     ForHead,
     FnHead,
     FnBody,
-    /// After `=>`, of a function of another kind and of an arrow function.
-    FnArrow,
+    /// After `=>`.
     ArrowBody,
     /// After an arrow function's block: its expression has ended.
     ArrowDone,
