@@ -24,6 +24,8 @@ pub enum Hidden {
     Register,
     /// The local name of a default export that has none.
     Default,
+    /// `arguments` at a module's top, where there is none.
+    Arguments,
     /// The parameters of the scopes that a text is evaluated in.
     Globals,
     Bindings,
@@ -104,6 +106,7 @@ impl Hidden {
             Hidden::Meta => 'm',
             Hidden::Register => 'x',
             Hidden::Default => 'd',
+            Hidden::Arguments => 'a',
             Hidden::Globals => 'G',
             Hidden::Bindings => 'B',
             Hidden::Lender => 'L',

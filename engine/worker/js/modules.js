@@ -112,23 +112,37 @@
     return entry;
   };
 
+  // The files that `import('./…')` names in a program's file. They are read and linked with the
+  // others, so that what is wrong with them is said when the program is checked or deployed; they
+  // run when they are imported.
+  const literals = ({ files }, record) => {
+    const isRelative = (name) => name.startsWith('./') || name.startsWith('../');
+    return files ? record.dynamic.filter(isRelative) : [];
+  };
+
   // Reads a module with all it asks for, in the order they are asked for.
   const load = (compartment, key, fresh) => {
-    const asked = (entry) => ({ entry, requests: entry.record?.requests ?? [], at: 0 });
+    const asked = (entry) => {
+      const { record } = entry;
+      const requests = record?.requests ?? [];
+      const all = record === undefined ? [] : [...requests, ...literals(compartment, record)];
+      return { entry, all, awaited: requests.length, at: 0 };
+    };
     const first = provide(compartment, key, fresh);
     // A list of our own: chains of imports may be longer than calls can nest.
     const under = fresh.length === 0 ? [] : [asked(first)];
     while (under.length > 0) {
       const top = under[under.length - 1];
-      if (top.at === top.requests.length) {
+      if (top.at === top.all.length) {
         under.pop();
         continue;
       }
-      const name = top.requests[top.at];
+      const name = top.all[top.at];
+      const isAwaited = top.at < top.awaited;
       top.at += 1;
       const known = fresh.length;
       const wanted = provide(compartment, resolve(compartment, top.entry.key, name), fresh);
-      top.entry.dependencies.set(name, wanted);
+      if (isAwaited) top.entry.dependencies.set(name, wanted);
       if (fresh.length > known) under.push(asked(wanted));
     }
     return first;
@@ -322,7 +336,7 @@
 
   // Reads the program's files as they are loaded, from its entry on; says what the entry exports and
   // all that keeps the files from being linked, up to `most` errors. Nothing of them runs.
-  const checkProgram = (key, files, most) => {
+  const checkProgram = (key, most) => {
     const compartment = host.startCompartment;
     const { globals } = compartment;
     const errors = [];
@@ -354,6 +368,9 @@
           queue.push(wanted);
         });
       }
+      for (const name of literals(compartment, record)) {
+        attempt(() => queue.push(resolve(compartment, path, name)));
+      }
     };
     const seen = new Set();
     const readAll = (queue) => {
@@ -364,8 +381,6 @@
       }
     };
     readAll([key]);
-    // Those that only an `import(…)` names.
-    readAll(files);
     if (errors.length > 0) return { exports: [], errors };
     for (const connect of asked) connect();
     for (const entry of fresh) {

@@ -79,6 +79,8 @@ impl<'a> Lexer<'a> {
         let trivia = self.skip_trivia();
         let place = self.place();
         let kind = match trivia {
+            // Nothing goes on behind a name that was declared but on its line.
+            Ok(true) if slash == Slash::DividesOnLine => self.token(Slash::Opens),
             Ok(_) => self.token(slash),
             Err(malformed) => TokenKind::Bad(malformed),
         };
@@ -234,12 +236,16 @@ impl<'a> Lexer<'a> {
         matches!(self.wide(), Some((0x2028 | 0x2029, _)))
     }
 
-    /// Up to the line's end, not over it.
+    /// Up to the line's end, not over it. U+2028 and U+2029 the engine takes for a part of the comment
+    /// that they end: no line ends there.
     fn skip_line(&mut self) {
         while !self.ended() {
             match self.byte(0) {
                 b'\n' | b'\r' => return,
-                0xE2 if self.separator() => return,
+                0xE2 if self.separator() => {
+                    self.at += 3;
+                    return;
+                }
                 _ => self.at += 1,
             }
         }

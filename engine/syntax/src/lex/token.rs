@@ -80,5 +80,7 @@ pub struct Token {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Slash {
     Divides,
+    /// Divides on the same line, and begins a regular expression on another.
+    DividesOnLine,
     Opens,
 }

@@ -12,6 +12,7 @@
 //! | `export default function (` | `function ~d (` |
 //! | `import(` | `~i(` |
 //! | `import.meta` | `~m.meta` |
+//! | `arguments` outside of all functions | `~a` and spaces: the module's function has one, a module has none |
 //! | `<!--` | `</*~<*/!--`: in a script it would begin a comment |
 //! | infix `!` | calls, see `transform` |
 //!

@@ -81,6 +81,10 @@ impl<'a> Parser<'a> {
                 self.edits.replace(token.place, 6, "~m");
                 self.at += 3;
             }
+            "arguments" if token.operand && !token.in_function => {
+                self.edits.replace(token.place, 9, "~a   ");
+                self.at += 1;
+            }
             "import" if token.statement && token.depth == 0 => self.import()?,
             "export" if token.statement && token.depth == 0 => self.export()?,
             _ => self.at += 1,
@@ -306,7 +310,7 @@ impl<'a> Parser<'a> {
     fn inner(&mut self) -> Result<(), ModuleError> {
         let token = self.tokens[self.at];
         match self.text(0) {
-            "import" if token.operand => self.item(),
+            "import" | "arguments" if token.operand => self.item(),
             _ => {
                 self.at += 1;
                 Ok(())

@@ -164,6 +164,18 @@ fn a_module_that_says_the_usual_names_gets_others() {
 }
 
 #[test]
+fn a_module_has_no_arguments() {
+    let (out, _) = apart(
+        "f(arguments); () => arguments; function f(a = arguments) { arguments } x.arguments;\
+         export const b = [arguments], c = { arguments: 1, m() { arguments } }",
+    );
+    assert_eq!(
+        out.replace("       const", "const"),
+        "f(__kv_a   ); () => __kv_a   ; function f(a = arguments) { arguments } x.arguments;const b = [__kv_a   ], c = { arguments: 1, m() { arguments } }"
+    );
+}
+
+#[test]
 fn names_are_read_as_the_language_reads_them() {
     let (_, module) = apart(
         "import {} from './x.js'; import from from 'y' with {}; import { \\u0061 as \\u{62} } \

@@ -26,26 +26,27 @@ impl Scanner<'_> {
     /// The parenthesis before a function's parameters.
     fn parameters(&mut self, token: &Token) -> Step {
         let opened = (Kind::Paren, After::FnBody, Expect::Operand);
-        self.push_function(token, opened, self.ctx.fn_async)
+        self.push_function(token, opened, self.ctx.fn_async)?;
+        self.ctx.in_function = true;
+        Ok(Flow::Done)
     }
 
     pub(super) fn fn_body(&mut self, token: &Token) -> Step {
         let opened = (Kind::Statements, self.ctx.fn_after, Expect::Statement);
         match token.kind {
-            // The engine takes an expression as the body of any function.
-            TokenKind::Arrow => {
-                self.fresh();
-                self.expect(Expect::FnArrow)
+            TokenKind::LBrace => {
+                self.push_function(token, opened, self.ctx.fn_async)?;
+                self.ctx.in_function = true;
+                Ok(Flow::Done)
             }
-            TokenKind::LBrace => self.push_function(token, opened, self.ctx.fn_async),
             _ => self.unexpected(token),
         }
     }
 
-    pub(super) fn arrow_body(&mut self, token: &Token, after: After) -> Step {
+    pub(super) fn arrow_body(&mut self, token: &Token) -> Step {
         let is_async = self.ctx.fn_async;
         if token.kind == TokenKind::LBrace {
-            let opened = (Kind::Statements, after, Expect::Statement);
+            let opened = (Kind::Statements, After::ArrowDone, Expect::Statement);
             return self.push_function(token, opened, is_async);
         }
         let began = self.ctx.ternaries;

@@ -23,7 +23,7 @@ use crate::error::{Malformed, Refusal};
 use crate::lex::{Lexer, Place, Slash, Token, TokenKind};
 use crate::transform::edits::Edits;
 use crate::{DEPTH_MAX, Goal};
-use state::{After, Chain, Context, Expect, Kind, Last, Member};
+use state::{After, Chain, Context, Declares, Expect, Kind, Last, Member};
 pub use tokens::{ScannedToken, read_tokens, tokens};
 
 /// Why the scan ended early.
@@ -127,6 +127,7 @@ impl<'a> Scanner<'a> {
 
     fn slash(&self) -> Slash {
         match self.ctx.expect {
+            Expect::Operator if self.ctx.chain.declared => Slash::DividesOnLine,
             Expect::Operator | Expect::AfterName | Expect::AfterKey => Slash::Divides,
             _ => Slash::Opens,
         }
@@ -154,8 +155,7 @@ impl<'a> Scanner<'a> {
             Expect::ForHead => self.for_head(token),
             Expect::FnHead => self.fn_head(token),
             Expect::FnBody => self.fn_body(token),
-            Expect::FnArrow => self.arrow_body(token, self.ctx.fn_after),
-            Expect::ArrowBody => self.arrow_body(token, After::ArrowDone),
+            Expect::ArrowBody => self.arrow_body(token),
             Expect::ArrowDone => self.arrow_done(token),
             Expect::ClassName => self.class_name(token),
             Expect::Member => self.member(token),
@@ -208,6 +208,7 @@ impl<'a> Scanner<'a> {
         self.ctx.ternaries = 0;
         self.ctx.arrows.clear();
         self.ctx.member = Member::Start;
+        self.ctx.declares = Declares::No;
     }
 
     /// Whether `await` is a keyword here, as the engine has it: everywhere in a module, and in the
@@ -239,6 +240,7 @@ impl<'a> Scanner<'a> {
         }
         let mut inner = Context::new(kind, after, expect);
         // A computed name belongs to what is around its class.
+        inner.in_function = self.ctx.in_function;
         let is_name = self.ctx.kind == Kind::ClassBody && after == After::Member;
         inner.is_async = if is_name {
             self.ctx.is_async

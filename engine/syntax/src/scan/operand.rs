@@ -1,6 +1,6 @@
 //! Where an operand begins.
 
-use super::state::{After, AsyncHead, Chain, Expect, Kind, Last, Prefix};
+use super::state::{After, AsyncHead, Chain, Declares, Expect, Kind, Last, Prefix};
 use super::{Flow, Scanner, Step};
 use crate::error::Refusal;
 use crate::lex::words::Word;
@@ -74,7 +74,10 @@ impl Scanner<'_> {
             Word::Super => self.whole(token, Last::Super),
             Word::Import => self.whole(token, Last::Import),
             // In a `for`'s head; what they declare is its target.
-            Word::Declare => Ok(Flow::Done),
+            Word::Declare => {
+                self.ctx.declares = Declares::Name;
+                Ok(Flow::Done)
+            }
             _ if self.is_using(token) => Ok(Flow::Done),
             word if begins_statement(word) && self.ctx.kind == Kind::Statements => {
                 self.next_statement(token)
@@ -85,6 +88,10 @@ impl Scanner<'_> {
 
     /// `async function`, `async x => …`, `async (…) => …`, or a variable of that name.
     fn async_word(&mut self, token: &Token) -> Step {
+        if self.ctx.async_arrow {
+            // `async async => …`
+            return self.whole(token, Last::Plain);
+        }
         let next = self.lexer.peek();
         if self.lexer.glance() == Glance::LineEnd {
             return self.whole(token, Last::Plain);
@@ -136,6 +143,10 @@ impl Scanner<'_> {
         self.ctx.prefix = Prefix::None;
         self.ctx.element = false;
         self.ctx.async_arrow = false;
+        if self.ctx.declares == Declares::Name {
+            self.ctx.declares = Declares::Value;
+            self.ctx.chain.declared = matches!(token.kind, TokenKind::Name(_));
+        }
     }
 
     /// An operand of one token.

@@ -1,6 +1,6 @@
 //! After an operand: it goes on, is sent to, or ends.
 
-use super::state::{After, AsyncHead, Expect, Kind, Last, Member};
+use super::state::{After, AsyncHead, Declares, Expect, Kind, Last, Member};
 use super::{Flow, Scanner, Step, Stop};
 use crate::error::Refusal;
 use crate::lex::words::Word;
@@ -65,8 +65,9 @@ impl Scanner<'_> {
 
     /// The operand goes on with a property, an index, arguments or a template.
     fn link(&mut self, token: &Token) -> Step {
-        if self.ctx.chain.postfix || !self.ctx.chain.open {
-            // `x++` on the line before.
+        let ended = self.ctx.chain.declared && token.newline;
+        if self.ctx.chain.postfix || !self.ctx.chain.open || ended {
+            // `x++` or `let x` on the line before.
             self.finish()?;
             return self.next_statement(token);
         }
@@ -186,6 +187,9 @@ impl Scanner<'_> {
             Kind::ClassBody => self.unexpected(token),
             kind => {
                 self.fresh();
+                if self.ctx.declares == Declares::Value {
+                    self.ctx.declares = Declares::Name;
+                }
                 self.ctx.element = kind == Kind::Array;
                 self.expect(Expect::Operand)
             }

@@ -64,8 +64,7 @@ pub enum Expect {
     ForHead,
     FnHead,
     FnBody,
-    /// After `=>`, of a function of another kind and of an arrow function.
-    FnArrow,
+    /// After `=>`.
     ArrowBody,
     /// After an arrow function's block: its expression has ended.
     ArrowDone,
@@ -127,6 +126,8 @@ pub struct Chain {
     /// It is a literal with this send as an element, which makes it no pattern.
     pub carried: Option<Place>,
     pub async_head: AsyncHead,
+    /// A name that is being declared: on another line nothing goes on with it.
+    pub declared: bool,
 }
 
 /// How much of the head of an async arrow function was read.
@@ -138,6 +139,17 @@ pub enum AsyncHead {
     Word,
     /// `async x` or `async (…)`: only `=>` is missing.
     Whole,
+}
+
+/// Where in a declaration the next operand stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Declares {
+    #[default]
+    No,
+    /// It is declared.
+    Name,
+    /// It is a part of an initial value; behind a comma comes a name.
+    Value,
 }
 
 /// What was read of a member of a class or an object literal.
@@ -186,8 +198,12 @@ pub struct Context {
     /// The name or closing bracket of the send that is being read.
     pub sent: Option<Token>,
     pub member: Member,
+    /// The next operand is what a `let`, `const` or `var` declares.
+    pub declares: Declares,
     /// The function whose body this is, or whose parameters these are, is async.
     pub is_async: bool,
+    /// A function that has an `arguments` of its own is around this.
+    pub in_function: bool,
     /// Likewise the function whose head is being read.
     pub fn_async: bool,
     /// `async` was read before `function`.
@@ -214,7 +230,9 @@ impl Context {
             fn_after: After::Statement,
             sent: None,
             member: Member::Start,
+            declares: Declares::No,
             is_async: false,
+            in_function: false,
             fn_async: false,
             async_function: false,
             async_arrow: false,

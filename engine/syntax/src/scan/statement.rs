@@ -1,6 +1,6 @@
 //! Where a statement may begin, and the words that begin one.
 
-use super::state::{After, Expect, Kind};
+use super::state::{After, Declares, Expect, Kind};
 use super::{Flow, Scanner, Step};
 use crate::lex::words::Word;
 use crate::lex::{Glance, Token, TokenKind};
@@ -13,6 +13,7 @@ impl Scanner<'_> {
             TokenKind::LBrace => {
                 self.push(token, Kind::Statements, After::Statement, Expect::Statement)
             }
+            TokenKind::Arrow => self.unexpected(token),
             TokenKind::RBrace | TokenKind::RParen | TokenKind::RBracket | TokenKind::End => {
                 self.close(token)
             }
@@ -30,7 +31,11 @@ impl Scanner<'_> {
                 self.expect(Expect::Restricted)
             }
             Word::Jump => self.expect(Expect::Jump),
-            Word::Declare | Word::Case => self.expect_operand(),
+            Word::Declare => {
+                self.ctx.declares = Declares::Name;
+                self.expect_operand()
+            }
+            Word::Case => self.expect_operand(),
             Word::Default => {
                 // Its colon leads to a statement.
                 self.fresh();

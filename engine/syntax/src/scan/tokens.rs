@@ -22,6 +22,8 @@ pub struct ScannedToken {
     pub statement: bool,
     /// It stands where an operand begins, and so names no property.
     pub operand: bool,
+    /// A function that has an `arguments` of its own is around it.
+    pub in_function: bool,
 }
 
 /// The tokens of a text up to its end, and the edits of its infix `!`.
@@ -40,6 +42,7 @@ pub fn read_tokens(
     let mut scanner = Scanner::new(source, goal);
     while let Some(token) = scanner.next_token()? {
         let depth = scanner.outer.len();
+        let in_function = scanner.ctx.in_function;
         let (statement, operand) = scanner.take_noting(&token)?;
         scanner.previous = token.kind;
         if token.kind != TokenKind::End {
@@ -52,6 +55,7 @@ pub fn read_tokens(
                 depth,
                 statement,
                 operand,
+                in_function,
             });
         }
     }

@@ -21,8 +21,16 @@ pub struct Rewritten<'a> {
     /// The author's own where there was nothing to rewrite.
     pub text: Cow<'a, [u8]>,
     pub columns: Columns,
-    /// The names of what was put in; `None` where nothing was.
-    pub names: Option<Names>,
+    /// The names of what was put in, which a realm must bind even where nothing was: the usual ones
+    /// could be names of the author's.
+    pub names: Names,
+}
+
+impl Rewritten<'_> {
+    /// Something was put in.
+    pub fn is_changed(&self) -> bool {
+        matches!(self.text, Cow::Owned(_))
+    }
 }
 
 /// Rewrites every infix `!` of a text in UTF-8, in which a lone surrogate may stand as three bytes.
@@ -55,19 +63,19 @@ pub fn rewrite_str(source: &str, goal: Goal) -> Result<(Cow<'_, str>, Columns), 
 
 /// A text with these edits.
 pub fn rewritten(source: &[u8], edits: Edits) -> Rewritten<'_> {
+    let names = Names::of(source);
     if edits.is_empty() {
         return Rewritten {
             text: Cow::Borrowed(source),
             columns: Columns::default(),
-            names: None,
+            names,
         };
     }
-    let names = Names::of(source);
     let (text, columns) = edits.apply(source, names);
     Rewritten {
         text: Cow::Owned(text),
         columns,
-        names: Some(names),
+        names,
     }
 }
 

@@ -15,6 +15,7 @@
 //! | `)/*~]*/` and `,`; `)/*~]*/)` | `]` and `(`; `]` |
 //! | `/*~<*/`, ` ~d` | nothing |
 //! | `~i`, `~m` | `import` |
+//! | `~a` and three spaces | `arguments` |
 
 use crate::Goal;
 use crate::lex::Lexer;
@@ -62,6 +63,7 @@ impl Restored<'_> {
             [b's' | b'c' | b'g', b'(', ..] => self.put(at, behind + 2, b""),
             [b's' | b'c' | b'g', b' ', b'(', ..] => self.put(at.checked_sub(1)?, behind + 3, b""),
             [b'i' | b'm', ..] => self.put(at, behind + 1, b"import"),
+            [b'a', b' ', b' ', b' ', ..] => self.put(at, behind + 4, b"arguments"),
             [b'd', ..] => self.put(at.checked_sub(1)?, behind + 1, b""),
             [b'<', b'*', b'/', ..] => self.put(at.checked_sub(2)?, behind + 3, b""),
             [b']', b'*', b'/', ..] => self.key_end(at.checked_sub(3)?, behind + 3),

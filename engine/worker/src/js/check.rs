@@ -70,15 +70,8 @@ fn look(realm: &Realm, program: &Program) -> Result<Found, Thrown> {
 /// What the entry exports, and everything that keeps its files from being linked.
 fn link(realm: &Realm, program: &Program) -> JsResult<(Vec<Value>, Vec<Value>)> {
     let cx = realm.cx;
-    let readable = |path: &&String| modules::objection(path).is_none();
-    let files = program.files.iter().map(|(path, _)| path).filter(readable);
-    let files = files.map(|path| cx.string(path)).collect::<JsResult<_>>()?;
     let checker = realm.registry.get(Slot::CheckProgram)?;
-    let arguments = [
-        cx.string(&program.entry)?,
-        cx.array(files)?,
-        cx.int(ERRORS_MAX),
-    ];
+    let arguments = [cx.string(&program.entry)?, cx.int(ERRORS_MAX)];
     let found = checker.call(&cx.undefined(), &arguments)?;
     let list = |name: &str| -> JsResult<Vec<Value>> {
         let list = found.get_str(name)?;

@@ -104,14 +104,14 @@ fn compile_scope(cx: Cx, text: &str) -> JsResult<Value> {
 /// Makes a scope for evaluations in which names are looked up in one object and nowhere else.
 ///
 /// The scope's own names are hidden behind parameters nobody fills, and no text that is evaluated
-/// in it mentions them. A function's parameters come before its `with`, so that the globals cannot
-/// lend another `eval`; one is named `arguments`, since that name would otherwise find the
-/// function's own. An evaluation with direct `eval` sees these scopes as its own; calls of what
+/// in it mentions them. Inside are arrow functions alone, so that `this` is what the outermost
+/// function was called with, and `arguments` is a constant of that function's that is never made:
+/// a ReferenceError. An evaluation with direct `eval` sees these scopes as its own; calls of what
 /// they lend get no `this`, unlike those of code in `with`.
 fn scope_text(names: Names) -> String {
     let globals = names.name(Hidden::Globals);
     let within = scope_within(names);
-    format!("(function ({globals}) {{ with ({globals}) {{ return {within} }} }})")
+    format!("(function ({globals}) {{ with ({globals}) {{ return {within} }} let arguments; }})")
 }
 
 /// The same with a second object of names, a module's imports, before the globals.
@@ -120,7 +120,8 @@ fn module_scope_text(names: Names) -> String {
     let within = scope_within(names);
     format!(
         "(function ({globals}) {{ with ({globals}) {{
-           return function ({bindings}) {{ with ({bindings}) {{ return {within} }} }} }} }})"
+           return ({bindings}) => {{ with ({bindings}) {{ return {within} }} }} }}
+           let arguments; }})"
     )
 }
 
@@ -138,7 +139,7 @@ fn scope_within(names: Names) -> String {
     ];
     let parameters = parameters.map(|name| names.name(name)).join(", ");
     format!(
-        "function ({lender}, arguments) {{
+        "({lender}) => {{
            with ({lender}) {{
              return ({parameters}) => {{
                'use strict';
@@ -187,14 +188,17 @@ pub struct Script {
     pub text: Vec<u8>,
     /// Where its columns come from.
     pub columns: Columns,
-    /// The names of what was put in; `None` where nothing was.
-    pub names: Option<Names>,
+    /// What its scope must bind.
+    pub names: Names,
+    /// Something was put in.
+    pub is_changed: bool,
 }
 
 impl Script {
     /// What the text is kept under, see `sends::keep`.
     pub fn keep(&self, realm: &Realm, whose: Whose) -> JsResult<String> {
-        sends::keep(realm, whose, &self.columns, self.names)
+        let names = self.is_changed.then_some(self.names);
+        sends::keep(realm, whose, &self.columns, names)
     }
 }
 
@@ -206,10 +210,10 @@ pub fn evaluate_script(
     name: &str,
     line: i32,
 ) -> JsResult<Value> {
-    let Some(names) = script.names.filter(|names| !names.is_usual()) else {
+    if script.names.is_usual() {
         return evaluate(realm, inside, &script.text, name, line);
-    };
-    let scope = scope(realm, inside.globals, names)?;
+    }
+    let scope = scope(realm, inside.globals, script.names)?;
     let inside = Inside {
         scope: &scope,
         ..*inside
@@ -233,7 +237,7 @@ pub fn evaluate(
     lender.define(&key, realm.registry.get(Slot::Eval)?, PROPERTY_PLAIN)?;
     let evaluator = inside
         .scope
-        .call(inside.globals, &[lender.clone(), cx.undefined()])?;
+        .call(inside.globals, std::slice::from_ref(&lender))?;
     let Ok(file) = CString::new(name) else {
         return Err(cx.type_error("a file name with a NUL"));
     };

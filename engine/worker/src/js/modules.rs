@@ -18,7 +18,7 @@ use super::sends::{self, Whose};
 use super::value::{Cx, JsResult, Value};
 use crate::parsing::Stop;
 use kenvat_syntax::module::{self, Binding, Export, Module, ModuleError};
-use kenvat_syntax::{Columns, Goal, Hidden, Rewritten};
+use kenvat_syntax::{Columns, Goal, Hidden, Names, Rewritten};
 use kenvat_wire::protocol::Program;
 
 thread_local! {
@@ -147,7 +147,10 @@ fn wrapped(module: &Module) -> Vec<u8> {
         }
     }
     head.push_str("__proto__: null });\n\n");
-    [head.as_bytes(), &module.text, b"\n})"].concat()
+    // Behind what ends the body, so that using it is a ReferenceError.
+    let arguments = module.names.name(Hidden::Arguments);
+    let tail = format!("\n;return; let {arguments};\n}})");
+    [head.as_bytes(), &module.text, tail.as_bytes()].concat()
 }
 
 /// A string literal of one line.
@@ -192,7 +195,8 @@ fn parse_as_script(realm: &Realm, text: &[u8], whose: Whose) -> JsResult<()> {
         Err(_) => Script {
             text: text.to_vec(),
             columns: Columns::default(),
-            names: None,
+            names: Names::default(),
+            is_changed: false,
         },
     };
     door::parse(realm, &script, whose, 1, Parsed::Script)
@@ -201,6 +205,7 @@ fn parse_as_script(realm: &Realm, text: &[u8], whose: Whose) -> JsResult<()> {
 impl From<Rewritten<'_>> for Script {
     fn from(rewritten: Rewritten) -> Script {
         Script {
+            is_changed: rewritten.is_changed(),
             text: rewritten.text.into_owned(),
             columns: rewritten.columns,
             names: rewritten.names,

@@ -15,6 +15,7 @@ mod examples;
 mod heap;
 mod hostile;
 mod json;
+mod plain_text;
 mod powers;
 mod process;
 mod programs;
