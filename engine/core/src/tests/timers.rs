@@ -78,7 +78,10 @@ fn a_timer_is_durable_with_its_turn_and_fires_once_when_due() {
     assert_eq!(kept(&bench), [(1, 500), (2, 300)], "not before the commit");
     bench.commit();
     assert_eq!(kept(&bench), [(1, 500)]);
-    assert!(bench.core.requests.is_empty(), "nothing is left of it");
+    assert!(
+        bench.core.owners().requests.is_empty(),
+        "nothing is left of it"
+    );
     tick(&mut bench, 900);
     assert_eq!(fired(&mut bench), [(4, 900, 1)]);
 }
@@ -182,7 +185,7 @@ fn what_fell_due_while_no_host_ran_fires_once() {
         timers: vec![(VatId(1), 4, TimerRow { due_ms: 50 })],
         ..Loaded::default()
     };
-    let settings = next.core.settings.clone();
+    let settings = next.core.settings().clone();
     next.core = Core::new(settings, loaded, 9_000);
     assert_eq!(next.core.next_tick_ms(), Some(50));
     tick(&mut next, 9_000);
@@ -204,7 +207,7 @@ fn termination_takes_the_timers_along() {
     bench.commit();
     assert_eq!(kept(&bench), []);
     assert_eq!(bench.core.next_timer_ms(), None);
-    assert!(bench.core.requests.is_empty());
+    assert!(bench.core.owners().requests.is_empty());
 }
 
 #[test]

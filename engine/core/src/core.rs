@@ -1,0 +1,534 @@
+//! The core: which owner handles which event, and what follows from it.
+
+use kenvat_store::VatId;
+
+use crate::api::{Deploy, VatLimits};
+use crate::calls::{Calls, unknown_vat};
+use crate::check::Checked;
+use crate::delivery::Deliveries;
+use crate::deployments::{Deploying, Deployments, Purpose};
+use crate::event::{Effect, Event, Ledger, LedgerError, SpillRefusal};
+use crate::gate::{Context, DurableFrame, Gate, HandedOver, Waiter};
+use crate::hand_over::HandOvers;
+use crate::held_back::HeldBack;
+use crate::lifecycle::Lifecycle;
+use crate::lifecycle::termination::Termination;
+use crate::lifecycle::undo::Undo;
+use crate::requests::Requests;
+use crate::scheduling::Scheduling;
+use crate::spill::Spilling;
+use crate::ticks::Ticks;
+use crate::timers::Timers;
+use crate::vats::{Vat, Vats, Wishes};
+use crate::worker_slots::WorkerSlots;
+use crate::{Loaded, LoadedVat, Settings};
+use kenvat_wire::protocol::FromWorker;
+
+/// The state of all vats of a host. `W` is how the loop answers somebody who waits.
+#[derive(Debug)]
+pub struct Core<W> {
+    settings: Settings,
+    now_ms: i64,
+    gate: Gate<W>,
+    owners: Owners<W>,
+}
+
+/// The owners of the core's state, which procedures borrow from.
+#[derive(Debug)]
+pub(crate) struct Owners<W> {
+    pub vats: Vats<W>,
+    pub requests: Requests<W>,
+    pub deployments: Deployments<W>,
+    pub timers: Timers,
+    pub slots: WorkerSlots,
+    pub held_back: HeldBack,
+    pub ticks: Ticks,
+}
+
+impl<W> Core<W> {
+    /// A core that goes on from what the catalog holds.
+    pub fn new(settings: Settings, loaded: Loaded, now_ms: i64) -> Core<W> {
+        let owners = Owners::new(&settings, loaded);
+        Core {
+            settings,
+            now_ms,
+            gate: Gate::new(),
+            owners,
+        }
+    }
+
+    /// Takes in one event. `flush` must follow before the loop waits again.
+    pub fn handle(
+        &mut self,
+        now_ms: i64,
+        event: Event<W>,
+        ledger: &mut dyn Ledger,
+        out: &mut Vec<Effect<W>>,
+    ) -> Result<(), LedgerError> {
+        // A clock that steps back does not: turns of one vat never see time run backwards within
+        // one life of the host.
+        self.now_ms = self.now_ms.max(now_ms);
+        match event {
+            Event::Committed => self.on_committed(ledger, out),
+            Event::Applied => {
+                let (settled, turns) = self.gate.applied();
+                let (mut cx, owners) = self.split(ledger, out);
+                owners.on_applied(settled, turns, &mut cx);
+                Ok(())
+            }
+            Event::Space {
+                caught_up,
+                has_space,
+            } => {
+                for turns in self.gate.caught_up(&caught_up) {
+                    self.owners.lifecycle().on_vat_applied(turns);
+                }
+                if has_space {
+                    self.owners.lifecycle().on_space();
+                }
+                Ok(())
+            }
+            event => {
+                let (mut cx, owners) = self.split(ledger, out);
+                owners.on_event(event, &mut cx)
+            }
+        }
+    }
+
+    /// Brings everything forward that the events since the last call made possible: commits,
+    /// deliveries, starts and ends of workers.
+    pub fn flush(
+        &mut self,
+        ledger: &mut dyn Ledger,
+        out: &mut Vec<Effect<W>>,
+    ) -> Result<(), LedgerError> {
+        let (mut cx, owners) = self.split(ledger, out);
+        let mut moved = Vec::new();
+        loop {
+            let touched = owners.vats.take_touched();
+            for id in &touched {
+                owners.advance(*id, &mut cx)?;
+            }
+            moved.extend(touched);
+            if !owners.vats.has_touched() {
+                moved.extend(owners.scheduling().fill_slots(&mut cx));
+            }
+            if !owners.vats.has_touched() {
+                break;
+            }
+        }
+        if cx.is_frame_due() {
+            // Space for them was reserved with each answer.
+            for row in owners.requests.take_moved_windows() {
+                cx.stage_row(row);
+            }
+            cx.commit();
+            owners.hand_overs().let_in(&mut cx)?;
+        }
+        for id in moved {
+            owners.deliveries().deliver(id, &mut cx)?;
+        }
+        Ok(())
+    }
+
+    /// The frame is durable: what waited for it leaves.
+    fn on_committed(
+        &mut self,
+        ledger: &mut dyn Ledger,
+        out: &mut Vec<Effect<W>>,
+    ) -> Result<(), LedgerError> {
+        let mut frame = self.gate.committed();
+        let (mut cx, owners) = self.split(ledger, out);
+        let outcome = owners.on_committed(&mut frame, &mut cx);
+        self.gate.begin_apply(frame);
+        outcome
+    }
+
+    fn split<'a>(
+        &'a mut self,
+        ledger: &'a mut dyn Ledger,
+        out: &'a mut Vec<Effect<W>>,
+    ) -> (Context<'a, W>, &'a mut Owners<W>) {
+        let Core {
+            settings,
+            now_ms,
+            gate,
+            owners,
+        } = self;
+        (Context::new(settings, *now_ms, gate, ledger, out), owners)
+    }
+
+    pub(crate) fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    pub(crate) fn gate(&self) -> &Gate<W> {
+        &self.gate
+    }
+
+    pub(crate) fn owners(&self) -> &Owners<W> {
+        &self.owners
+    }
+}
+
+impl<W> Owners<W> {
+    fn new(settings: &Settings, loaded: Loaded) -> Owners<W> {
+        let mut vats = Vats::new();
+        let mut requests = Requests::new(loaded.clients, settings.limits);
+        let mut timers = Timers::default();
+        for LoadedVat {
+            id,
+            row,
+            counters,
+            limits,
+            poison,
+            damage,
+        } in loaded.vats
+        {
+            let mut vat = Vat::new(id, row, counters, limits);
+            vat.faults_mut().poison = poison;
+            if let Some(why) = damage {
+                vat.faults_mut().last_error = Some(why.clone());
+                vat.worker_mut().fail(why);
+            }
+            vats.insert(vat);
+        }
+        for (id, turn, row) in loaded.open {
+            if let Some(vat) = vats.get_mut(id) {
+                vat.open_mut().insert(turn, requests.load_open(id, row));
+            }
+        }
+        for (vat, timer, row) in loaded.timers {
+            if vats.get(vat).is_some() {
+                timers.set(vat, timer, row.due_ms);
+            }
+        }
+        Owners {
+            vats,
+            requests,
+            deployments: Deployments::new(),
+            timers,
+            slots: WorkerSlots::new(),
+            held_back: HeldBack::default(),
+            ticks: Ticks::default(),
+        }
+    }
+
+    fn on_event(&mut self, event: Event<W>, cx: &mut Context<'_, W>) -> Result<(), LedgerError> {
+        match event {
+            Event::Call { call, waiter } => return self.calls().on_call(call, waiter, cx),
+            Event::Ask { key, waiter } => return self.calls().on_ask(&key, waiter, cx),
+            Event::Deploy {
+                deploy,
+                limits,
+                waiter,
+            } => return self.on_deploy((deploy, limits, Purpose::Vat), waiter, cx),
+            Event::DryRun { deploy, waiter } => {
+                let dry_run = (deploy, VatLimits::default(), Purpose::DryRun);
+                return self.on_deploy(dry_run, waiter, cx);
+            }
+            Event::Limit {
+                vat,
+                limits,
+                waiter,
+            } => {
+                if let Some((id, waiter)) = self.named(&vat, waiter, cx) {
+                    self.lifecycle().on_limit(id, limits, waiter, cx);
+                }
+            }
+            Event::Sleep { vat, waiter } => self.on_wish(&vat, waiter, |it| &mut it.asleep, cx),
+            Event::Wake { vat, waiter } => self.on_wish(&vat, waiter, |it| &mut it.awake, cx),
+            Event::Terminate { vat, waiter } => match self.deployments.starting(&vat) {
+                Some(id) => self.deploying().withdraw(id, waiter, cx),
+                None => self.on_wish(&vat, waiter, |it| &mut it.gone, cx),
+            },
+            Event::Tick => {
+                self.scheduling().on_tick(cx);
+                return self.deploying().go_on_starting(cx);
+            }
+            Event::Committed | Event::Applied | Event::Space { .. } => {
+                unreachable!("the core handles what changes its gate")
+            }
+            of_worker => return self.on_worker_event(of_worker, cx),
+        }
+        Ok(())
+    }
+
+    /// An event of a worker, which is a deployment's or a vat's.
+    fn on_worker_event(
+        &mut self,
+        event: Event<W>,
+        cx: &mut Context<'_, W>,
+    ) -> Result<(), LedgerError> {
+        match event {
+            Event::FromWorker {
+                vat,
+                generation,
+                message,
+            } => return self.on_message(vat, generation, message, cx),
+            Event::LargeHandOver {
+                vat,
+                generation,
+                checked,
+            } => return self.on_large_hand_over(vat, generation, *checked, cx),
+            Event::SpillFailed {
+                vat,
+                generation,
+                refusal,
+            } => self.on_spill_failed(vat, generation, refusal, cx),
+            Event::WorkerUnintelligible {
+                vat,
+                generation,
+                why,
+            } => match self.deployments.contains(vat) {
+                true => self.deploying().on_violation(vat, generation, &why, cx),
+                false => self.lifecycle().on_violation(vat, generation, why, cx),
+            },
+            Event::WorkerGone {
+                vat,
+                generation,
+                death,
+                running,
+            } => match self.deployments.contains(vat) {
+                true => self.deploying().on_gone(vat, death, cx),
+                false => self
+                    .lifecycle()
+                    .on_gone(vat, generation, death, running, cx),
+            },
+            Event::WorkerNotStarted {
+                vat,
+                generation,
+                why,
+                transient,
+            } => {
+                if self.deployments.contains(vat) {
+                    self.deploying().on_not_started(vat, (&why, transient), cx);
+                } else {
+                    let others = self.deployments.running();
+                    let failure = (why, transient);
+                    let mut life = self.lifecycle();
+                    life.on_not_started(vat, generation, failure, others, cx);
+                }
+            }
+            _ => unreachable!("every other event is the host's"),
+        }
+        Ok(())
+    }
+
+    fn on_deploy(
+        &mut self,
+        deploy: (Deploy, VatLimits, Purpose),
+        waiter: W,
+        cx: &mut Context<'_, W>,
+    ) -> Result<(), LedgerError> {
+        self.deploying().on_deploy(deploy, waiter, cx)
+    }
+
+    /// Somebody wants the vat of that name to be in some state.
+    fn on_wish(
+        &mut self,
+        name: &str,
+        waiter: W,
+        list: impl FnOnce(&mut Wishes<W>) -> &mut Vec<W>,
+        cx: &mut Context<'_, W>,
+    ) {
+        if let Some((id, waiter)) = self.named(name, waiter, cx) {
+            self.lifecycle().on_wish(id, waiter, list);
+        }
+    }
+
+    /// The vat of that name; where there is none, the waiter is told.
+    fn named(&self, name: &str, waiter: W, cx: &mut Context<'_, W>) -> Option<(VatId, W)> {
+        if let Some(id) = self.vats.id_of(name) {
+            return Some((id, waiter));
+        }
+        let refusal = unknown_vat(&self.vats, &self.deployments, name);
+        cx.refuse(Waiter::Done(waiter), refusal);
+        None
+    }
+
+    fn on_message(
+        &mut self,
+        vat: VatId,
+        generation: u64,
+        message: FromWorker,
+        cx: &mut Context<'_, W>,
+    ) -> Result<(), LedgerError> {
+        match self.deployments.contains(vat) {
+            true => self.deploying().on_message(vat, generation, message, cx),
+            false => self.hand_overs().on_message(vat, generation, message, cx),
+        }
+    }
+
+    fn on_large_hand_over(
+        &mut self,
+        vat: VatId,
+        generation: u64,
+        checked: Checked,
+        cx: &mut Context<'_, W>,
+    ) -> Result<(), LedgerError> {
+        match self.deployments.get(vat) {
+            Some(deployment) if !deployment.expects(generation) => Ok(()),
+            Some(_) => self.deploying().on_first_checked(vat, checked, cx),
+            None if !self.vats.is_current(vat, generation) => Ok(()),
+            None => self.hand_overs().on_checked(vat, generation, checked, cx),
+        }
+    }
+
+    /// No spill file could be made: as if the worker had not run since its last hand-over.
+    fn on_spill_failed(
+        &mut self,
+        vat: VatId,
+        generation: u64,
+        refusal: SpillRefusal,
+        cx: &mut Context<'_, W>,
+    ) {
+        if self.deployments.contains(vat) {
+            let mut deploying = self.deploying();
+            deploying.on_spill_failed(vat, generation, refusal, cx);
+        } else if self.vats.is_current(vat, generation) {
+            let mut life = self.lifecycle();
+            match refusal {
+                SpillRefusal::Damaged(why) => life.on_damaged(vat, generation, why, cx),
+                SpillRefusal::NoSpace(why) => life.on_no_space(vat, &why, cx),
+            }
+        }
+    }
+
+    /// The frame is durable: what waited for it leaves.
+    fn on_committed(
+        &mut self,
+        frame: &mut DurableFrame<W>,
+        cx: &mut Context<'_, W>,
+    ) -> Result<(), LedgerError> {
+        let durable = frame.proof();
+        for no in frame.settled() {
+            self.requests.release(*no, durable, cx);
+        }
+        for limited in frame.take_limited() {
+            self.lifecycle().limited(limited, durable, cx);
+        }
+        for HandedOver { vat, counters, .. } in frame.turns() {
+            if let Some(vat) = self.vats.get_mut(*vat) {
+                vat.set_committed(*counters);
+            }
+        }
+        for id in frame.take_removed() {
+            self.termination().remove(id, durable, cx);
+        }
+        for created in frame.take_created() {
+            for (call, waiter) in self.deploying().publish(created, durable, cx) {
+                self.calls().on_call(call, waiter, cx)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The frame's heap changes are in the images: the slot is free, workers may forget their
+    /// copies.
+    fn on_applied(&mut self, settled: Vec<u64>, turns: Vec<HandedOver>, cx: &mut Context<'_, W>) {
+        for no in settled {
+            self.requests.forget(no);
+        }
+        for turns in turns {
+            // Its worker must not drop copies of what the image does not have (H1).
+            if cx.ledger().is_behind(turns.vat) {
+                cx.lag(turns);
+            } else {
+                self.lifecycle().on_vat_applied(turns);
+            }
+        }
+        self.vats.touch_ahead();
+        self.slots.note_change();
+    }
+
+    /// Something happened to the vat: what follows from it.
+    fn advance(&mut self, id: VatId, cx: &mut Context<'_, W>) -> Result<(), LedgerError> {
+        let mut undo = Undo {
+            vats: &mut self.vats,
+            requests: &mut self.requests,
+            timers: &mut self.timers,
+            ticks: &mut self.ticks,
+        };
+        undo.consume(id, cx)?;
+        let is_ending = self.lifecycle().advance(id, cx);
+        match is_ending {
+            true => self.termination().stage(id, cx),
+            false => Ok(()),
+        }
+    }
+
+    fn calls(&mut self) -> Calls<'_, W> {
+        Calls {
+            vats: &mut self.vats,
+            requests: &mut self.requests,
+            deployments: &mut self.deployments,
+        }
+    }
+
+    fn deploying(&mut self) -> Deploying<'_, W> {
+        Deploying {
+            deployments: &mut self.deployments,
+            vats: &mut self.vats,
+            timers: &mut self.timers,
+            slots: &mut self.slots,
+        }
+    }
+
+    fn lifecycle(&mut self) -> Lifecycle<'_, W> {
+        Lifecycle {
+            vats: &mut self.vats,
+            requests: &mut self.requests,
+            timers: &mut self.timers,
+            slots: &mut self.slots,
+        }
+    }
+
+    fn hand_overs(&mut self) -> HandOvers<'_, W> {
+        HandOvers {
+            life: Lifecycle {
+                vats: &mut self.vats,
+                requests: &mut self.requests,
+                timers: &mut self.timers,
+                slots: &mut self.slots,
+            },
+            held_back: &mut self.held_back,
+            ticks: &mut self.ticks,
+        }
+    }
+
+    fn termination(&mut self) -> Termination<'_, W> {
+        Termination {
+            vats: &mut self.vats,
+            requests: &mut self.requests,
+            timers: &mut self.timers,
+        }
+    }
+
+    fn scheduling(&mut self) -> Scheduling<'_, W> {
+        Scheduling {
+            vats: &mut self.vats,
+            requests: &mut self.requests,
+            timers: &mut self.timers,
+            slots: &mut self.slots,
+            ticks: &mut self.ticks,
+            deployments: &self.deployments,
+        }
+    }
+
+    fn deliveries(&mut self) -> Deliveries<'_, W> {
+        Deliveries {
+            vats: &mut self.vats,
+            requests: &mut self.requests,
+        }
+    }
+
+    pub(crate) fn spilling(&self) -> Spilling<'_, W> {
+        Spilling {
+            vats: &self.vats,
+            requests: &self.requests,
+            timers: &self.timers,
+            deployments: &self.deployments,
+        }
+    }
+}

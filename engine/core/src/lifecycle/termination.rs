@@ -1,0 +1,85 @@
+//! The end of a vat: staged once its worker is gone, told once that is durable.
+
+use kenvat_store::{Part, VatId};
+
+use super::{acknowledge, refuse_all};
+use crate::event::{LedgerError, Reserved};
+use crate::gate::{Ack, Context, Durable, OnCommit, Output, Refusal};
+use crate::requests::{Home, Requests};
+use crate::rows::{self, Settled};
+use crate::space::reserve_end;
+use crate::timers::Timers;
+use crate::vats::Vats;
+
+/// What the waiters of a terminated vat are told.
+const TERMINATED: &str = "was terminated";
+
+/// What the end of a vat may touch.
+pub(crate) struct Termination<'a, W> {
+    pub vats: &'a mut Vats<W>,
+    pub requests: &'a mut Requests<W>,
+    pub timers: &'a mut Timers,
+}
+
+impl<W> Termination<'_, W> {
+    /// Puts the vat's end into the frame being filled. Without space for it the vat lives on, and
+    /// whoever wanted its end is told.
+    pub fn stage(&mut self, id: VatId, cx: &mut Context<'_, W>) -> Result<(), LedgerError> {
+        if cx.is_removing(id) {
+            return Ok(());
+        }
+        let vat = self.vats.known_mut(id);
+        let timers = self.timers.of(id).len();
+        let refused = match reserve_end(vat, timers, self.requests, cx)? {
+            Reserved::Taken => None,
+            Reserved::NoSpace(why) => Some(Refusal::no_space(&why)),
+            Reserved::Damaged(why) => Some(Refusal::host(why)),
+        };
+        if let Some(refusal) = refused {
+            refuse_all(std::mem::take(&mut vat.wishes_mut().gone), &refusal, cx);
+            self.vats.touch(id);
+            return Ok(());
+        }
+        for table in [
+            rows::VATS,
+            rows::COUNTERS,
+            rows::SOURCES,
+            rows::POISON,
+            rows::LIMITS,
+        ] {
+            cx.stage_row(rows::delete(table, rows::vat_key(id)));
+        }
+        for timer in self.timers.remove_all(id) {
+            cx.stage_row(rows::delete(rows::TIMERS, rows::timer_key(id, timer)));
+        }
+        let name = vat.name().to_owned();
+        for (request, no) in std::mem::take(vat.open_mut()) {
+            cx.stage_row(rows::delete(rows::OPEN, rows::open_key(id, request)));
+            let settled = Settled::Unavailable {
+                name: name.clone(),
+                why: TERMINATED.to_owned(),
+            };
+            self.requests.settle(no, (settled, Home::Frame), cx)?;
+        }
+        cx.stage(Part::Terminate { vat: id });
+        cx.on_commit(OnCommit::Remove(id));
+        Ok(())
+    }
+
+    /// The vat's end is durable: whoever waits for it or for its answers is told.
+    pub fn remove(&mut self, id: VatId, durable: Durable, cx: &mut Context<'_, W>) {
+        let Some(vat) = self.vats.remove(id) else {
+            return;
+        };
+        let (name, queue, wishes) = vat.into_rest();
+        let refusal = Refusal::unavailable(&name, TERMINATED.to_owned());
+        for no in queue {
+            self.requests.refuse(no, &refusal, self.timers, cx);
+        }
+        for waiter in wishes.gone {
+            cx.release(durable, Output::Done { waiter });
+        }
+        acknowledge(wishes.asleep, Ack::Asleep, cx);
+        refuse_all(wishes.awake, &refusal, cx);
+    }
+}
