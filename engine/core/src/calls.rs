@@ -42,7 +42,7 @@ impl<W> Calls<'_, W> {
                 return Ok(());
             }
             if let Some(kept) = read_kept(key, Some(content), cx)? {
-                tell_kept(kept, Waiter::Call(waiter), cx);
+                Self::tell_kept(kept, Waiter::Call(waiter), cx);
                 return Ok(());
             }
         }
@@ -76,7 +76,7 @@ impl<W> Calls<'_, W> {
             return Ok(());
         }
         match read_kept(key, None, cx)? {
-            Some(kept) => tell_kept(kept, Waiter::Ask(waiter), cx),
+            Some(kept) => Self::tell_kept(kept, Waiter::Ask(waiter), cx),
             None => cx.acknowledge(Ack::Unknown(waiter)),
         }
         Ok(())
@@ -151,6 +151,15 @@ impl<W> Calls<'_, W> {
         self.vats.known_mut(id).queue_mut().push(no, bytes);
         self.vats.touch(id);
     }
+
+    fn tell_kept(kept: Kept, waiter: Waiter<W>, cx: &mut Context<'_, W>) {
+        match kept {
+            Kept::Settled(settled, durable) => {
+                cx.release(durable, Output::Settled { waiter, settled });
+            }
+            Kept::Refused(refusal) => cx.refuse(waiter, refusal),
+        }
+    }
 }
 
 /// The refusal for a name that no vat has, with the names that may have been meant; for one whose
@@ -195,13 +204,6 @@ fn read_kept<W>(
         // Its vat is gone together with the open request, or it would be among the keys under way.
         AnswerRow::Open { .. } => Kept::Refused(Refusal::answer_gone(&key.id)),
     }))
-}
-
-fn tell_kept<W>(kept: Kept, waiter: Waiter<W>, cx: &mut Context<'_, W>) {
-    match kept {
-        Kept::Settled(settled, durable) => cx.release(durable, Output::Settled { waiter, settled }),
-        Kept::Refused(refusal) => cx.refuse(waiter, refusal),
-    }
 }
 
 fn check_call(call: &Call, bytes_max: usize) -> Result<(), Refusal> {

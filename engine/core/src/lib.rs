@@ -23,8 +23,7 @@
 //! Procedures borrow the owners they need and no others, so their types say what they touch:
 //! `calls` (a request arrives), `delivery` (turns to workers), `hand_over` (turns back),
 //! `lifecycle` (a worker starts, dies, sleeps; a vat ends), `deployments::start`, `scheduling`.
-//! `core` owns the owners and says who handles which event; `view` is what others may see;
-//! `spill` decides what is too large for a frame, `space` how much disk is reserved; `check` is T1,
+//! `core` owns the owners and says which procedure handles which event; `spill` decides what is too large for a frame, `space` how much disk is reserved; `check` is T1,
 //! `rows` the catalog, `limits` the numbers.
 
 #![forbid(unsafe_code)]
@@ -50,7 +49,6 @@ pub mod spill;
 mod ticks;
 mod timers;
 mod vats;
-mod view;
 mod worker_slots;
 
 #[cfg(test)]
@@ -60,10 +58,9 @@ use kenvat_store::{EngineHash, VatId};
 
 use self::api::VatLimits;
 pub use self::check::{Checked, Violation};
-pub use self::core::Core;
+pub use self::core::{Core, VatView};
 use self::limits::CoreLimits;
 use self::rows::{ClientRow, CountersRow, OpenRow, PoisonRow, TimerRow, VatRow};
-pub use self::view::VatView;
 
 /// What the core is told once.
 #[derive(Clone, Debug)]

@@ -4,8 +4,6 @@
 use kenvat_store::{PART_OVERHEAD_BYTES, Side, Wish};
 
 use crate::check::Checked;
-use crate::event::{LedgerError, Reserved};
-use crate::gate::Context;
 use crate::requests::Requests;
 use crate::requests::answers::rows_bytes;
 use crate::vats::Vat;
@@ -56,22 +54,19 @@ pub(crate) fn reservation_of<'a, W>(
     }
 }
 
-/// Reserves space for the end of a vat, whose open requests are all answered by it.
-pub(crate) fn reserve_end<W>(
+/// What the end of a vat needs, whose open requests are all answered by it; nothing where it takes
+/// so little that the store keeps space for it.
+pub(crate) fn reservation_of_end<W>(
     vat: &Vat<W>,
     timers: usize,
     requests: &Requests<W>,
-    cx: &mut Context<'_, W>,
-) -> Result<Reserved, LedgerError> {
+) -> Option<Wish<'static>> {
     let keys = vat.open().values();
     let keyed = rows_bytes(keys.filter_map(|no| requests.known(*no).key()));
     let answer = CLOSED_ROW_BYTES + PART_OVERHEAD_BYTES + vat.name().len() + END_BYTES;
     let timers = timers * (TIMER_ROW_BYTES + PART_OVERHEAD_BYTES);
     let row_bytes = VAT_ROWS_BYTES + keyed + vat.open().len() * answer + timers;
-    if row_bytes <= END_BYTES_UNASKED {
-        return Ok(Reserved::Taken);
-    }
-    cx.reserve(&Wish {
+    (row_bytes > END_BYTES_UNASKED).then(|| Wish {
         vat: vat.id(),
         creates: None,
         delta: None,

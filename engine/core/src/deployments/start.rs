@@ -242,7 +242,7 @@ impl<W> Deploying<'_, W> {
             page_limit,
         });
         let sources = take_sources(&mut deployment.deploy);
-        stage_created(&created, sources, checked, cx);
+        Self::stage_created(&created, sources, checked, cx);
         cx.on_commit(OnCommit::Create(Box::new(created)));
         // Generation 0 never runs: no worker is notified of this hand-over's apply.
         cx.on_commit(OnCommit::Progress(HandedOver {
@@ -252,6 +252,39 @@ impl<W> Deploying<'_, W> {
             counters,
         }));
         Ok(())
+    }
+
+    /// Stages what a new vat's start left, and its rows.
+    fn stage_created(
+        created: &Created<W>,
+        sources: SourcesRow,
+        checked: Checked,
+        cx: &mut Context<'_, W>,
+    ) {
+        let vat = created.id;
+        let delta = checked.delta;
+        if !delta.is_empty() {
+            cx.stage(Part::Heap { vat, delta });
+        }
+        let bytes = checked.log;
+        if !bytes.is_empty() {
+            cx.stage(Part::Log { vat, bytes });
+        }
+        let key = rows::vat_key(vat);
+        if !created.limits.is_empty() {
+            cx.stage_row(rows::put(rows::LIMITS, key.clone(), &created.limits));
+        }
+        cx.stage_row(rows::put(rows::VATS, key.clone(), &created.row));
+        cx.stage_row(rows::put(rows::COUNTERS, key.clone(), &created.counters));
+        if !checked.rows_are_spilled {
+            cx.stage_row(rows::put(rows::SOURCES, key, &sources));
+        }
+        if let Some(side) = checked.side {
+            cx.stage(Part::Side(side));
+        }
+        for (timer, row) in &created.timers {
+            cx.stage_row(rows::put(rows::TIMERS, rows::timer_key(vat, *timer), row));
+        }
     }
 
     /// The vat is durable: it exists from now on. The calls that waited for it are to be let in.
@@ -383,38 +416,5 @@ fn take_sources(deploy: &mut Deploy) -> SourcesRow {
         files: std::mem::take(&mut deploy.files),
         give: std::mem::take(&mut deploy.give),
         deny: std::mem::take(&mut deploy.deny),
-    }
-}
-
-/// Stages what a new vat's start left, and its rows.
-fn stage_created<W>(
-    created: &Created<W>,
-    sources: SourcesRow,
-    checked: Checked,
-    cx: &mut Context<'_, W>,
-) {
-    let vat = created.id;
-    let delta = checked.delta;
-    if !delta.is_empty() {
-        cx.stage(Part::Heap { vat, delta });
-    }
-    let bytes = checked.log;
-    if !bytes.is_empty() {
-        cx.stage(Part::Log { vat, bytes });
-    }
-    let key = rows::vat_key(vat);
-    if !created.limits.is_empty() {
-        cx.stage_row(rows::put(rows::LIMITS, key.clone(), &created.limits));
-    }
-    cx.stage_row(rows::put(rows::VATS, key.clone(), &created.row));
-    cx.stage_row(rows::put(rows::COUNTERS, key.clone(), &created.counters));
-    if !checked.rows_are_spilled {
-        cx.stage_row(rows::put(rows::SOURCES, key, &sources));
-    }
-    if let Some(side) = checked.side {
-        cx.stage(Part::Side(side));
-    }
-    for (timer, row) in &created.timers {
-        cx.stage_row(rows::put(rows::TIMERS, rows::timer_key(vat, *timer), row));
     }
 }

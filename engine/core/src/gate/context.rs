@@ -79,6 +79,20 @@ impl<'a, W> Context<'a, W> {
         self.effects.push(ack.into_effect());
     }
 
+    /// Tells everyone who waited for a state that the vat will not be in it.
+    pub(crate) fn refuse_all(&mut self, waiters: Vec<W>, refusal: &Refusal) {
+        for waiter in waiters {
+            self.refuse(Waiter::Done(waiter), refusal.clone());
+        }
+    }
+
+    /// Confirms to everyone who waited for a state that the vat is in it.
+    pub(crate) fn acknowledge_all(&mut self, waiters: Vec<W>, ack: impl Fn(W) -> Ack<W>) {
+        for waiter in waiters {
+            self.acknowledge(ack(waiter));
+        }
+    }
+
     /// Registers what is to happen once the frame being filled is durable.
     pub fn on_commit(&mut self, output: OnCommit<W>) -> FrameNo {
         self.gate.on_commit(output)

@@ -2,7 +2,7 @@
 
 use kenvat_store::VatId;
 
-use super::{Lifecycle, refuse_all};
+use super::Lifecycle;
 use crate::api::KilledBy;
 use crate::event::Death;
 use crate::gate::{Context, Refusal};
@@ -216,7 +216,7 @@ impl<W> Lifecycle<'_, W> {
         for no in untried {
             self.requests.refuse(no, &refusal, self.timers, cx);
         }
-        refuse_all(wakers, &refusal, cx);
+        cx.refuse_all(wakers, &refusal);
     }
 }
 

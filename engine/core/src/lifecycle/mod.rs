@@ -16,7 +16,7 @@ pub(crate) mod undo;
 use kenvat_store::VatId;
 
 use crate::api::VatLimits;
-use crate::gate::{Ack, Context, Durable, Limited, OnCommit, Output, Refusal, Waiter};
+use crate::gate::{Ack, Context, Durable, Limited, OnCommit, Output, Refusal};
 use crate::requests::Requests;
 use crate::rows;
 use crate::timers::Timers;
@@ -92,11 +92,7 @@ impl<W> Lifecycle<'_, W> {
             }
             Worker::Asleep | Worker::Queued if is_terminating => true,
             Worker::Asleep | Worker::Queued => {
-                acknowledge(
-                    std::mem::take(&mut vat.wishes_mut().asleep),
-                    Ack::Asleep,
-                    cx,
-                );
+                cx.acknowledge_all(std::mem::take(&mut vat.wishes_mut().asleep), Ack::Asleep);
                 if vat.wants_worker() && vat.worker_mut().queue() {
                     self.slots.want(id);
                 }
@@ -104,12 +100,8 @@ impl<W> Lifecycle<'_, W> {
             }
             Worker::Broken(why) => {
                 let refusal = Refusal::unavailable(vat.name(), format!("is broken: {why}"));
-                refuse_all(std::mem::take(&mut vat.wishes_mut().awake), &refusal, cx);
-                acknowledge(
-                    std::mem::take(&mut vat.wishes_mut().asleep),
-                    Ack::Asleep,
-                    cx,
-                );
+                cx.refuse_all(std::mem::take(&mut vat.wishes_mut().awake), &refusal);
+                cx.acknowledge_all(std::mem::take(&mut vat.wishes_mut().asleep), Ack::Asleep);
                 is_terminating
             }
             Worker::Ending { .. } => false,
@@ -119,7 +111,7 @@ impl<W> Lifecycle<'_, W> {
     fn advance_awake(&mut self, id: VatId, cx: &mut Context<'_, W>) {
         let vat = self.vats.known_mut(id);
         if vat.worker().is_running() {
-            acknowledge(std::mem::take(&mut vat.wishes_mut().awake), Ack::Awake, cx);
+            cx.acknowledge_all(std::mem::take(&mut vat.wishes_mut().awake), Ack::Awake);
         }
         let idle_too_long = vat.worker_mut().take_idle_too_long() && vat.queue().is_empty();
         let yields = vat.worker().life().is_some_and(|life| life.yields());
@@ -141,7 +133,7 @@ impl<W> Lifecycle<'_, W> {
         vat.worker_mut().ready();
         vat.faults_mut().start_deaths = 0;
         self.slots.succeeded();
-        acknowledge(std::mem::take(&mut vat.wishes_mut().awake), Ack::Awake, cx);
+        cx.acknowledge_all(std::mem::take(&mut vat.wishes_mut().awake), Ack::Awake);
         self.vats.touch(id);
     }
 
@@ -174,19 +166,5 @@ impl<W> Lifecycle<'_, W> {
             self.requests.refuse_waiters(*no, &refusal, cx);
         }
         self.vats.touch(id);
-    }
-}
-
-/// Confirms to everyone who waited for a state that the vat is in it.
-fn acknowledge<W>(waiters: Vec<W>, ack: impl Fn(W) -> Ack<W>, cx: &mut Context<'_, W>) {
-    for waiter in waiters {
-        cx.acknowledge(ack(waiter));
-    }
-}
-
-/// Tells everyone who waited for a state that the vat will not be in it.
-fn refuse_all<W>(waiters: Vec<W>, refusal: &Refusal, cx: &mut Context<'_, W>) {
-    for waiter in waiters {
-        cx.refuse(Waiter::Done(waiter), refusal.clone());
     }
 }

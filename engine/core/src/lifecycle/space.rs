@@ -7,7 +7,7 @@
 
 use kenvat_store::VatId;
 
-use super::{Lifecycle, refuse_all};
+use super::Lifecycle;
 use crate::gate::{Context, HandedOver, Refusal};
 use crate::vats::Ending;
 
@@ -44,7 +44,7 @@ impl<W> Lifecycle<'_, W> {
         for no in queue {
             self.requests.refuse(no, &refusal, self.timers, cx);
         }
-        refuse_all(wakers, &refusal, cx);
+        cx.refuse_all(wakers, &refusal);
     }
 
     /// The vat's own files hinder what it handed over: it runs no more, the others go on.

@@ -2,12 +2,11 @@
 
 use kenvat_store::{Part, VatId};
 
-use super::{acknowledge, refuse_all};
 use crate::event::{LedgerError, Reserved};
 use crate::gate::{Ack, Context, Durable, OnCommit, Output, Refusal};
 use crate::requests::{Home, Requests};
 use crate::rows::{self, Settled};
-use crate::space::reserve_end;
+use crate::space::reservation_of_end;
 use crate::timers::Timers;
 use crate::vats::Vats;
 
@@ -30,13 +29,15 @@ impl<W> Termination<'_, W> {
         }
         let vat = self.vats.known_mut(id);
         let timers = self.timers.of(id).len();
-        let refused = match reserve_end(vat, timers, self.requests, cx)? {
+        let needed = reservation_of_end(vat, timers, self.requests);
+        let reserved = needed.map_or(Ok(Reserved::Taken), |needed| cx.reserve(&needed));
+        let refused = match reserved? {
             Reserved::Taken => None,
             Reserved::NoSpace(why) => Some(Refusal::no_space(&why)),
             Reserved::Damaged(why) => Some(Refusal::host(why)),
         };
         if let Some(refusal) = refused {
-            refuse_all(std::mem::take(&mut vat.wishes_mut().gone), &refusal, cx);
+            cx.refuse_all(std::mem::take(&mut vat.wishes_mut().gone), &refusal);
             self.vats.touch(id);
             return Ok(());
         }
@@ -79,7 +80,7 @@ impl<W> Termination<'_, W> {
         for waiter in wishes.gone {
             cx.release(durable, Output::Done { waiter });
         }
-        acknowledge(wishes.asleep, Ack::Asleep, cx);
-        refuse_all(wishes.awake, &refusal, cx);
+        cx.acknowledge_all(wishes.asleep, Ack::Asleep);
+        cx.refuse_all(wishes.awake, &refusal);
     }
 }

@@ -81,7 +81,7 @@ impl<W> Undo<'_, W> {
                     self.requests.settle(no, (settled, Home::Frame), cx)?;
                 }
                 RequestKind::Timer(timer) => {
-                    log_undone(id, turn, (by, &why), cx)?;
+                    Self::log_undone(id, turn, (by, &why), cx)?;
                     if self.timers.remove(id, timer).is_some() {
                         cx.stage_row(rows::delete(rows::TIMERS, rows::timer_key(id, timer)));
                     }
@@ -91,32 +91,32 @@ impl<W> Undo<'_, W> {
         }
         Ok(())
     }
-}
 
-/// The turn of a timer's message was undone: it has no answer, so the log says it. Where the disk
-/// has no space for the line, it is not logged.
-fn log_undone<W>(
-    vat: VatId,
-    turn: u64,
-    (by, why): (KilledBy, &str),
-    cx: &mut Context<'_, W>,
-) -> Result<(), LedgerError> {
-    let mut line = String::new();
-    let text = format!("a timer's turn was undone ({by:?}): {why}");
-    write_line(&mut line, turn, "error", &text);
-    let bytes = line.into_bytes();
-    let reservation = Wish {
-        vat,
-        creates: None,
-        delta: None,
-        log_bytes: bytes.len(),
-        side_log_bytes: 0,
-        row_bytes: 0,
-    };
-    if cx.reserve(&reservation)? == Reserved::Taken {
-        cx.stage(Part::Log { vat, bytes });
+    /// The turn of a timer's message was undone: it has no answer, so the log says it. Where the disk
+    /// has no space for the line, it is not logged.
+    fn log_undone(
+        vat: VatId,
+        turn: u64,
+        (by, why): (KilledBy, &str),
+        cx: &mut Context<'_, W>,
+    ) -> Result<(), LedgerError> {
+        let mut line = String::new();
+        let text = format!("a timer's turn was undone ({by:?}): {why}");
+        write_line(&mut line, turn, "error", &text);
+        let bytes = line.into_bytes();
+        let reservation = Wish {
+            vat,
+            creates: None,
+            delta: None,
+            log_bytes: bytes.len(),
+            side_log_bytes: 0,
+            row_bytes: 0,
+        };
+        if cx.reserve(&reservation)? == Reserved::Taken {
+            cx.stage(Part::Log { vat, bytes });
+        }
+        Ok(())
     }
-    Ok(())
 }
 
 /// Whether it was a limit the worker keeps by itself: such turns can come one right after another.

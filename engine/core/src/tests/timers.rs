@@ -78,10 +78,7 @@ fn a_timer_is_durable_with_its_turn_and_fires_once_when_due() {
     assert_eq!(kept(&bench), [(1, 500), (2, 300)], "not before the commit");
     bench.commit();
     assert_eq!(kept(&bench), [(1, 500)]);
-    assert!(
-        bench.core.owners().requests.is_empty(),
-        "nothing is left of it"
-    );
+    assert!(!bench.core.has_requests(), "nothing is left of it");
     tick(&mut bench, 900);
     assert_eq!(fired(&mut bench), [(4, 900, 1)]);
 }
@@ -207,7 +204,7 @@ fn termination_takes_the_timers_along() {
     bench.commit();
     assert_eq!(kept(&bench), []);
     assert_eq!(bench.core.next_timer_ms(), None);
-    assert!(bench.core.owners().requests.is_empty());
+    assert!(!bench.core.has_requests());
 }
 
 #[test]

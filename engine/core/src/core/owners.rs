@@ -1,4 +1,4 @@
-//! The core: which owner handles which event, and what follows from it.
+//! The owners of the core's state, and which procedure borrows which of them for which event.
 
 use kenvat_store::VatId;
 
@@ -7,8 +7,8 @@ use crate::calls::{Calls, unknown_vat};
 use crate::check::Checked;
 use crate::delivery::Deliveries;
 use crate::deployments::{Deploying, Deployments, Purpose};
-use crate::event::{Effect, Event, Ledger, LedgerError, SpillRefusal};
-use crate::gate::{Context, DurableFrame, Gate, HandedOver, Waiter};
+use crate::event::{Event, LedgerError, SpillRefusal};
+use crate::gate::{Context, DurableFrame, HandedOver, Waiter};
 use crate::hand_over::HandOvers;
 use crate::held_back::HeldBack;
 use crate::lifecycle::Lifecycle;
@@ -24,155 +24,20 @@ use crate::worker_slots::WorkerSlots;
 use crate::{Loaded, LoadedVat, Settings};
 use kenvat_wire::protocol::FromWorker;
 
-/// The state of all vats of a host. `W` is how the loop answers somebody who waits.
-#[derive(Debug)]
-pub struct Core<W> {
-    settings: Settings,
-    now_ms: i64,
-    gate: Gate<W>,
-    owners: Owners<W>,
-}
-
 /// The owners of the core's state, which procedures borrow from.
 #[derive(Debug)]
-pub(crate) struct Owners<W> {
-    pub vats: Vats<W>,
-    pub requests: Requests<W>,
-    pub deployments: Deployments<W>,
-    pub timers: Timers,
-    pub slots: WorkerSlots,
-    pub held_back: HeldBack,
-    pub ticks: Ticks,
-}
-
-impl<W> Core<W> {
-    /// A core that goes on from what the catalog holds.
-    pub fn new(settings: Settings, loaded: Loaded, now_ms: i64) -> Core<W> {
-        let owners = Owners::new(&settings, loaded);
-        Core {
-            settings,
-            now_ms,
-            gate: Gate::new(),
-            owners,
-        }
-    }
-
-    /// Takes in one event. `flush` must follow before the loop waits again.
-    pub fn handle(
-        &mut self,
-        now_ms: i64,
-        event: Event<W>,
-        ledger: &mut dyn Ledger,
-        out: &mut Vec<Effect<W>>,
-    ) -> Result<(), LedgerError> {
-        // A clock that steps back does not: turns of one vat never see time run backwards within
-        // one life of the host.
-        self.now_ms = self.now_ms.max(now_ms);
-        match event {
-            Event::Committed => self.on_committed(ledger, out),
-            Event::Applied => {
-                let (settled, turns) = self.gate.applied();
-                let (mut cx, owners) = self.split(ledger, out);
-                owners.on_applied(settled, turns, &mut cx);
-                Ok(())
-            }
-            Event::Space {
-                caught_up,
-                has_space,
-            } => {
-                for turns in self.gate.caught_up(&caught_up) {
-                    self.owners.lifecycle().on_vat_applied(turns);
-                }
-                if has_space {
-                    self.owners.lifecycle().on_space();
-                }
-                Ok(())
-            }
-            event => {
-                let (mut cx, owners) = self.split(ledger, out);
-                owners.on_event(event, &mut cx)
-            }
-        }
-    }
-
-    /// Brings everything forward that the events since the last call made possible: commits,
-    /// deliveries, starts and ends of workers.
-    pub fn flush(
-        &mut self,
-        ledger: &mut dyn Ledger,
-        out: &mut Vec<Effect<W>>,
-    ) -> Result<(), LedgerError> {
-        let (mut cx, owners) = self.split(ledger, out);
-        let mut moved = Vec::new();
-        loop {
-            let touched = owners.vats.take_touched();
-            for id in &touched {
-                owners.advance(*id, &mut cx)?;
-            }
-            moved.extend(touched);
-            if !owners.vats.has_touched() {
-                moved.extend(owners.scheduling().fill_slots(&mut cx));
-            }
-            if !owners.vats.has_touched() {
-                break;
-            }
-        }
-        if cx.is_frame_due() {
-            // Space for them was reserved with each answer.
-            for row in owners.requests.take_moved_windows() {
-                cx.stage_row(row);
-            }
-            cx.commit();
-            owners.hand_overs().let_in(&mut cx)?;
-        }
-        for id in moved {
-            owners.deliveries().deliver(id, &mut cx)?;
-        }
-        Ok(())
-    }
-
-    /// The frame is durable: what waited for it leaves.
-    fn on_committed(
-        &mut self,
-        ledger: &mut dyn Ledger,
-        out: &mut Vec<Effect<W>>,
-    ) -> Result<(), LedgerError> {
-        let mut frame = self.gate.committed();
-        let (mut cx, owners) = self.split(ledger, out);
-        let outcome = owners.on_committed(&mut frame, &mut cx);
-        self.gate.begin_apply(frame);
-        outcome
-    }
-
-    fn split<'a>(
-        &'a mut self,
-        ledger: &'a mut dyn Ledger,
-        out: &'a mut Vec<Effect<W>>,
-    ) -> (Context<'a, W>, &'a mut Owners<W>) {
-        let Core {
-            settings,
-            now_ms,
-            gate,
-            owners,
-        } = self;
-        (Context::new(settings, *now_ms, gate, ledger, out), owners)
-    }
-
-    pub(crate) fn settings(&self) -> &Settings {
-        &self.settings
-    }
-
-    pub(crate) fn gate(&self) -> &Gate<W> {
-        &self.gate
-    }
-
-    pub(crate) fn owners(&self) -> &Owners<W> {
-        &self.owners
-    }
+pub(super) struct Owners<W> {
+    pub(super) vats: Vats<W>,
+    pub(super) requests: Requests<W>,
+    pub(super) deployments: Deployments<W>,
+    pub(super) timers: Timers,
+    slots: WorkerSlots,
+    pub(super) held_back: HeldBack,
+    pub(super) ticks: Ticks,
 }
 
 impl<W> Owners<W> {
-    fn new(settings: &Settings, loaded: Loaded) -> Owners<W> {
+    pub(super) fn new(settings: &Settings, loaded: Loaded) -> Owners<W> {
         let mut vats = Vats::new();
         let mut requests = Requests::new(loaded.clients, settings.limits);
         let mut timers = Timers::default();
@@ -214,7 +79,11 @@ impl<W> Owners<W> {
         }
     }
 
-    fn on_event(&mut self, event: Event<W>, cx: &mut Context<'_, W>) -> Result<(), LedgerError> {
+    pub(super) fn on_event(
+        &mut self,
+        event: Event<W>,
+        cx: &mut Context<'_, W>,
+    ) -> Result<(), LedgerError> {
         match event {
             Event::Call { call, waiter } => return self.calls().on_call(call, waiter, cx),
             Event::Ask { key, waiter } => return self.calls().on_ask(&key, waiter, cx),
@@ -396,7 +265,7 @@ impl<W> Owners<W> {
     }
 
     /// The frame is durable: what waited for it leaves.
-    fn on_committed(
+    pub(super) fn on_committed(
         &mut self,
         frame: &mut DurableFrame<W>,
         cx: &mut Context<'_, W>,
@@ -426,7 +295,12 @@ impl<W> Owners<W> {
 
     /// The frame's heap changes are in the images: the slot is free, workers may forget their
     /// copies.
-    fn on_applied(&mut self, settled: Vec<u64>, turns: Vec<HandedOver>, cx: &mut Context<'_, W>) {
+    pub(super) fn on_applied(
+        &mut self,
+        settled: Vec<u64>,
+        turns: Vec<HandedOver>,
+        cx: &mut Context<'_, W>,
+    ) {
         for no in settled {
             self.requests.forget(no);
         }
@@ -443,7 +317,11 @@ impl<W> Owners<W> {
     }
 
     /// Something happened to the vat: what follows from it.
-    fn advance(&mut self, id: VatId, cx: &mut Context<'_, W>) -> Result<(), LedgerError> {
+    pub(super) fn advance(
+        &mut self,
+        id: VatId,
+        cx: &mut Context<'_, W>,
+    ) -> Result<(), LedgerError> {
         let mut undo = Undo {
             vats: &mut self.vats,
             requests: &mut self.requests,
@@ -475,7 +353,7 @@ impl<W> Owners<W> {
         }
     }
 
-    fn lifecycle(&mut self) -> Lifecycle<'_, W> {
+    pub(super) fn lifecycle(&mut self) -> Lifecycle<'_, W> {
         Lifecycle {
             vats: &mut self.vats,
             requests: &mut self.requests,
@@ -484,7 +362,7 @@ impl<W> Owners<W> {
         }
     }
 
-    fn hand_overs(&mut self) -> HandOvers<'_, W> {
+    pub(super) fn hand_overs(&mut self) -> HandOvers<'_, W> {
         HandOvers {
             life: Lifecycle {
                 vats: &mut self.vats,
@@ -505,7 +383,7 @@ impl<W> Owners<W> {
         }
     }
 
-    fn scheduling(&mut self) -> Scheduling<'_, W> {
+    pub(super) fn scheduling(&mut self) -> Scheduling<'_, W> {
         Scheduling {
             vats: &mut self.vats,
             requests: &mut self.requests,
@@ -516,14 +394,14 @@ impl<W> Owners<W> {
         }
     }
 
-    fn deliveries(&mut self) -> Deliveries<'_, W> {
+    pub(super) fn deliveries(&mut self) -> Deliveries<'_, W> {
         Deliveries {
             vats: &mut self.vats,
             requests: &mut self.requests,
         }
     }
 
-    pub(crate) fn spilling(&self) -> Spilling<'_, W> {
+    pub(super) fn spilling(&self) -> Spilling<'_, W> {
         Spilling {
             vats: &self.vats,
             requests: &self.requests,
