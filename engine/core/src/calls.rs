@@ -16,6 +16,7 @@ pub(crate) struct Calls<'a, W> {
     pub vats: &'a mut Vats<W>,
     pub requests: &'a mut Requests<W>,
     pub deployments: &'a mut Deployments<W>,
+    pub cx: Context<'a, W>,
 }
 
 /// What the catalog has under a key.
@@ -25,94 +26,81 @@ enum Kept {
 }
 
 impl<W> Calls<'_, W> {
-    pub fn on_call(
-        &mut self,
-        call: Call,
-        waiter: W,
-        cx: &mut Context<'_, W>,
-    ) -> Result<(), LedgerError> {
-        if let Err(refusal) = check_call(&call, cx.limits().message) {
-            cx.refuse(Waiter::Call(waiter), refusal);
+    pub fn on_call(&mut self, call: Call, waiter: W) -> Result<(), LedgerError> {
+        if let Err(refusal) = check_call(&call, self.cx.limits().message) {
+            self.cx.refuse(Waiter::Call(waiter), refusal);
             return Ok(());
         }
         let content = content_hash(&call);
         if let Some(key) = &call.key {
             if let Some(no) = self.requests.with_key(key) {
-                self.join(no, content, Waiter::Call(waiter), cx);
+                self.join(no, content, Waiter::Call(waiter));
                 return Ok(());
             }
-            if let Some(kept) = read_kept(key, Some(content), cx)? {
-                Self::tell_kept(kept, Waiter::Call(waiter), cx);
+            if let Some(kept) = self.read_kept(key, Some(content))? {
+                self.tell_kept(kept, Waiter::Call(waiter));
                 return Ok(());
             }
         }
         if self.deployments.is_pending(&call.vat) {
-            let waits = self.deployments.wait_for(call, waiter, cx.limits());
+            let waits = self.deployments.wait_for(call, waiter, self.cx.limits());
             if let Err((waiter, refusal)) = waits {
-                cx.refuse(Waiter::Call(waiter), refusal);
+                self.cx.refuse(Waiter::Call(waiter), refusal);
             }
             return Ok(());
         }
-        match self.admit(&call, cx) {
+        match self.admit(&call) {
             Ok(vat) => self.enqueue(vat, call, content, waiter),
-            Err(refusal) => cx.refuse(Waiter::Call(waiter), refusal),
+            Err(refusal) => self.cx.refuse(Waiter::Call(waiter), refusal),
         }
         Ok(())
     }
 
-    pub fn on_ask(
-        &mut self,
-        key: &RequestKey,
-        waiter: W,
-        cx: &mut Context<'_, W>,
-    ) -> Result<(), LedgerError> {
+    pub fn on_ask(&mut self, key: &RequestKey, waiter: W) -> Result<(), LedgerError> {
         if let Err(refusal) = check_key(key) {
-            cx.refuse(Waiter::Ask(waiter), refusal);
+            self.cx.refuse(Waiter::Ask(waiter), refusal);
             return Ok(());
         }
         if let Some(no) = self.requests.with_key(key) {
             let content = self.requests.known(no).content();
-            self.join(no, content, Waiter::Ask(waiter), cx);
+            self.join(no, content, Waiter::Ask(waiter));
             return Ok(());
         }
-        match read_kept(key, None, cx)? {
-            Some(kept) => Self::tell_kept(kept, Waiter::Ask(waiter), cx),
-            None => cx.acknowledge(Ack::Unknown(waiter)),
+        match self.read_kept(key, None)? {
+            Some(kept) => self.tell_kept(kept, Waiter::Ask(waiter)),
+            None => self.cx.acknowledge(Ack::Unknown(waiter)),
         }
         Ok(())
     }
 
     /// What is under way is asked for again.
-    fn join(
-        &mut self,
-        no: RequestNo,
-        content: [u8; 32],
-        waiter: Waiter<W>,
-        cx: &mut Context<'_, W>,
-    ) {
+    fn join(&mut self, no: RequestNo, content: [u8; 32], waiter: Waiter<W>) {
         let request = self.requests.known_mut(no);
         if request.content() != content {
             let id = request.key().map_or("", |key| key.id.as_str());
-            cx.refuse(waiter, Refusal::key_reused(id));
+            self.cx.refuse(waiter, Refusal::key_reused(id));
             return;
         }
         if let Some(vat) = self.vats.get(request.vat())
             && let Worker::Broken(why) = vat.worker()
         {
             let why = format!("is broken: {why}");
-            cx.refuse(waiter, Refusal::unavailable(vat.name(), why));
+            self.cx
+                .refuse(waiter, Refusal::unavailable(vat.name(), why));
             return;
         }
         let settled = request.settled();
-        let settled = settled.and_then(|(frame, it)| Some((cx.proof(*frame)?, it.clone())));
+        let settled = settled.and_then(|(frame, it)| Some((self.cx.proof(*frame)?, it.clone())));
         match settled {
-            Some((durable, settled)) => cx.release(durable, Output::Settled { waiter, settled }),
+            Some((durable, settled)) => self
+                .cx
+                .release(durable, Output::Settled { waiter, settled }),
             None => request.wait(waiter),
         }
     }
 
     /// The vat a call is for, where it takes calls now.
-    fn admit(&self, call: &Call, cx: &Context<'_, W>) -> Result<VatId, Refusal> {
+    fn admit(&self, call: &Call) -> Result<VatId, Refusal> {
         let Some(id) = self.vats.id_of(&call.vat) else {
             return Err(unknown_vat(self.vats, self.deployments, &call.vat));
         };
@@ -126,7 +114,7 @@ impl<W> Calls<'_, W> {
             return Err(Refusal::unavailable(&call.vat, why));
         }
         let bytes = call.method.len() + call.args.len();
-        let (limits, queue) = (cx.limits(), vat.queue());
+        let (limits, queue) = (self.cx.limits(), vat.queue());
         if queue.len() >= limits.waiting || queue.bytes() + bytes > limits.waiting_bytes {
             return Err(Refusal::overloaded(format!(
                 "{} calls wait for vat `{}`",
@@ -152,13 +140,48 @@ impl<W> Calls<'_, W> {
         self.vats.touch(id);
     }
 
-    fn tell_kept(kept: Kept, waiter: Waiter<W>, cx: &mut Context<'_, W>) {
+    fn tell_kept(&mut self, kept: Kept, waiter: Waiter<W>) {
         match kept {
             Kept::Settled(settled, durable) => {
-                cx.release(durable, Output::Settled { waiter, settled });
+                self.cx
+                    .release(durable, Output::Settled { waiter, settled });
             }
-            Kept::Refused(refusal) => cx.refuse(waiter, refusal),
+            Kept::Refused(refusal) => self.cx.refuse(waiter, refusal),
         }
+    }
+
+    /// What the catalog kept for this key; `None` when it was never consumed.
+    fn read_kept(
+        &self,
+        key: &RequestKey,
+        content: Option<[u8; 32]>,
+    ) -> Result<Option<Kept>, LedgerError> {
+        let found = self.cx.read(rows::ANSWERS, &rows::answer_key(key));
+        let row = found.and_then(|row| {
+            let decode = |(bytes, durable): (Vec<u8>, Durable)| {
+                rows::read(rows::ANSWERS, &bytes).map(|row: AnswerRow| (row, durable))
+            };
+            Ok(row.map(decode).transpose()?)
+        });
+        let (row, durable) = match row {
+            Ok(Some(found)) => found,
+            Ok(None) => return Ok(None),
+            Err(error) if self.cx.ledger().has_stopped() => return Err(error),
+            // One row that cannot be read is told to who asks for it; the others go on.
+            Err(error) => {
+                let why = format!("the answer to `{}` cannot be read: {error}", key.id);
+                return Ok(Some(Kept::Refused(Refusal::host(why))));
+            }
+        };
+        Ok(Some(match row {
+            AnswerRow::Settled { content: kept, .. } if content.is_some_and(|c| c != kept) => {
+                Kept::Refused(Refusal::key_reused(&key.id))
+            }
+            AnswerRow::Settled { settled, .. } => Kept::Settled(settled, durable),
+            AnswerRow::Gone => Kept::Refused(Refusal::answer_gone(&key.id)),
+            // Its vat is gone together with the open request, or it would be among the keys under way.
+            AnswerRow::Open { .. } => Kept::Refused(Refusal::answer_gone(&key.id)),
+        }))
     }
 }
 
@@ -170,40 +193,6 @@ pub(crate) fn unknown_vat<W>(vats: &Vats<W>, deployments: &Deployments<W>, name:
         return Refusal::unavailable(name, why);
     }
     Refusal::unknown_vat(name, vats.nearest(name))
-}
-
-/// What the catalog kept for this key; `None` when it was never consumed.
-fn read_kept<W>(
-    key: &RequestKey,
-    content: Option<[u8; 32]>,
-    cx: &Context<'_, W>,
-) -> Result<Option<Kept>, LedgerError> {
-    let found = cx.read(rows::ANSWERS, &rows::answer_key(key));
-    let row = found.and_then(|row| {
-        let decode = |(bytes, durable): (Vec<u8>, Durable)| {
-            rows::read(rows::ANSWERS, &bytes).map(|row: AnswerRow| (row, durable))
-        };
-        Ok(row.map(decode).transpose()?)
-    });
-    let (row, durable) = match row {
-        Ok(Some(found)) => found,
-        Ok(None) => return Ok(None),
-        Err(error) if cx.ledger().has_stopped() => return Err(error),
-        // One row that cannot be read is told to who asks for it; the others go on.
-        Err(error) => {
-            let why = format!("the answer to `{}` cannot be read: {error}", key.id);
-            return Ok(Some(Kept::Refused(Refusal::host(why))));
-        }
-    };
-    Ok(Some(match row {
-        AnswerRow::Settled { content: kept, .. } if content.is_some_and(|c| c != kept) => {
-            Kept::Refused(Refusal::key_reused(&key.id))
-        }
-        AnswerRow::Settled { settled, .. } => Kept::Settled(settled, durable),
-        AnswerRow::Gone => Kept::Refused(Refusal::answer_gone(&key.id)),
-        // Its vat is gone together with the open request, or it would be among the keys under way.
-        AnswerRow::Open { .. } => Kept::Refused(Refusal::answer_gone(&key.id)),
-    }))
 }
 
 fn check_call(call: &Call, bytes_max: usize) -> Result<(), Refusal> {

@@ -1,7 +1,7 @@
 //! Turns to workers.
 //!
 //! Promises: messages are delivered in the order they were queued; a worker is asked to hand over
-//! when the frame slot is free, else it runs on (architecture 5); what a turn is given is fixed at
+//! when the frame slot is free, else it runs on (J2); what a turn is given is fixed at
 //! its first delivery (T2).
 
 use kenvat_store::VatId;
@@ -17,11 +17,12 @@ use kenvat_wire::protocol::{Delivery, ToWorker};
 pub(crate) struct Deliveries<'a, W> {
     pub vats: &'a mut Vats<W>,
     pub requests: &'a mut Requests<W>,
+    pub cx: Context<'a, W>,
 }
 
 impl<W> Deliveries<'_, W> {
     /// Sends a worker what waits for it, and asks for a hand-over where one is of use.
-    pub fn deliver(&mut self, id: VatId, cx: &mut Context<'_, W>) -> Result<(), LedgerError> {
+    pub fn deliver(&mut self, id: VatId) -> Result<(), LedgerError> {
         let Some(vat) = self.vats.get(id) else {
             return Ok(());
         };
@@ -29,7 +30,7 @@ impl<W> Deliveries<'_, W> {
             return Ok(());
         };
         // Nothing is out: what was came back when the turn was undone.
-        if cx.now_ms() < vat.faults().paused_until_ms {
+        if self.cx.now_ms() < vat.faults().paused_until_ms {
             return Ok(());
         }
         let generation = life.generation();
@@ -37,22 +38,22 @@ impl<W> Deliveries<'_, W> {
         let out = vat.progress().delivered().iter();
         let mut out_bytes: usize = out.map(|no| self.requests.known(*no).bytes()).sum();
         let mut turns = Vec::new();
-        while takes_turns && let Some(bytes) = self.next_bytes(id, out_bytes, cx) {
+        while takes_turns && let Some(bytes) = self.next_bytes(id, out_bytes) {
             out_bytes += bytes;
-            turns.push(self.deliver_next(id, cx)?);
+            turns.push(self.deliver_next(id)?);
         }
         self.vats.turns_sent(turns.len());
-        let ask = self.is_hand_over_due(id, cx);
+        let ask = self.is_hand_over_due(id);
         let vat = self.vats.known_mut(id);
         let progress = vat.progress();
         let is_ahead = !progress.delivered().is_empty() && !progress.is_asked() && !ask;
         if !turns.is_empty() || ask {
-            vat.worker_mut().note_busy(cx.now_ms());
+            vat.worker_mut().note_busy(self.cx.now_ms());
             if ask {
                 vat.progress_mut().ask();
             }
             if let Some(number) = vat.progress_mut().take_applied() {
-                cx.send(id, generation, ToWorker::Applied { number });
+                self.cx.send(id, generation, ToWorker::Applied { number });
             }
             let message = match turns.is_empty() {
                 true => ToWorker::HandOver,
@@ -61,7 +62,7 @@ impl<W> Deliveries<'_, W> {
                     hand_over: ask,
                 },
             };
-            cx.send(id, generation, message);
+            self.cx.send(id, generation, message);
         }
         if is_ahead {
             self.vats.note_ahead(id);
@@ -70,12 +71,12 @@ impl<W> Deliveries<'_, W> {
     }
 
     /// Bytes of the first message that waits, where it is delivered now.
-    fn next_bytes(&self, id: VatId, out_bytes: usize, cx: &Context<'_, W>) -> Option<usize> {
+    fn next_bytes(&self, id: VatId, out_bytes: usize) -> Option<usize> {
         let vat = self.vats.known(id);
         let out = vat.progress().delivered().len();
         let most = match vat.single_steps() {
             true => 1,
-            false => cx.limits().group,
+            false => self.cx.limits().group,
         };
         let next = next_request(vat, self.requests)?;
         if out >= most || next.is_aborted() {
@@ -86,11 +87,7 @@ impl<W> Deliveries<'_, W> {
     }
 
     /// Moves the first message that waits to those that are out.
-    fn deliver_next(
-        &mut self,
-        id: VatId,
-        cx: &mut Context<'_, W>,
-    ) -> Result<Delivery, LedgerError> {
+    fn deliver_next(&mut self, id: VatId) -> Result<Delivery, LedgerError> {
         let vat = self.vats.known_mut(id);
         let no = vat.queue().front().expect("the caller looked");
         let request = self.requests.known_mut(no);
@@ -99,8 +96,8 @@ impl<W> Deliveries<'_, W> {
         let turn = vat.progress_mut().deliver(no, is_timer);
         if request.given().is_none() {
             request.give(Given {
-                time_ms: cx.now_ms(),
-                seed: cx.seed()?,
+                time_ms: self.cx.now_ms(),
+                seed: self.cx.seed()?,
             });
         }
         let Given { time_ms, seed } = request.given().expect("fixed above").clone();
@@ -113,14 +110,14 @@ impl<W> Deliveries<'_, W> {
     }
 
     /// Whether the worker is to be asked for a hand-over now.
-    fn is_hand_over_due(&self, id: VatId, cx: &Context<'_, W>) -> bool {
+    fn is_hand_over_due(&self, id: VatId) -> bool {
         let vat = self.vats.known(id);
         if vat.progress().is_asked() || vat.progress().delivered().is_empty() {
             return false;
         }
         // An undone turn is consumed in its place: what comes before it must be handed over first.
         let undone = next_request(vat, self.requests).is_some_and(Request::is_aborted);
-        cx.is_slot_free() || vat.single_steps() || undone
+        self.cx.is_slot_free() || vat.single_steps() || undone
     }
 }
 

@@ -7,7 +7,6 @@ use kenvat_store::{Part, VatId};
 
 use crate::check::{Checked, check};
 use crate::event::{LedgerError, Reserved};
-use crate::gate::Context;
 use crate::held_back::{Entry, HeldBack, Said};
 use crate::lifecycle::{Lifecycle, undo::Undo};
 use crate::requests::{Home, RequestKind};
@@ -34,7 +33,6 @@ impl<W> HandOvers<'_, W> {
         id: VatId,
         generation: u64,
         message: FromWorker,
-        cx: &mut Context<'_, W>,
     ) -> Result<(), LedgerError> {
         if !self.life.vats.is_current(id, generation) {
             return Ok(());
@@ -46,13 +44,13 @@ impl<W> HandOvers<'_, W> {
                 ..
             } => {
                 if named == generation && protocol == PROTOCOL_VERSION {
-                    self.life.on_ready(id, cx);
+                    self.life.on_ready(id);
                     return Ok(());
                 }
                 format!("it speaks protocol {protocol} as generation {named}")
             }
             FromWorker::HandOver(hand_over) => {
-                return self.on_hand_over(id, generation, hand_over, cx);
+                return self.on_hand_over(id, generation, hand_over);
             }
             FromWorker::Aborted {
                 generation: named,
@@ -64,7 +62,7 @@ impl<W> HandOvers<'_, W> {
                 if self.held_back.is_of(id) {
                     self.hold_back(id, generation, 0, Said::Aborted { turn, by, why });
                 } else {
-                    self.abort(id, generation, turn, (by, why), cx);
+                    self.abort(id, generation, turn, (by, why));
                 }
                 return Ok(());
             }
@@ -74,7 +72,7 @@ impl<W> HandOvers<'_, W> {
             }
             FromWorker::Delta { .. } => "a piece of a delta nobody waits for".to_owned(),
         };
-        self.life.on_violation(id, generation, violation, cx);
+        self.life.on_violation(id, generation, violation);
         Ok(())
     }
 
@@ -84,15 +82,14 @@ impl<W> HandOvers<'_, W> {
         vat: VatId,
         generation: u64,
         hand_over: HandOver,
-        cx: &mut Context<'_, W>,
     ) -> Result<(), LedgerError> {
         let bytes = frame_bytes(self.life.vats, self.life.requests, vat, &hand_over);
-        if !self.takes(bytes, cx) {
+        if !self.takes(bytes) {
             self.hold_back(vat, generation, bytes, Said::HandOver(hand_over));
             return Ok(());
         }
-        cx.take_in(bytes);
-        self.examine(vat, generation, hand_over, cx)
+        self.life.cx.take_in(bytes);
+        self.examine(vat, generation, hand_over)
     }
 
     /// The same of one that was checked when its spill file was made.
@@ -101,21 +98,20 @@ impl<W> HandOvers<'_, W> {
         vat: VatId,
         generation: u64,
         checked: Checked,
-        cx: &mut Context<'_, W>,
     ) -> Result<(), LedgerError> {
         let bytes = checked.frame_bytes();
-        if !self.takes(bytes, cx) {
+        if !self.takes(bytes) {
             self.hold_back(vat, generation, bytes, Said::Checked(Box::new(checked)));
             return Ok(());
         }
-        cx.take_in(bytes);
-        self.accept(vat, generation, checked, cx)
+        self.life.cx.take_in(bytes);
+        self.accept(vat, generation, checked)
     }
 
     /// Whether the frame being filled takes a hand-over of this size. Nothing overtakes what is
     /// held back already (J8).
-    fn takes(&self, bytes: usize, cx: &Context<'_, W>) -> bool {
-        self.held_back.is_empty() && cx.frame_takes(bytes)
+    fn takes(&self, bytes: usize) -> bool {
+        self.held_back.is_empty() && self.life.cx.frame_takes(bytes)
     }
 
     fn hold_back(&mut self, vat: VatId, generation: u64, bytes: usize, said: Said) {
@@ -128,18 +124,21 @@ impl<W> HandOvers<'_, W> {
     }
 
     /// A new frame begins to fill: what was held back comes first, in its order (J8).
-    pub fn let_in(&mut self, cx: &mut Context<'_, W>) -> Result<(), LedgerError> {
-        while let Some(entry) = self.held_back.pop_if(|bytes| cx.frame_takes(bytes)) {
-            cx.take_in(entry.bytes);
+    pub fn let_in(&mut self) -> Result<(), LedgerError> {
+        while let Some(entry) = self
+            .held_back
+            .pop_if(|bytes| self.life.cx.frame_takes(bytes))
+        {
+            self.life.cx.take_in(entry.bytes);
             let (vat, generation) = (entry.vat, entry.generation);
             if !self.life.vats.is_current(vat, generation) {
                 continue;
             }
             match entry.said {
-                Said::HandOver(hand_over) => self.examine(vat, generation, hand_over, cx)?,
-                Said::Checked(checked) => self.accept(vat, generation, *checked, cx)?,
+                Said::HandOver(hand_over) => self.examine(vat, generation, hand_over)?,
+                Said::Checked(checked) => self.accept(vat, generation, *checked)?,
                 Said::Aborted { turn, by, why } => {
-                    self.abort(vat, generation, turn, (by, why), cx);
+                    self.abort(vat, generation, turn, (by, why));
                 }
             }
         }
@@ -147,23 +146,17 @@ impl<W> HandOvers<'_, W> {
     }
 
     /// The worker undid a turn.
-    fn abort(
-        &mut self,
-        id: VatId,
-        generation: u64,
-        turn: u64,
-        (by, why): (AbortedBy, String),
-        cx: &mut Context<'_, W>,
-    ) {
+    fn abort(&mut self, id: VatId, generation: u64, turn: u64, (by, why): (AbortedBy, String)) {
         let mut undo = Undo {
             vats: self.life.vats,
             requests: self.life.requests,
             timers: self.life.timers,
             ticks: self.ticks,
+            cx: self.life.cx.reborrow(),
         };
-        if !undo.on_aborted(id, generation, turn, (by, why), cx) {
+        if !undo.on_aborted(id, generation, turn, (by, why)) {
             let why = format!("turn {turn} undone, which was not delivered");
-            self.life.on_violation(id, generation, why, cx);
+            self.life.on_violation(id, generation, why);
         }
     }
 
@@ -172,38 +165,35 @@ impl<W> HandOvers<'_, W> {
         id: VatId,
         generation: u64,
         hand_over: HandOver,
-        cx: &mut Context<'_, W>,
     ) -> Result<(), LedgerError> {
         let violation = if hand_over.generation != generation {
             format!("a hand-over of generation {}", hand_over.generation)
         } else {
             let vat = self.life.vats.known(id);
             match check(hand_over, &vat.expected(self.life.timers.of(id))) {
-                Ok(checked) => return self.accept(id, generation, checked, cx),
+                Ok(checked) => return self.accept(id, generation, checked),
                 Err(violation) => violation.to_string(),
             }
         };
-        self.life.on_violation(id, generation, violation, cx);
+        self.life.on_violation(id, generation, violation);
         Ok(())
     }
 
     /// Stages everything of a hand-over that passed T1.
-    fn accept(
-        &mut self,
-        id: VatId,
-        generation: u64,
-        checked: Checked,
-        cx: &mut Context<'_, W>,
-    ) -> Result<(), LedgerError> {
+    fn accept(&mut self, id: VatId, generation: u64, checked: Checked) -> Result<(), LedgerError> {
         let vat = self.life.vats.known(id);
-        match cx.reserve(&reservation_of(vat, self.life.requests, &checked))? {
+        match self
+            .life
+            .cx
+            .reserve(&reservation_of(vat, self.life.requests, &checked))?
+        {
             Reserved::Taken => {}
             Reserved::NoSpace(why) => {
-                self.life.on_no_space(id, &why, cx);
+                self.life.on_no_space(id, &why);
                 return Ok(());
             }
             Reserved::Damaged(why) => {
-                self.life.on_damaged(id, generation, why, cx);
+                self.life.on_damaged(id, generation, why);
                 return Ok(());
             }
         }
@@ -225,25 +215,28 @@ impl<W> HandOvers<'_, W> {
             self.life.requests.known_mut(*no).consumed();
         }
         if !delta.is_empty() {
-            cx.stage(Part::Heap { vat: id, delta });
+            self.life.cx.stage(Part::Heap { vat: id, delta });
         }
         if !log.is_empty() {
             let bytes = log;
-            cx.stage(Part::Log { vat: id, bytes });
+            self.life.cx.stage(Part::Log { vat: id, bytes });
         }
-        vat.count_turns(generation, number, cx);
+        let turns = vat.enter_frame(generation, number);
+        self.life.cx.count_turns(turns);
         self.life.vats.turns_returned(consumed.len());
         let home = match rows_are_spilled {
             true => Home::Spilled,
             false => Home::Frame,
         };
-        self.settle_replies(id, (first, &consumed), (replies, home), cx)?;
+        self.settle_replies(id, (first, &consumed), (replies, home))?;
         // Behind what the frame itself says of the rows in it.
         if let Some(side) = side {
-            cx.stage(Part::Side(side));
+            self.life.cx.stage(Part::Side(side));
         }
-        self.change_timers(id, timers, cx);
-        self.life.vats.known_mut(id).forgive(cx);
+        self.change_timers(id, timers);
+        if let Some(row) = self.life.vats.known_mut(id).forgive() {
+            self.life.cx.stage_row(row);
+        }
         self.life.vats.touch(id);
         Ok(())
     }
@@ -253,7 +246,6 @@ impl<W> HandOvers<'_, W> {
         id: VatId,
         (first, consumed): (u64, &[RequestNo]),
         (replies, home): (Vec<Reply>, Home),
-        cx: &mut Context<'_, W>,
     ) -> Result<(), LedgerError> {
         let requests = &mut *self.life.requests;
         let mut answered = vec![false; consumed.len()];
@@ -266,22 +258,30 @@ impl<W> HandOvers<'_, W> {
                     consumed[at]
                 }
                 _ => {
-                    cx.stage_row(rows::delete(rows::OPEN, rows::open_key(id, request)));
+                    self.life
+                        .cx
+                        .stage_row(rows::delete(rows::OPEN, rows::open_key(id, request)));
                     let open = self.life.vats.known_mut(id).open_mut();
                     open.remove(&request).expect("checked: open")
                 }
             };
-            requests.settle(no, (Settled::from_outcome(outcome), home), cx)?;
+            requests.settle(
+                no,
+                (Settled::from_outcome(outcome), home),
+                &mut self.life.cx,
+            )?;
         }
         for (at, no) in consumed.iter().enumerate().filter(|(at, _)| !answered[*at]) {
             match requests.known(*no).kind() {
                 RequestKind::Call => {
                     let vat = self.life.vats.known_mut(id);
-                    requests.open(vat, first + at as u64, *no, cx);
+                    requests.open(vat, first + at as u64, *no, &mut self.life.cx);
                 }
                 RequestKind::Timer(timer) => {
                     if self.life.timers.remove(id, timer).is_some() {
-                        cx.stage_row(rows::delete(rows::TIMERS, rows::timer_key(id, timer)));
+                        self.life
+                            .cx
+                            .stage_row(rows::delete(rows::TIMERS, rows::timer_key(id, timer)));
                     }
                     requests.forget(*no);
                 }
@@ -291,19 +291,21 @@ impl<W> HandOvers<'_, W> {
     }
 
     /// Takes over what a checked hand-over set and cleared.
-    fn change_timers(&mut self, id: VatId, changes: Vec<TimerChange>, cx: &mut Context<'_, W>) {
+    fn change_timers(&mut self, id: VatId, changes: Vec<TimerChange>) {
         let timers = &mut *self.life.timers;
         for TimerChange { timer, due_ms } in changes {
             let key = rows::timer_key(id, timer);
             if let Some(due_ms) = due_ms {
-                cx.stage_row(rows::put(rows::TIMERS, key, &TimerRow { due_ms }));
+                self.life
+                    .cx
+                    .stage_row(rows::put(rows::TIMERS, key, &TimerRow { due_ms }));
                 timers.set(id, timer, due_ms);
                 continue;
             }
             let Some(removed) = timers.remove(id, timer) else {
                 continue;
             };
-            cx.stage_row(rows::delete(rows::TIMERS, key));
+            self.life.cx.stage_row(rows::delete(rows::TIMERS, key));
             // A message of it that is out already will find nothing to do.
             if let Some(no) = removed.message {
                 let bytes = self.life.requests.known(no).bytes();

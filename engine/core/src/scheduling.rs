@@ -22,17 +22,18 @@ pub(crate) struct Scheduling<'a, W> {
     pub slots: &'a mut WorkerSlots,
     pub ticks: &'a mut Ticks,
     pub deployments: &'a Deployments<W>,
+    pub cx: Context<'a, W>,
 }
 
 impl<W> Scheduling<'_, W> {
     /// Gives out the slots there are; where there are too few, asks vats to give theirs up. Returns
     /// the vats that got one.
-    pub fn fill_slots(&mut self, cx: &mut Context<'_, W>) -> Vec<VatId> {
+    pub fn fill_slots(&mut self) -> Vec<VatId> {
         let mut started = Vec::new();
-        let (awake_max, now_ms) = (cx.settings().awake_max, cx.now_ms());
+        let (awake_max, now_ms) = (self.cx.settings().awake_max, self.cx.now_ms());
         let deployments = self.deployments.running();
         while let Some(id) = self.slots.next(awake_max, deployments, now_ms) {
-            if self.start(id, cx) {
+            if self.start(id) {
                 started.push(id);
             }
         }
@@ -46,20 +47,20 @@ impl<W> Scheduling<'_, W> {
     }
 
     /// Starts the vat's worker, where it still wants one.
-    fn start(&mut self, id: VatId, cx: &mut Context<'_, W>) -> bool {
-        let now_ms = cx.now_ms();
+    fn start(&mut self, id: VatId) -> bool {
+        let now_ms = self.cx.now_ms();
         let Some(vat) = self.vats.get_mut(id) else {
             return false;
         };
         if !vat.worker_mut().leave_queue() || !vat.wants_worker() {
             return false;
         }
-        let pages = vat.page_limit(cx.settings().page_limit);
+        let pages = vat.page_limit(self.cx.settings().page_limit);
         let generation = self.slots.next_generation();
         vat.start_worker(generation, pages, now_ms);
         self.slots.take(id);
-        cx.start_worker(id, generation);
-        if let Some(due_ms) = sleep_due_ms(cx, now_ms) {
+        self.cx.start_worker(id, generation);
+        if let Some(due_ms) = self.sleep_due_ms(now_ms) {
             self.ticks.by(due_ms);
         }
         true
@@ -95,8 +96,8 @@ impl<W> Scheduling<'_, W> {
     }
 
     /// Time went by: timers fire, pauses end, idle vats go to sleep.
-    pub fn on_tick(&mut self, cx: &Context<'_, W>) {
-        let now_ms = cx.now_ms();
+    pub fn on_tick(&mut self) {
+        let now_ms = self.cx.now_ms();
         self.ticks.begin();
         self.fire_due(now_ms);
         self.end_pauses(now_ms);
@@ -108,7 +109,7 @@ impl<W> Scheduling<'_, W> {
             };
             let idle_since = vat.worker().process().filter(|_| vat.is_idle());
             let idle_since = idle_since.map_or(now_ms, |life| life.idle_since_ms());
-            match sleep_due_ms(cx, idle_since) {
+            match self.sleep_due_ms(idle_since) {
                 Some(due_ms) if due_ms > now_ms => self.ticks.by(due_ms),
                 Some(_) if vat.worker().is_running() => idle_too_long.push(id),
                 Some(_) | None => {}
@@ -145,10 +146,11 @@ impl<W> Scheduling<'_, W> {
             }
         }
     }
-}
 
-/// When a vat that has been idle since then goes to sleep.
-fn sleep_due_ms<W>(cx: &Context<'_, W>, since_ms: i64) -> Option<i64> {
-    let after = i64::try_from(cx.settings().sleep_after_ms?).unwrap_or(i64::MAX);
-    Some(since_ms.saturating_add(after))
+    /// When a vat that has been idle since then goes to sleep.
+    fn sleep_due_ms(&self, since_ms: i64) -> Option<i64> {
+        let after = self.cx.settings().sleep_after_ms?;
+        let after = i64::try_from(after).unwrap_or(i64::MAX);
+        Some(since_ms.saturating_add(after))
+    }
 }

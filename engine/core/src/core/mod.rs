@@ -5,7 +5,7 @@
 mod owners;
 mod view;
 
-use self::owners::Owners;
+use self::owners::{Dispatch, Owners};
 pub use self::view::VatView;
 use crate::event::{Effect, Event, Ledger, LedgerError};
 use crate::gate::{Context, Gate};
@@ -47,26 +47,18 @@ impl<W> Core<W> {
             Event::Committed => self.on_committed(ledger, out),
             Event::Applied => {
                 let (settled, turns) = self.gate.applied();
-                let (mut cx, owners) = self.split(ledger, out);
-                owners.on_applied(settled, turns, &mut cx);
+                self.dispatch(ledger, out).on_applied(settled, turns);
                 Ok(())
             }
             Event::Space {
                 caught_up,
                 has_space,
             } => {
-                for turns in self.gate.caught_up(&caught_up) {
-                    self.owners.lifecycle().on_vat_applied(turns);
-                }
-                if has_space {
-                    self.owners.lifecycle().on_space();
-                }
+                let turns = self.gate.caught_up(&caught_up);
+                self.dispatch(ledger, out).on_space(turns, has_space);
                 Ok(())
             }
-            event => {
-                let (mut cx, owners) = self.split(ledger, out);
-                owners.on_event(event, &mut cx)
-            }
+            event => self.dispatch(ledger, out).on_event(event),
         }
     }
 
@@ -77,33 +69,7 @@ impl<W> Core<W> {
         ledger: &mut dyn Ledger,
         out: &mut Vec<Effect<W>>,
     ) -> Result<(), LedgerError> {
-        let (mut cx, owners) = self.split(ledger, out);
-        let mut moved = Vec::new();
-        loop {
-            let touched = owners.vats.take_touched();
-            for id in &touched {
-                owners.advance(*id, &mut cx)?;
-            }
-            moved.extend(touched);
-            if !owners.vats.has_touched() {
-                moved.extend(owners.scheduling().fill_slots(&mut cx));
-            }
-            if !owners.vats.has_touched() {
-                break;
-            }
-        }
-        if cx.is_frame_due() {
-            // Space for them was reserved with each answer.
-            for row in owners.requests.take_moved_windows() {
-                cx.stage_row(row);
-            }
-            cx.commit();
-            owners.hand_overs().let_in(&mut cx)?;
-        }
-        for id in moved {
-            owners.deliveries().deliver(id, &mut cx)?;
-        }
-        Ok(())
+        self.dispatch(ledger, out).flush()
     }
 
     /// The frame is durable: what waited for it leaves.
@@ -113,24 +79,24 @@ impl<W> Core<W> {
         out: &mut Vec<Effect<W>>,
     ) -> Result<(), LedgerError> {
         let mut frame = self.gate.committed();
-        let (mut cx, owners) = self.split(ledger, out);
-        let outcome = owners.on_committed(&mut frame, &mut cx);
+        let outcome = self.dispatch(ledger, out).on_committed(&mut frame);
         self.gate.begin_apply(frame);
         outcome
     }
 
-    fn split<'a>(
+    fn dispatch<'a>(
         &'a mut self,
         ledger: &'a mut dyn Ledger,
         out: &'a mut Vec<Effect<W>>,
-    ) -> (Context<'a, W>, &'a mut Owners<W>) {
+    ) -> Dispatch<'a, W> {
         let Core {
             settings,
             now_ms,
             gate,
             owners,
         } = self;
-        (Context::new(settings, *now_ms, gate, ledger, out), owners)
+        let cx = Context::new(settings, *now_ms, gate, ledger, out);
+        Dispatch { owners, cx }
     }
 
     #[cfg(test)]

@@ -15,22 +15,17 @@ use super::deployment::Stage;
 use super::start::Deploying;
 use crate::api::DeployError;
 use crate::event::LedgerError;
-use crate::gate::{Ack, Context};
+use crate::gate::Ack;
 use kenvat_wire::protocol::DueTimer;
 
 impl<W> Deploying<'_, W> {
     /// The worker has run what it was sent, and the start has not settled.
-    pub(super) fn on_starting(
-        &mut self,
-        id: VatId,
-        claimed: (u64, u64),
-        next: Option<DueTimer>,
-        cx: &mut Context<'_, W>,
-    ) {
+    pub(super) fn on_starting(&mut self, id: VatId, claimed: (u64, u64), next: Option<DueTimer>) {
         let others = self.deployments.under_way.iter();
         let others = others.filter(|(other, _)| **other != id);
         let waiting = others.filter(|(_, it)| it.has_waited()).count();
-        let limits = cx.limits();
+        let limits = self.cx.limits();
+        let now_ms = self.cx.now_ms();
         let deployment = self.known_mut(id);
         let began_ms = deployment.began_ms;
         let late_ms = began_ms.saturating_add_unsigned(limits.start);
@@ -44,7 +39,7 @@ impl<W> Deploying<'_, W> {
                 "the start function (or init) returned a promise that nothing is left to settle"
                     .to_owned(),
             ),
-            Some(due) if due.due_ms.max(cx.now_ms()) > late_ms => DeployError::of_program(format!(
+            Some(due) if due.due_ms.max(now_ms) > late_ms => DeployError::of_program(format!(
                 "the start function (or init) may take {} s, and waits for a timer that is \
                      due {} s after it began",
                 limits.start / 1000,
@@ -60,26 +55,26 @@ impl<W> Deploying<'_, W> {
                 return;
             }
         };
-        self.end(id, error, cx);
+        self.end(id, error);
     }
 
     /// Delivers the timers that are due to the starts that wait for them.
-    pub fn go_on_starting(&mut self, cx: &mut Context<'_, W>) -> Result<(), LedgerError> {
-        let now_ms = cx.now_ms();
+    pub fn go_on_starting(&mut self) -> Result<(), LedgerError> {
+        let now_ms = self.cx.now_ms();
         for (vat, deployment) in &mut self.deployments.under_way {
             let due = deployment.waits_for().filter(|due| due.due_ms <= now_ms);
             if let Some(DueTimer { timer, .. }) = due {
-                let turn = deployment.next_turn(timer, now_ms, cx.seed()?);
-                cx.send(*vat, deployment.generation, turn);
+                let turn = deployment.next_turn(timer, now_ms, self.cx.seed()?);
+                self.cx.send(*vat, deployment.generation, turn);
             }
         }
         Ok(())
     }
 
     /// The vat is terminated before it is one.
-    pub fn withdraw(&mut self, id: VatId, waiter: W, cx: &mut Context<'_, W>) {
+    pub fn withdraw(&mut self, id: VatId, waiter: W) {
         let message = "it was terminated before its start had settled".to_owned();
-        self.end(id, DeployError::of_program(message), cx);
-        cx.acknowledge(Ack::Withdrawn(waiter));
+        self.end(id, DeployError::of_program(message));
+        self.cx.acknowledge(Ack::Withdrawn(waiter));
     }
 }

@@ -31,6 +31,7 @@ pub(crate) struct Deploying<'a, W> {
     pub vats: &'a mut Vats<W>,
     pub timers: &'a mut Timers,
     pub slots: &'a mut WorkerSlots,
+    pub cx: Context<'a, W>,
 }
 
 impl<W> Deploying<'_, W> {
@@ -39,15 +40,14 @@ impl<W> Deploying<'_, W> {
         &mut self,
         (deploy, limits, purpose): (Deploy, VatLimits, Purpose),
         waiter: W,
-        cx: &mut Context<'_, W>,
     ) -> Result<(), LedgerError> {
-        if let Err(error) = self.check_deploy(&deploy, purpose, cx) {
-            cx.refuse_deployment(waiter, error);
+        if let Err(error) = self.check_deploy(&deploy, purpose) {
+            self.cx.refuse_deployment(waiter, error);
             return Ok(());
         }
-        let id = cx.next_vat_id();
+        let id = self.cx.next_vat_id();
         let generation = self.slots.next_generation();
-        let page_limit = limits.heap.map_or(cx.settings().page_limit, pages_in);
+        let page_limit = limits.heap.map_or(self.cx.settings().page_limit, pages_in);
         let deployment = Deployment {
             generation,
             purpose,
@@ -57,23 +57,18 @@ impl<W> Deploying<'_, W> {
             waiter: Some(waiter),
             callers: Vec::new(),
             callers_bytes: 0,
-            began_ms: cx.now_ms(),
+            began_ms: self.cx.now_ms(),
             turn: FIRST_TURN,
             stage: Stage::Runs,
         };
-        let first_turn = deployment.first_turn(cx.seed()?);
+        let first_turn = deployment.first_turn(self.cx.seed()?);
         self.deployments.under_way.insert(id, deployment);
-        cx.start_deployment(id, generation, page_limit, limits);
-        cx.send(id, generation, first_turn);
+        self.cx.start_deployment(id, generation, page_limit, limits);
+        self.cx.send(id, generation, first_turn);
         Ok(())
     }
 
-    fn check_deploy(
-        &self,
-        deploy: &Deploy,
-        purpose: Purpose,
-        cx: &Context<'_, W>,
-    ) -> Result<(), DeployError> {
+    fn check_deploy(&self, deploy: &Deploy, purpose: Purpose) -> Result<(), DeployError> {
         let bad = |why: String| DeployError::BadRequest(why);
         check_name(&deploy.name).map_err(|error| bad(error.to_string()))?;
         if deploy.deny.len() > DEFAULT_POWERS.len() {
@@ -91,9 +86,9 @@ impl<W> Deploying<'_, W> {
             &deploy.entry,
             &deploy.files,
             &deploy.give,
-            cx.limits().source,
+            self.cx.limits().source,
         )?;
-        let most = cx.limits().deployments;
+        let most = self.cx.limits().deployments;
         if self.deployments.under_way.len() >= most {
             let why = format!("{most} vats are being made");
             return Err(DeployError::Overloaded(why));
@@ -107,7 +102,6 @@ impl<W> Deploying<'_, W> {
         id: VatId,
         generation: u64,
         message: FromWorker,
-        cx: &mut Context<'_, W>,
     ) -> Result<(), LedgerError> {
         let Some(deployment) = self.deployments.get(id) else {
             return Ok(());
@@ -118,13 +112,13 @@ impl<W> Deploying<'_, W> {
                 generation: named,
                 last_turn,
                 next,
-            } if expects => self.on_starting(id, (named, last_turn), next, cx),
+            } if expects => self.on_starting(id, (named, last_turn), next),
             FromWorker::HandOver(hand_over) if expects => {
-                return self.on_first_hand_over(id, hand_over, cx);
+                return self.on_first_hand_over(id, hand_over);
             }
             FromWorker::Aborted { why, .. } if expects => {
                 let message = format!("the start function was ended: {why}");
-                self.end(id, DeployError::of_program(message), cx);
+                self.end(id, DeployError::of_program(message));
             }
             // That it is ready says nothing more here; what follows the hand-over does not count.
             _ => {}
@@ -133,12 +127,7 @@ impl<W> Deploying<'_, W> {
     }
 
     /// The start function is done.
-    fn on_first_hand_over(
-        &mut self,
-        id: VatId,
-        hand_over: HandOver,
-        cx: &mut Context<'_, W>,
-    ) -> Result<(), LedgerError> {
+    fn on_first_hand_over(&mut self, id: VatId, hand_over: HandOver) -> Result<(), LedgerError> {
         let deployment = self.known(id);
         let checked = match deployment.check_place(&hand_over) {
             Ok(()) => check_content(hand_over, 0, deployment.page_limit)
@@ -146,69 +135,64 @@ impl<W> Deploying<'_, W> {
             Err(violation) => Err(violation.to_string()),
         };
         match checked {
-            Ok(checked) => self.on_first_checked(id, checked, cx),
+            Ok(checked) => self.on_first_checked(id, checked),
             Err(why) => {
                 let why = format!("the worker broke the rules: {why}");
-                self.end(id, DeployError::Host(why), cx);
+                self.end(id, DeployError::Host(why));
                 Ok(())
             }
         }
     }
 
     /// And what it handed over was checked; what is large of it is in a spill file already.
-    pub fn on_first_checked(
-        &mut self,
-        id: VatId,
-        mut checked: Checked,
-        cx: &mut Context<'_, W>,
-    ) -> Result<(), LedgerError> {
+    pub fn on_first_checked(&mut self, id: VatId, mut checked: Checked) -> Result<(), LedgerError> {
         let deployment = self.known(id);
         let generation = deployment.generation;
         match checked.replies.pop().map(|reply| reply.outcome) {
             Some(Outcome::Value(_)) if deployment.purpose == Purpose::DryRun => {
-                self.end_dry_run(id, cx);
+                self.end_dry_run(id);
             }
-            Some(Outcome::Value(_)) => self.commit(id, checked, cx)?,
-            Some(Outcome::Thrown(thrown)) => self.fail(id, thrown.into(), cx),
+            Some(Outcome::Value(_)) => self.commit(id, checked)?,
+            Some(Outcome::Thrown(thrown)) => self.fail(id, thrown.into()),
             None => {
                 let why = "the worker broke the rules: its start is not answered".to_owned();
-                self.fail(id, DeployError::Host(why), cx);
+                self.fail(id, DeployError::Host(why));
             }
         }
-        cx.kill(id, generation);
+        self.cx.kill(id, generation);
         Ok(())
     }
 
     /// The dry run went well: nothing of it remains.
-    fn end_dry_run(&mut self, id: VatId, cx: &mut Context<'_, W>) {
+    fn end_dry_run(&mut self, id: VatId) {
         let deployment = self.deployments.under_way.remove(&id);
         if let Some(deployment) = deployment
             && let Some(waiter) = deployment.waiter
         {
             let name = deployment.deploy.name;
-            cx.acknowledge(Ack::DryRun(waiter, Deployed { name, id: id.0 }));
+            self.cx
+                .acknowledge(Ack::DryRun(waiter, Deployed { name, id: id.0 }));
         }
     }
 
     /// The start went well: the vat is in the frame being filled.
-    fn commit(
-        &mut self,
-        id: VatId,
-        checked: Checked,
-        cx: &mut Context<'_, W>,
-    ) -> Result<(), LedgerError> {
-        let engine = cx.settings().engine;
-        match cx.reserve(&self.known(id).reservation(id, engine, &checked))? {
+    fn commit(&mut self, id: VatId, checked: Checked) -> Result<(), LedgerError> {
+        let engine = self.cx.settings().engine;
+        match self
+            .cx
+            .reserve(&self.known(id).reservation(id, engine, &checked))?
+        {
             Reserved::Taken => {}
             Reserved::NoSpace(why) => {
-                self.fail(id, DeployError::NoSpace(why), cx);
+                self.fail(id, DeployError::NoSpace(why));
                 return Ok(());
             }
             Reserved::Damaged(why) => {
-                self.fail(id, DeployError::Host(why), cx);
+                self.fail(id, DeployError::Host(why));
                 return Ok(());
             }
         }
+        let created_ms = self.cx.now_ms();
         let deployment = self.known_mut(id);
         deployment.stage = Stage::InFrame;
         let waiter = deployment.waiter.take().expect("it waits until its frame");
@@ -217,7 +201,7 @@ impl<W> Deploying<'_, W> {
             engine: engine.0,
             page_limit: deployment.page_limit,
             source_sha256: source_sha256(&deployment.deploy.entry, &deployment.deploy.files),
-            created_ms: cx.now_ms(),
+            created_ms,
         };
         let counters = CountersRow {
             turns: deployment.turn,
@@ -236,16 +220,16 @@ impl<W> Deploying<'_, W> {
             waiter,
         };
         let page_limit = deployment.page_limit;
-        cx.stage(Part::Create {
+        let sources = take_sources(&mut deployment.deploy);
+        self.cx.stage(Part::Create {
             vat: id,
             engine,
             page_limit,
         });
-        let sources = take_sources(&mut deployment.deploy);
-        Self::stage_created(&created, sources, checked, cx);
-        cx.on_commit(OnCommit::Create(Box::new(created)));
+        self.stage_created(&created, sources, checked);
+        self.cx.on_commit(OnCommit::Create(Box::new(created)));
         // Generation 0 never runs: no worker is notified of this hand-over's apply.
-        cx.on_commit(OnCommit::Progress(HandedOver {
+        self.cx.on_commit(OnCommit::Progress(HandedOver {
             vat: id,
             generation: 0,
             hand_over: 0,
@@ -255,45 +239,39 @@ impl<W> Deploying<'_, W> {
     }
 
     /// Stages what a new vat's start left, and its rows.
-    fn stage_created(
-        created: &Created<W>,
-        sources: SourcesRow,
-        checked: Checked,
-        cx: &mut Context<'_, W>,
-    ) {
+    fn stage_created(&mut self, created: &Created<W>, sources: SourcesRow, checked: Checked) {
         let vat = created.id;
         let delta = checked.delta;
         if !delta.is_empty() {
-            cx.stage(Part::Heap { vat, delta });
+            self.cx.stage(Part::Heap { vat, delta });
         }
         let bytes = checked.log;
         if !bytes.is_empty() {
-            cx.stage(Part::Log { vat, bytes });
+            self.cx.stage(Part::Log { vat, bytes });
         }
         let key = rows::vat_key(vat);
         if !created.limits.is_empty() {
-            cx.stage_row(rows::put(rows::LIMITS, key.clone(), &created.limits));
+            self.cx
+                .stage_row(rows::put(rows::LIMITS, key.clone(), &created.limits));
         }
-        cx.stage_row(rows::put(rows::VATS, key.clone(), &created.row));
-        cx.stage_row(rows::put(rows::COUNTERS, key.clone(), &created.counters));
+        self.cx
+            .stage_row(rows::put(rows::VATS, key.clone(), &created.row));
+        self.cx
+            .stage_row(rows::put(rows::COUNTERS, key.clone(), &created.counters));
         if !checked.rows_are_spilled {
-            cx.stage_row(rows::put(rows::SOURCES, key, &sources));
+            self.cx.stage_row(rows::put(rows::SOURCES, key, &sources));
         }
         if let Some(side) = checked.side {
-            cx.stage(Part::Side(side));
+            self.cx.stage(Part::Side(side));
         }
         for (timer, row) in &created.timers {
-            cx.stage_row(rows::put(rows::TIMERS, rows::timer_key(vat, *timer), row));
+            self.cx
+                .stage_row(rows::put(rows::TIMERS, rows::timer_key(vat, *timer), row));
         }
     }
 
     /// The vat is durable: it exists from now on. The calls that waited for it are to be let in.
-    pub fn publish(
-        &mut self,
-        created: Created<W>,
-        durable: Durable,
-        cx: &mut Context<'_, W>,
-    ) -> Vec<(Call, W)> {
+    pub fn publish(&mut self, created: Created<W>, durable: Durable) -> Vec<(Call, W)> {
         let Created {
             id,
             row,
@@ -309,88 +287,78 @@ impl<W> Deploying<'_, W> {
         for (timer, TimerRow { due_ms }) in timers {
             self.timers.set(id, timer, due_ms);
         }
-        cx.release(durable, Output::Deployed { waiter, deployed });
+        self.cx
+            .release(durable, Output::Deployed { waiter, deployed });
         let deployment = self.deployments.under_way.remove(&id);
         deployment.map_or_else(Vec::new, |deployment| deployment.callers)
     }
 
     /// The start failed: nothing of the vat remains.
-    fn fail(&mut self, id: VatId, error: DeployError, cx: &mut Context<'_, W>) {
+    fn fail(&mut self, id: VatId, error: DeployError) {
         let Some(deployment) = self.deployments.under_way.remove(&id) else {
             return;
         };
         if let Some(waiter) = deployment.waiter {
-            cx.refuse_deployment(waiter, error);
+            self.cx.refuse_deployment(waiter, error);
         }
         for (call, waiter) in deployment.callers {
             let refusal = unknown_vat(self.vats, self.deployments, &call.vat);
-            cx.refuse(Waiter::Call(waiter), refusal);
+            self.cx.refuse(Waiter::Call(waiter), refusal);
         }
     }
 
     /// The start failed, and its worker goes.
-    pub(super) fn end(&mut self, id: VatId, error: DeployError, cx: &mut Context<'_, W>) {
+    pub(super) fn end(&mut self, id: VatId, error: DeployError) {
         if let Some(deployment) = self.deployments.get(id) {
             let generation = deployment.generation;
-            self.fail(id, error, cx);
-            cx.kill(id, generation);
+            self.fail(id, error);
+            self.cx.kill(id, generation);
         }
     }
 
     /// No spill file could be made of what the worker handed over.
-    pub fn on_spill_failed(
-        &mut self,
-        id: VatId,
-        generation: u64,
-        refusal: SpillRefusal,
-        cx: &mut Context<'_, W>,
-    ) {
+    pub fn on_spill_failed(&mut self, id: VatId, generation: u64, refusal: SpillRefusal) {
         let error = match refusal {
             SpillRefusal::NoSpace(why) => DeployError::NoSpace(why),
             SpillRefusal::Damaged(why) => DeployError::Host(why),
         };
-        self.fail(id, error, cx);
-        cx.kill(id, generation);
+        self.fail(id, error);
+        self.cx.kill(id, generation);
     }
 
     /// The worker sent bytes that are no message.
-    pub fn on_violation(&mut self, id: VatId, generation: u64, why: &str, cx: &mut Context<'_, W>) {
-        self.on_worker_lost(id, &format!("broke the rules: {why}"), cx);
-        cx.kill(id, generation);
+    pub fn on_violation(&mut self, id: VatId, generation: u64, why: &str) {
+        self.on_worker_lost(id, &format!("broke the rules: {why}"));
+        self.cx.kill(id, generation);
     }
 
     /// The worker could not be started. What its deployer may try again is told so.
-    pub fn on_not_started(
-        &mut self,
-        id: VatId,
-        (why, transient): (&str, bool),
-        cx: &mut Context<'_, W>,
-    ) {
+    pub fn on_not_started(&mut self, id: VatId, (why, transient): (&str, bool)) {
         if !transient {
-            return self.on_worker_lost(id, &format!("could not be started: {why}"), cx);
+            return self.on_worker_lost(id, &format!("could not be started: {why}"));
         }
         let why = format!("no worker can be started now: {why}");
-        self.fail(id, DeployError::Overloaded(why), cx);
+        self.fail(id, DeployError::Overloaded(why));
     }
 
     /// The worker ended.
-    pub fn on_gone(&mut self, id: VatId, death: Death, cx: &mut Context<'_, W>) {
+    pub fn on_gone(&mut self, id: VatId, death: Death) {
         let is_in_frame = self
             .deployments
             .get(id)
             .is_some_and(Deployment::is_in_frame);
         match death {
-            Death::Clock if !is_in_frame => self.fail(id, takes_too_long(), cx),
-            _ => self.on_worker_lost(id, &describe(death), cx),
+            Death::Clock if !is_in_frame => self.fail(id, takes_too_long()),
+            _ => self.on_worker_lost(id, &describe(death)),
         }
     }
 
     /// The worker is no more, or never was. Once the vat is in a frame it is not needed.
-    fn on_worker_lost(&mut self, id: VatId, why: &str, cx: &mut Context<'_, W>) {
+    fn on_worker_lost(&mut self, id: VatId, why: &str) {
         let deployment = self.deployments.get(id);
         if deployment.is_some_and(|it| !it.is_in_frame()) {
             let error = DeployError::Host(format!("the worker of the start function {why}"));
-            self.fail(id, error, cx);
+            self.fail(id, error);
         }
     }
 

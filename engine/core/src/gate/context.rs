@@ -8,6 +8,7 @@ use crate::Settings;
 use crate::api::{DeployError, VatLimits};
 use crate::event::{Effect, Ledger, LedgerError, Reserved};
 use crate::limits::CoreLimits;
+use crate::rows;
 use kenvat_wire::protocol::ToWorker;
 use kenvat_wire::seed::Seed;
 
@@ -34,6 +35,17 @@ impl<'a, W> Context<'a, W> {
             gate,
             ledger,
             effects,
+        }
+    }
+
+    /// The same surroundings, for a procedure within a procedure.
+    pub(crate) fn reborrow(&mut self) -> Context<'_, W> {
+        Context {
+            settings: self.settings,
+            now_ms: self.now_ms,
+            gate: self.gate,
+            ledger: self.ledger,
+            effects: self.effects,
         }
     }
 
@@ -96,6 +108,13 @@ impl<'a, W> Context<'a, W> {
     /// Registers what is to happen once the frame being filled is durable.
     pub fn on_commit(&mut self, output: OnCommit<W>) -> FrameNo {
         self.gate.on_commit(output)
+    }
+
+    /// Notes in the frame being filled that a vat has come this far.
+    pub(crate) fn count_turns(&mut self, turns: HandedOver) {
+        let key = rows::vat_key(turns.vat);
+        self.stage_row(rows::put(rows::COUNTERS, key, &turns.counters));
+        self.on_commit(OnCommit::Progress(turns));
     }
 
     /// Lets an output of a durable frame out.

@@ -5,7 +5,7 @@ use kenvat_store::VatId;
 use super::Lifecycle;
 use crate::api::KilledBy;
 use crate::event::Death;
-use crate::gate::{Context, Refusal};
+use crate::gate::Refusal;
 use crate::limits::{KILLS_MAX, START_DEATHS, START_TRIES_MAX};
 use crate::program::describe;
 use crate::rows::{self, PoisonRow};
@@ -14,14 +14,7 @@ use kenvat_wire::protocol::EXIT_HEAP_LIMIT;
 
 impl<W> Lifecycle<'_, W> {
     /// The process of a worker is reaped.
-    pub fn on_gone(
-        &mut self,
-        id: VatId,
-        generation: u64,
-        death: Death,
-        running: Option<u64>,
-        cx: &mut Context<'_, W>,
-    ) {
+    pub fn on_gone(&mut self, id: VatId, generation: u64, death: Death, running: Option<u64>) {
         let Some(vat) = self.vats.get(id) else {
             return;
         };
@@ -43,9 +36,9 @@ impl<W> Lifecycle<'_, W> {
         let blamed = blame(vat, running);
         if death == Death::NoSpace && counts {
             let why = "the disk is full: there is no room to map the vat's heap";
-            self.refuse_delivered(id, why, cx);
+            self.refuse_delivered(id, why);
             if !was_ready {
-                self.refuse_waiting(id, why, cx);
+                self.refuse_waiting(id, why);
             }
         }
         self.vats.known_mut(id).worker_mut().gone();
@@ -57,11 +50,11 @@ impl<W> Lifecycle<'_, W> {
         self.slots.give_back(id);
         self.vats.touch(id);
         if counts && death == Death::Killed {
-            self.on_killed(id, was_ready, blamed, cx);
+            self.on_killed(id, was_ready, blamed);
         }
         match (counted, blamed) {
-            (Some(why), _) if !was_ready => self.on_start_death(id, &why, cx),
-            (Some(why), Some((turn, no))) => self.count_death(id, turn, no, death, &why, cx),
+            (Some(why), _) if !was_ready => self.on_start_death(id, &why),
+            (Some(why), Some((turn, no))) => self.count_death(id, turn, no, death, &why),
             _ => {}
         }
     }
@@ -76,13 +69,7 @@ impl<W> Lifecycle<'_, W> {
 
     /// The worker was ended by somebody else: an operator, whose kills say nothing about the
     /// message, or a machine out of memory, which would do it again for ever.
-    fn on_killed(
-        &mut self,
-        id: VatId,
-        was_ready: bool,
-        blamed: Option<(u64, RequestNo)>,
-        cx: &mut Context<'_, W>,
-    ) {
+    fn on_killed(&mut self, id: VatId, was_ready: bool, blamed: Option<(u64, RequestNo)>) {
         // Before it is ready no turn runs.
         let blamed = blamed.filter(|_| was_ready);
         if was_ready && blamed.is_none() {
@@ -109,20 +96,12 @@ impl<W> Lifecycle<'_, W> {
         faults.last_error = Some(why.clone());
         match blamed {
             Some((_, no)) => self.requests.known_mut(no).abort(KilledBy::Crash, why),
-            None => self.give_up_start(id, &why, cx),
+            None => self.give_up_start(id, &why),
         }
     }
 
     /// A message's worker died of it: noted durably before it is tried again, or given up (T3).
-    fn count_death(
-        &mut self,
-        id: VatId,
-        turn: u64,
-        no: RequestNo,
-        death: Death,
-        why: &str,
-        cx: &mut Context<'_, W>,
-    ) {
+    fn count_death(&mut self, id: VatId, turn: u64, no: RequestNo, death: Death, why: &str) {
         let request = self.requests.known_mut(no);
         let content = request.message_hash();
         let vat = self.vats.known_mut(id);
@@ -132,7 +111,7 @@ impl<W> Lifecycle<'_, W> {
         let by = match death {
             Death::Clock => Some(KilledBy::Clock),
             Death::Exit(EXIT_HEAP_LIMIT) => Some(KilledBy::Heap),
-            _ if deaths >= cx.limits().poison => Some(KilledBy::Crash),
+            _ if deaths >= self.cx.limits().poison => Some(KilledBy::Crash),
             _ => None,
         };
         if let Some(by) = by {
@@ -145,17 +124,19 @@ impl<W> Lifecycle<'_, W> {
             deaths,
         };
         vat.faults_mut().poison = Some(poison);
-        cx.stage_row(rows::put(rows::POISON, rows::vat_key(id), &poison));
+        self.cx
+            .stage_row(rows::put(rows::POISON, rows::vat_key(id), &poison));
         // Counting the same turns once more makes the next worker wait for this frame.
-        vat.count_turns(0, 0, cx);
+        let turns = vat.enter_frame(0, 0);
+        self.cx.count_turns(turns);
     }
 
-    fn on_start_death(&mut self, id: VatId, why: &str, cx: &mut Context<'_, W>) {
+    fn on_start_death(&mut self, id: VatId, why: &str) {
         let faults = self.vats.known_mut(id).faults_mut();
         faults.start_deaths += 1;
         if faults.start_deaths >= START_DEATHS {
             let why = format!("its worker {why} {START_DEATHS} times before it took any message");
-            self.break_vat(id, why, cx);
+            self.break_vat(id, why);
         }
     }
 
@@ -166,7 +147,6 @@ impl<W> Lifecycle<'_, W> {
         generation: u64,
         (why, transient): (String, bool),
         deployments: usize,
-        cx: &mut Context<'_, W>,
     ) {
         let vat = self.vats.get(id);
         if !vat.is_some_and(|vat| vat.worker().is_process(generation)) {
@@ -176,29 +156,29 @@ impl<W> Lifecycle<'_, W> {
         if transient {
             self.vats.known_mut(id).worker_mut().gone();
             self.vats.touch(id);
-            self.on_no_slot(id, &why, deployments, cx);
+            self.on_no_slot(id, &why, deployments);
         } else {
             self.slots.give_back(id);
-            self.break_vat(id, why, cx);
+            self.break_vat(id, why);
         }
     }
 
     /// The machine had nothing left to start this vat's worker with: it waits at the head, and
     /// others make way. After too many tries its callers are told.
-    fn on_no_slot(&mut self, id: VatId, why: &str, deployments: usize, cx: &mut Context<'_, W>) {
+    fn on_no_slot(&mut self, id: VatId, why: &str, deployments: usize) {
         self.slots.give_back(id);
-        let tries = self.slots.note_refused(deployments, cx.now_ms());
+        let tries = self.slots.note_refused(deployments, self.cx.now_ms());
         if tries <= START_TRIES_MAX {
             let joins = self.vats.known_mut(id).worker_mut().queue();
             debug_assert!(joins, "its process is gone");
             self.slots.want_first(id);
         } else {
-            self.give_up_start(id, why, cx);
+            self.give_up_start(id, why);
         }
     }
 
     /// Whoever waits for this vat's worker is told that there is none to be had now.
-    fn give_up_start(&mut self, id: VatId, why: &str, cx: &mut Context<'_, W>) {
+    fn give_up_start(&mut self, id: VatId, why: &str) {
         let refusal = Refusal::overloaded(format!("no worker can be started now: {why}"));
         let vat = self.vats.known_mut(id);
         let wakers = std::mem::take(&mut vat.wishes_mut().awake);
@@ -214,9 +194,10 @@ impl<W> Lifecycle<'_, W> {
         }
         self.vats.touch(id);
         for no in untried {
-            self.requests.refuse(no, &refusal, self.timers, cx);
+            self.requests
+                .refuse(no, &refusal, self.timers, &mut self.cx);
         }
-        cx.refuse_all(wakers, &refusal);
+        self.cx.refuse_all(wakers, &refusal);
     }
 }
 

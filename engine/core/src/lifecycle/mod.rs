@@ -29,6 +29,7 @@ pub(crate) struct Lifecycle<'a, W> {
     pub requests: &'a mut Requests<W>,
     pub timers: &'a mut Timers,
     pub slots: &'a mut WorkerSlots,
+    pub cx: Context<'a, W>,
 }
 
 impl<W> Lifecycle<'_, W> {
@@ -44,14 +45,14 @@ impl<W> Lifecycle<'_, W> {
     }
 
     /// The vat's own limits are to be these: told when that is durable.
-    pub fn on_limit(&mut self, vat: VatId, limits: VatLimits, waiter: W, cx: &mut Context<'_, W>) {
+    pub fn on_limit(&mut self, vat: VatId, limits: VatLimits, waiter: W) {
         let key = rows::vat_key(vat);
         let row = match limits.is_empty() {
             true => rows::delete(rows::LIMITS, key),
             false => rows::put(rows::LIMITS, key, &limits),
         };
-        cx.stage_row(row);
-        cx.on_commit(OnCommit::Limit(Limited {
+        self.cx.stage_row(row);
+        self.cx.on_commit(OnCommit::Limit(Limited {
             vat,
             limits,
             waiter,
@@ -59,7 +60,7 @@ impl<W> Lifecycle<'_, W> {
     }
 
     /// The vat's limits are durable. They count from its next process on, so this one goes soon.
-    pub fn limited(&mut self, limited: Limited<W>, durable: Durable, cx: &mut Context<'_, W>) {
+    pub fn limited(&mut self, limited: Limited<W>, durable: Durable) {
         let Limited {
             vat: id,
             limits,
@@ -71,28 +72,29 @@ impl<W> Lifecycle<'_, W> {
             vat.worker_mut().ask_to_yield();
             self.vats.touch(id);
         }
-        cx.release(durable, Output::Done { waiter });
+        self.cx.release(durable, Output::Done { waiter });
     }
 
     /// Asks for a worker or ends it, where something asks for it, and tells those who waited for
     /// the state the vat is in. Whether the vat's end is to be staged.
-    pub fn advance(&mut self, id: VatId, cx: &mut Context<'_, W>) -> bool {
+    pub fn advance(&mut self, id: VatId) -> bool {
         let Some(vat) = self.vats.get_mut(id) else {
             return false;
         };
         let is_terminating = vat.is_terminating();
         match vat.worker() {
             Worker::Starting(_) | Worker::Running(_) if is_terminating => {
-                self.end(id, Ending::Terminate, cx);
+                self.end(id, Ending::Terminate);
                 false
             }
             Worker::Starting(_) | Worker::Running(_) => {
-                self.advance_awake(id, cx);
+                self.advance_awake(id);
                 false
             }
             Worker::Asleep | Worker::Queued if is_terminating => true,
             Worker::Asleep | Worker::Queued => {
-                cx.acknowledge_all(std::mem::take(&mut vat.wishes_mut().asleep), Ack::Asleep);
+                self.cx
+                    .acknowledge_all(std::mem::take(&mut vat.wishes_mut().asleep), Ack::Asleep);
                 if vat.wants_worker() && vat.worker_mut().queue() {
                     self.slots.want(id);
                 }
@@ -100,70 +102,69 @@ impl<W> Lifecycle<'_, W> {
             }
             Worker::Broken(why) => {
                 let refusal = Refusal::unavailable(vat.name(), format!("is broken: {why}"));
-                cx.refuse_all(std::mem::take(&mut vat.wishes_mut().awake), &refusal);
-                cx.acknowledge_all(std::mem::take(&mut vat.wishes_mut().asleep), Ack::Asleep);
+                self.cx
+                    .refuse_all(std::mem::take(&mut vat.wishes_mut().awake), &refusal);
+                self.cx
+                    .acknowledge_all(std::mem::take(&mut vat.wishes_mut().asleep), Ack::Asleep);
                 is_terminating
             }
             Worker::Ending { .. } => false,
         }
     }
 
-    fn advance_awake(&mut self, id: VatId, cx: &mut Context<'_, W>) {
+    fn advance_awake(&mut self, id: VatId) {
         let vat = self.vats.known_mut(id);
         if vat.worker().is_running() {
-            cx.acknowledge_all(std::mem::take(&mut vat.wishes_mut().awake), Ack::Awake);
+            self.cx
+                .acknowledge_all(std::mem::take(&mut vat.wishes_mut().awake), Ack::Awake);
         }
         let idle_too_long = vat.worker_mut().take_idle_too_long() && vat.queue().is_empty();
         let yields = vat.worker().life().is_some_and(|life| life.yields());
         let is_to_go = idle_too_long || yields || !vat.wishes().asleep.is_empty();
         if is_to_go && vat.progress().is_settled() {
-            self.end(id, Ending::Sleep, cx);
+            self.end(id, Ending::Sleep);
         }
     }
 
     /// Ends the worker that counts.
-    fn end(&mut self, id: VatId, why: Ending, cx: &mut Context<'_, W>) {
+    fn end(&mut self, id: VatId, why: Ending) {
         let generation = self.vats.known_mut(id).worker_mut().end(why);
-        cx.kill(id, generation);
+        self.cx.kill(id, generation);
     }
 
     /// The worker's heap is mapped.
-    pub fn on_ready(&mut self, id: VatId, cx: &mut Context<'_, W>) {
+    pub fn on_ready(&mut self, id: VatId) {
         let vat = self.vats.known_mut(id);
         vat.worker_mut().ready();
         vat.faults_mut().start_deaths = 0;
         self.slots.succeeded();
-        cx.acknowledge_all(std::mem::take(&mut vat.wishes_mut().awake), Ack::Awake);
+        self.cx
+            .acknowledge_all(std::mem::take(&mut vat.wishes_mut().awake), Ack::Awake);
         self.vats.touch(id);
     }
 
     /// The worker broke the rules: it is ended, and its message counts as having killed it.
-    pub fn on_violation(
-        &mut self,
-        id: VatId,
-        generation: u64,
-        why: String,
-        cx: &mut Context<'_, W>,
-    ) {
+    pub fn on_violation(&mut self, id: VatId, generation: u64, why: String) {
         if self.vats.is_current(id, generation) {
             let error = format!("its worker broke the rules: {why}");
             self.vats.known_mut(id).faults_mut().last_error = Some(error);
-            self.end(id, Ending::Lied(why), cx);
+            self.end(id, Ending::Lied(why));
         }
     }
 
     /// The vat runs no more in this life of the host; whoever waits is told why.
-    fn break_vat(&mut self, id: VatId, why: String, cx: &mut Context<'_, W>) {
+    fn break_vat(&mut self, id: VatId, why: String) {
         let vat = self.vats.known_mut(id);
         vat.worker_mut().fail(why.clone());
         let refusal = Refusal::unavailable(vat.name(), format!("is broken: {why}"));
         vat.faults_mut().last_error = Some(why);
         for no in vat.queue_mut().take() {
-            self.requests.refuse(no, &refusal, self.timers, cx);
+            self.requests
+                .refuse(no, &refusal, self.timers, &mut self.cx);
         }
         // Open requests stay known, since their turns were consumed; only their waiters go.
         for no in vat.open().values() {
-            self.requests.refuse_waiters(*no, &refusal, cx);
+            self.requests.refuse_waiters(*no, &refusal, &mut self.cx);
         }
         self.vats.touch(id);
     }

@@ -8,18 +8,18 @@
 use kenvat_store::VatId;
 
 use super::Lifecycle;
-use crate::gate::{Context, HandedOver, Refusal};
+use crate::gate::{HandedOver, Refusal};
 use crate::vats::Ending;
 
 impl<W> Lifecycle<'_, W> {
     /// There was no space for what a vat handed over: as if its worker had not run since.
-    pub fn on_no_space(&mut self, id: VatId, why: &str, cx: &mut Context<'_, W>) {
-        self.refuse_delivered(id, why, cx);
-        self.end(id, Ending::NoSpace, cx);
+    pub fn on_no_space(&mut self, id: VatId, why: &str) {
+        self.refuse_delivered(id, why);
+        self.end(id, Ending::NoSpace);
     }
 
     /// Tells everyone whose message is out at the vat's worker that nothing was done.
-    pub(super) fn refuse_delivered(&mut self, id: VatId, why: &str, cx: &mut Context<'_, W>) {
+    pub(super) fn refuse_delivered(&mut self, id: VatId, why: &str) {
         let vat = self.vats.known_mut(id);
         let faults = vat.faults_mut();
         faults.no_space = true;
@@ -30,29 +30,31 @@ impl<W> Lifecycle<'_, W> {
         self.vats.turns_returned(refused.len());
         let refusal = Refusal::no_space(why);
         for no in refused {
-            self.requests.refuse(no, &refusal, self.timers, cx);
+            self.requests
+                .refuse(no, &refusal, self.timers, &mut self.cx);
         }
     }
 
     /// A worker died before it was ready because there was no space to map its heap: whoever waits
     /// is told, before the next one dies of it as well.
-    pub(super) fn refuse_waiting(&mut self, id: VatId, why: &str, cx: &mut Context<'_, W>) {
+    pub(super) fn refuse_waiting(&mut self, id: VatId, why: &str) {
         let vat = self.vats.known_mut(id);
         let queue = vat.queue_mut().take();
         let wakers = std::mem::take(&mut vat.wishes_mut().awake);
         let refusal = Refusal::no_space(why);
         for no in queue {
-            self.requests.refuse(no, &refusal, self.timers, cx);
+            self.requests
+                .refuse(no, &refusal, self.timers, &mut self.cx);
         }
-        cx.refuse_all(wakers, &refusal);
+        self.cx.refuse_all(wakers, &refusal);
     }
 
     /// The vat's own files hinder what it handed over: it runs no more, the others go on.
-    pub fn on_damaged(&mut self, id: VatId, generation: u64, why: String, cx: &mut Context<'_, W>) {
+    pub fn on_damaged(&mut self, id: VatId, generation: u64, why: String) {
         self.take_back(id);
         self.slots.give_back(id);
-        cx.kill(id, generation);
-        self.break_vat(id, why, cx);
+        self.cx.kill(id, generation);
+        self.break_vat(id, why);
     }
 
     /// The vat's share of a frame is in its image.

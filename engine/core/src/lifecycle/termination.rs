@@ -18,26 +18,28 @@ pub(crate) struct Termination<'a, W> {
     pub vats: &'a mut Vats<W>,
     pub requests: &'a mut Requests<W>,
     pub timers: &'a mut Timers,
+    pub cx: Context<'a, W>,
 }
 
 impl<W> Termination<'_, W> {
     /// Puts the vat's end into the frame being filled. Without space for it the vat lives on, and
     /// whoever wanted its end is told.
-    pub fn stage(&mut self, id: VatId, cx: &mut Context<'_, W>) -> Result<(), LedgerError> {
-        if cx.is_removing(id) {
+    pub fn stage(&mut self, id: VatId) -> Result<(), LedgerError> {
+        if self.cx.is_removing(id) {
             return Ok(());
         }
         let vat = self.vats.known_mut(id);
         let timers = self.timers.of(id).len();
         let needed = reservation_of_end(vat, timers, self.requests);
-        let reserved = needed.map_or(Ok(Reserved::Taken), |needed| cx.reserve(&needed));
+        let reserved = needed.map_or(Ok(Reserved::Taken), |needed| self.cx.reserve(&needed));
         let refused = match reserved? {
             Reserved::Taken => None,
             Reserved::NoSpace(why) => Some(Refusal::no_space(&why)),
             Reserved::Damaged(why) => Some(Refusal::host(why)),
         };
         if let Some(refusal) = refused {
-            cx.refuse_all(std::mem::take(&mut vat.wishes_mut().gone), &refusal);
+            self.cx
+                .refuse_all(std::mem::take(&mut vat.wishes_mut().gone), &refusal);
             self.vats.touch(id);
             return Ok(());
         }
@@ -48,39 +50,43 @@ impl<W> Termination<'_, W> {
             rows::POISON,
             rows::LIMITS,
         ] {
-            cx.stage_row(rows::delete(table, rows::vat_key(id)));
+            self.cx.stage_row(rows::delete(table, rows::vat_key(id)));
         }
         for timer in self.timers.remove_all(id) {
-            cx.stage_row(rows::delete(rows::TIMERS, rows::timer_key(id, timer)));
+            self.cx
+                .stage_row(rows::delete(rows::TIMERS, rows::timer_key(id, timer)));
         }
         let name = vat.name().to_owned();
         for (request, no) in std::mem::take(vat.open_mut()) {
-            cx.stage_row(rows::delete(rows::OPEN, rows::open_key(id, request)));
+            self.cx
+                .stage_row(rows::delete(rows::OPEN, rows::open_key(id, request)));
             let settled = Settled::Unavailable {
                 name: name.clone(),
                 why: TERMINATED.to_owned(),
             };
-            self.requests.settle(no, (settled, Home::Frame), cx)?;
+            self.requests
+                .settle(no, (settled, Home::Frame), &mut self.cx)?;
         }
-        cx.stage(Part::Terminate { vat: id });
-        cx.on_commit(OnCommit::Remove(id));
+        self.cx.stage(Part::Terminate { vat: id });
+        self.cx.on_commit(OnCommit::Remove(id));
         Ok(())
     }
 
     /// The vat's end is durable: whoever waits for it or for its answers is told.
-    pub fn remove(&mut self, id: VatId, durable: Durable, cx: &mut Context<'_, W>) {
+    pub fn remove(&mut self, id: VatId, durable: Durable) {
         let Some(vat) = self.vats.remove(id) else {
             return;
         };
         let (name, queue, wishes) = vat.into_rest();
         let refusal = Refusal::unavailable(&name, TERMINATED.to_owned());
         for no in queue {
-            self.requests.refuse(no, &refusal, self.timers, cx);
+            self.requests
+                .refuse(no, &refusal, self.timers, &mut self.cx);
         }
         for waiter in wishes.gone {
-            cx.release(durable, Output::Done { waiter });
+            self.cx.release(durable, Output::Done { waiter });
         }
-        cx.acknowledge_all(wishes.asleep, Ack::Asleep);
-        cx.refuse_all(wishes.awake, &refusal);
+        self.cx.acknowledge_all(wishes.asleep, Ack::Asleep);
+        self.cx.refuse_all(wishes.awake, &refusal);
     }
 }

@@ -24,6 +24,7 @@ pub(crate) struct Undo<'a, W> {
     pub requests: &'a mut Requests<W>,
     pub timers: &'a mut Timers,
     pub ticks: &'a mut Ticks,
+    pub cx: Context<'a, W>,
 }
 
 impl<W> Undo<'_, W> {
@@ -35,7 +36,6 @@ impl<W> Undo<'_, W> {
         generation: u64,
         turn: u64,
         (by, why): (AbortedBy, String),
-        cx: &mut Context<'_, W>,
     ) -> bool {
         let vat = self.vats.known_mut(id);
         let Some(no) = vat.progress().delivered_at(turn) else {
@@ -53,13 +53,13 @@ impl<W> Undo<'_, W> {
             AbortedBy::Stack => KilledBy::Stack,
         };
         self.requests.known_mut(no).abort(by, why);
-        cx.send(id, generation, ToWorker::AbortSeen);
+        self.cx.send(id, generation, ToWorker::AbortSeen);
         self.vats.touch(id);
         true
     }
 
     /// Consumes the undone messages at the head of the queue with their errors.
-    pub fn consume(&mut self, id: VatId, cx: &mut Context<'_, W>) -> Result<(), LedgerError> {
+    pub fn consume(&mut self, id: VatId) -> Result<(), LedgerError> {
         while let Some(vat) = self.vats.get_mut(id)
             && vat.progress().delivered().is_empty()
             && let Some(no) = vat.queue().front()
@@ -69,21 +69,27 @@ impl<W> Undo<'_, W> {
             let kind = request.kind();
             vat.queue_mut().pop(request.bytes());
             let turn = vat.progress_mut().skip_turn();
-            vat.count_turns(0, 0, cx);
-            vat.forgive(cx);
+            self.cx.count_turns(vat.enter_frame(0, 0));
+            if let Some(row) = vat.forgive() {
+                self.cx.stage_row(row);
+            }
             if is_limit(by) {
-                let due_ms = self.ticks.pause(id, cx.limits().pause, cx.now_ms());
+                let due_ms = self
+                    .ticks
+                    .pause(id, self.cx.limits().pause, self.cx.now_ms());
                 vat.faults_mut().paused_until_ms = due_ms;
             }
             match kind {
                 RequestKind::Call => {
                     let settled = Settled::Killed { by, why };
-                    self.requests.settle(no, (settled, Home::Frame), cx)?;
+                    self.requests
+                        .settle(no, (settled, Home::Frame), &mut self.cx)?;
                 }
                 RequestKind::Timer(timer) => {
-                    Self::log_undone(id, turn, (by, &why), cx)?;
+                    self.log_undone(id, turn, (by, &why))?;
                     if self.timers.remove(id, timer).is_some() {
-                        cx.stage_row(rows::delete(rows::TIMERS, rows::timer_key(id, timer)));
+                        self.cx
+                            .stage_row(rows::delete(rows::TIMERS, rows::timer_key(id, timer)));
                     }
                     self.requests.forget(no);
                 }
@@ -95,10 +101,10 @@ impl<W> Undo<'_, W> {
     /// The turn of a timer's message was undone: it has no answer, so the log says it. Where the disk
     /// has no space for the line, it is not logged.
     fn log_undone(
+        &mut self,
         vat: VatId,
         turn: u64,
         (by, why): (KilledBy, &str),
-        cx: &mut Context<'_, W>,
     ) -> Result<(), LedgerError> {
         let mut line = String::new();
         let text = format!("a timer's turn was undone ({by:?}): {why}");
@@ -112,8 +118,8 @@ impl<W> Undo<'_, W> {
             side_log_bytes: 0,
             row_bytes: 0,
         };
-        if cx.reserve(&reservation)? == Reserved::Taken {
-            cx.stage(Part::Log { vat, bytes });
+        if self.cx.reserve(&reservation)? == Reserved::Taken {
+            self.cx.stage(Part::Log { vat, bytes });
         }
         Ok(())
     }

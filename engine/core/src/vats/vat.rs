@@ -6,13 +6,13 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use kenvat_store::VatId;
+use kenvat_store::{Row, VatId};
 
 use super::progress::Progress;
 use super::worker::Worker;
 use crate::api::VatLimits;
 use crate::check::Expected;
-use crate::gate::{Context, HandedOver, OnCommit};
+use crate::gate::HandedOver;
 use crate::rows::{self, CountersRow, PoisonRow, VatRow};
 use crate::timers::Timer;
 
@@ -242,27 +242,25 @@ impl<W> Vat<W> {
         }
     }
 
-    /// Notes in the frame being filled that the vat has come this far. Generation 0 never runs: no
-    /// worker is notified of that frame.
-    pub fn count_turns(&mut self, generation: u64, hand_over: u64, cx: &mut Context<'_, W>) {
-        let counters = self.progress.counters();
-        cx.stage_row(rows::put(rows::COUNTERS, rows::vat_key(self.id), &counters));
-        cx.on_commit(OnCommit::Progress(HandedOver {
+    /// What says in a frame that the vat has come this far. Generation 0 never runs: no worker is
+    /// notified of that frame.
+    pub fn enter_frame(&mut self, generation: u64, hand_over: u64) -> HandedOver {
+        self.progress.in_frame();
+        HandedOver {
             vat: self.id,
             generation,
             hand_over,
-            counters,
-        }));
-        self.progress.in_frame();
+            counters: self.progress.counters(),
+        }
     }
 
-    /// The turns up to here are handed over: whatever killed a worker before is settled.
-    pub fn forgive(&mut self, cx: &mut Context<'_, W>) {
+    /// The turns up to here are handed over: whatever killed a worker before is settled. The row
+    /// that goes.
+    pub fn forgive(&mut self) -> Option<Row> {
         let handed = self.progress.handed_turn();
         let poison = &mut self.faults.poison;
-        if poison.take_if(|poison| poison.turn <= handed).is_some() {
-            cx.stage_row(rows::delete(rows::POISON, rows::vat_key(self.id)));
-        }
+        poison.take_if(|poison| poison.turn <= handed)?;
+        Some(rows::delete(rows::POISON, rows::vat_key(self.id)))
     }
 
     /// What is left of a vat that ended: its name, requests that wait, who waits for a state.
