@@ -1,4 +1,4 @@
-//! Turns that were undone: past a limit, at their own request, or because their worker died of them.
+//! Turns that were undone: past a limit, at their own request, or because a worker died of them.
 //!
 //! Promises: an undone turn is consumed with its error in its place in the order, behind the gate,
 //! and never run again (T2).
@@ -98,8 +98,8 @@ impl<W> Undo<'_, W> {
         Ok(())
     }
 
-    /// The turn of a timer's message was undone: it has no answer, so the log says it. Where the disk
-    /// has no space for the line, it is not logged.
+    /// The turn of a timer's message was undone: it has no answer, so the log says it. Where the
+    /// disk has no space for the line, it is not logged.
     fn log_undone(
         &mut self,
         vat: VatId,

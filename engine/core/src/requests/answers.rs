@@ -30,8 +30,8 @@ const ROWS_BYTES: usize = 128;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Home {
     Frame,
-    /// In a spill file that the frame names behind the rows made here, which say for the case of its
-    /// damage that there was an answer: it is never run again.
+    /// In a spill file that the frame names behind the rows made here. They say, for the case of
+    /// its damage, that there was an answer: it is never run again.
     Spilled,
 }
 
