@@ -179,7 +179,7 @@ impl<W> Calls<'_, W> {
             }
             AnswerRow::Settled { settled, .. } => Kept::Settled(settled, durable),
             AnswerRow::Gone => Kept::Refused(Refusal::answer_gone(&key.id)),
-            // Its vat is gone together with the open request, or it would be among the keys under way.
+            // Its vat is gone together with the request, or the key would be under way.
             AnswerRow::Open { .. } => Kept::Refused(Refusal::answer_gone(&key.id)),
         }))
     }

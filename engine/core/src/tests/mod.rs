@@ -16,6 +16,7 @@ use kenvat_wire::protocol::{
 
 use kenvat_wire::seed::{SEED_BYTES, Seed};
 
+mod hand_over;
 mod pending_deployments;
 mod randomness;
 mod space;
