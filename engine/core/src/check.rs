@@ -8,8 +8,8 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use kenvat_store::{Delta, DeltaError, SpillFile};
 
-use super::limits::{DELTA_BYTES_MAX, HANDED_BYTES_MAX, REPLY_BYTES_MAX};
-use super::timers::Timer;
+use crate::limits::{DELTA_BYTES_MAX, HANDED_BYTES_MAX, REPLY_BYTES_MAX};
+use crate::timers::Timer;
 use kenvat_wire::protocol::{HandOver, LogLine, Outcome, Reply, TIMERS_MAX, TimerChange};
 use kenvat_wire::text::{escaped_bytes, push_escaped};
 

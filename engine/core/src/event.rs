@@ -5,8 +5,8 @@
 
 use kenvat_store::{Part, Reservation, StageError, VatId};
 
-use super::check::Checked;
 use crate::api::{Call, CallError, Deploy, DeployError, Deployed, RequestKey, VatLimits};
+use crate::check::Checked;
 use kenvat_wire::protocol::{FromWorker, ToWorker};
 use kenvat_wire::seed::Seed;
 
@@ -218,8 +218,8 @@ pub fn reserved(answer: Result<(), StageError>) -> Result<Reserved, LedgerError>
 #[error("{0}")]
 pub struct LedgerError(pub String);
 
-impl From<super::rows::RowError> for LedgerError {
-    fn from(error: super::rows::RowError) -> LedgerError {
+impl From<crate::rows::RowError> for LedgerError {
+    fn from(error: crate::rows::RowError) -> LedgerError {
         LedgerError(error.to_string())
     }
 }

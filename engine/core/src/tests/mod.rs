@@ -16,12 +16,13 @@ use kenvat_wire::protocol::{
 
 use kenvat_wire::seed::{SEED_BYTES, Seed};
 
-mod chance;
-mod places;
-mod room;
+mod hand_over;
+mod pending_deployments;
+mod randomness;
+mod space;
 mod spill;
-mod starts;
 mod timers;
+mod worker_slots;
 
 type Waiter = u32;
 

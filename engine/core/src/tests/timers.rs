@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::rows::{self, CountersRow, TimerRow, VatRow};
-use kenvat_wire::protocol::Message;
+use kenvat_wire::protocol::{Message, TIMERS_MAX};
 
 fn set(timer: u64, due_ms: i64) -> TimerChange {
     let due_ms = Some(due_ms);
@@ -78,7 +78,7 @@ fn a_timer_is_durable_with_its_turn_and_fires_once_when_due() {
     assert_eq!(kept(&bench), [(1, 500), (2, 300)], "not before the commit");
     bench.commit();
     assert_eq!(kept(&bench), [(1, 500)]);
-    assert!(bench.core.requests.is_empty(), "nothing is left of it");
+    assert!(!bench.core.has_requests(), "nothing is left of it");
     tick(&mut bench, 900);
     assert_eq!(fired(&mut bench), [(4, 900, 1)]);
 }
@@ -95,6 +95,28 @@ fn t1_a_timers_turn_has_no_answer_and_a_lie_about_timers_ends_the_worker() {
     bench.timers = vec![set(1, 20)];
     bench.hand_over(generation, 2, 3, vec![value(3, "1")]);
     assert!(bench.killed(generation), "set twice");
+}
+
+#[test]
+fn t1_which_turns_are_timers_is_known_to_the_turn() {
+    let (mut bench, generation) = with_timers(vec![set(1, 10), set(2, 10)]);
+    tick(&mut bench, 10);
+    assert_eq!(fired(&mut bench), [(3, 10, 1), (4, 10, 2)]);
+    bench.hand_over(generation, 2, 3, vec![]);
+    bench.commit();
+    // The turn behind the one handed over is a timer's still.
+    bench.hand_over(generation, 3, 4, vec![value(4, "1")]);
+    assert!(bench.killed(generation), "nobody asked");
+    // The one that was handed over is none any more: no timer more is allowed for it.
+    let (mut bench, generation) = with_timers(vec![set(1, 10)]);
+    tick(&mut bench, 10);
+    bench.hand_over(generation, 2, 3, vec![]);
+    bench.commit();
+    bench.call("m", None);
+    let many = 10..=10 + TIMERS_MAX as u64;
+    bench.timers = many.map(|timer| set(timer, 900)).collect();
+    bench.hand_over(generation, 3, 4, vec![value(4, "1")]);
+    assert!(bench.killed(generation), "one timer too many");
 }
 
 #[test]
@@ -182,7 +204,7 @@ fn what_fell_due_while_no_host_ran_fires_once() {
         timers: vec![(VatId(1), 4, TimerRow { due_ms: 50 })],
         ..Loaded::default()
     };
-    let settings = next.core.settings.clone();
+    let settings = next.core.settings().clone();
     next.core = Core::new(settings, loaded, 9_000);
     assert_eq!(next.core.next_tick_ms(), Some(50));
     tick(&mut next, 9_000);
@@ -204,7 +226,7 @@ fn termination_takes_the_timers_along() {
     bench.commit();
     assert_eq!(kept(&bench), []);
     assert_eq!(bench.core.next_timer_ms(), None);
-    assert!(bench.core.requests.is_empty());
+    assert!(!bench.core.has_requests());
 }
 
 #[test]

@@ -5,12 +5,12 @@ use crate::LoadedVat;
 use crate::rows::{CountersRow, VatRow};
 
 /// Vats `v1` to `v4` asleep, two places.
-struct Town {
-    bench: Bench,
+pub(super) struct Town {
+    pub(super) bench: Bench,
 }
 
 impl Town {
-    fn new() -> Town {
+    pub(super) fn new() -> Town {
         let mut bench = Bench::new();
         let mut loaded = Loaded::default();
         for id in 1..=4 {
@@ -43,7 +43,7 @@ impl Town {
         Town { bench }
     }
 
-    fn call(&mut self, vat: u64) -> Waiter {
+    pub(super) fn call(&mut self, vat: u64) -> Waiter {
         self.bench.next_waiter += 1;
         let waiter = self.bench.next_waiter;
         let call = Call {
@@ -57,7 +57,7 @@ impl Town {
     }
 
     /// Workers started since the last look: vat and generation.
-    fn starts(&mut self) -> Vec<(u64, u64)> {
+    pub(super) fn starts(&mut self) -> Vec<(u64, u64)> {
         let mut found = Vec::new();
         self.bench.effects.retain(|effect| match effect {
             Effect::StartWorker { vat, generation } => {
@@ -77,7 +77,7 @@ impl Town {
         });
     }
 
-    fn ready(&mut self, vat: u64, generation: u64) {
+    pub(super) fn ready(&mut self, vat: u64, generation: u64) {
         let message = FromWorker::Ready {
             generation,
             protocol: PROTOCOL_VERSION,
@@ -88,11 +88,25 @@ impl Town {
 
     /// The worker does its turn, and the frame is committed and applied.
     fn answers(&mut self, vat: u64, generation: u64, number: u64, turn: u64) {
+        self.hands_over(vat, generation, number, vec![value(turn, "1")]);
+        assert!(self.bench.commit_wanted());
+        self.bench.commit();
+    }
+
+    /// The worker hands over the turn that the only reply answers.
+    pub(super) fn hands_over(
+        &mut self,
+        vat: u64,
+        generation: u64,
+        number: u64,
+        replies: Vec<Reply>,
+    ) {
+        let turn = replies[0].request;
         let message = FromWorker::HandOver(HandOver {
             generation,
             number,
             last_turn: turn,
-            replies: vec![value(turn, "1")],
+            replies,
             log: vec![],
             timers: Vec::new(),
             pieces: 0,
@@ -100,8 +114,6 @@ impl Town {
             delta: delta_of(turn),
         });
         self.hear(vat, generation, message);
-        assert!(self.bench.commit_wanted());
-        self.bench.commit();
     }
 
     fn gone(&mut self, vat: u64, generation: u64) {

@@ -8,10 +8,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use kenvat_store::{PART_OVERHEAD_BYTES, Row};
 
-use super::event::{Ledger, LedgerError};
-use super::limits::CoreLimits;
-use super::rows::{self, AnswerRow, ClientRow, OrderRow, Settled};
 use crate::api::{CLIENT_BYTES_MAX, REQUEST_ID_BYTES_MAX, RequestKey};
+use crate::event::{Ledger, LedgerError};
+use crate::limits::CoreLimits;
+use crate::rows::{self, AnswerRow, ClientRow, OrderRow, Settled};
 
 /// How many old answers one new answer may push out: the bounds are met again soon after a limit
 /// was lowered, and no call pays for all of it.
@@ -30,9 +30,9 @@ const ROWS_BYTES: usize = 128;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Home {
     Frame,
-    /// In a side file the frame names behind the rows made here, which say for the case of its
-    /// damage that there was an answer: it is never run again.
-    Side,
+    /// In a spill file that the frame names behind the rows made here. They say, for the case of
+    /// its damage, that there was an answer: it is never run again.
+    Spilled,
 }
 
 /// The windows of all clients whose answers are kept.
@@ -89,7 +89,7 @@ impl Answers {
                 content,
                 settled: settled.clone(),
             },
-            Home::Side => AnswerRow::Gone,
+            Home::Spilled => AnswerRow::Gone,
         };
         let order = OrderRow {
             id: key.id.clone(),
@@ -121,12 +121,12 @@ impl Answers {
         self.bytes = self.bytes - before + client.bytes;
         self.move_window(&key.client);
         self.clients.insert(key.client.clone(), client);
-        self.make_room(ledger, &mut out)?;
+        self.make_space(ledger, &mut out)?;
         Ok(out)
     }
 
     /// Over the host's bound, whoever has most kept gives up his oldest.
-    fn make_room(&mut self, ledger: &dyn Ledger, out: &mut Vec<Row>) -> Result<(), LedgerError> {
+    fn make_space(&mut self, ledger: &dyn Ledger, out: &mut Vec<Row>) -> Result<(), LedgerError> {
         for _ in 0..TRIM_STEPS_MAX {
             if self.bytes <= self.limits.host_answer_bytes || self.pushes_no_more() {
                 break;

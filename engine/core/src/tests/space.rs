@@ -2,10 +2,10 @@
 
 use kenvat_store::{PART_OVERHEAD_BYTES, Row};
 
-use super::super::answers::{Answers, Home, rows_bytes};
-use super::super::rows::Settled;
 use super::*;
 use crate::api::{CLIENT_BYTES_MAX, REQUEST_ID_BYTES_MAX, VatState};
+use crate::requests::answers::{Answers, Home, rows_bytes};
+use crate::rows::Settled;
 
 fn no_room() -> Option<Reserved> {
     Some(Reserved::NoSpace("the disk is full: grow heap/1".into()))
