@@ -109,7 +109,7 @@ impl ConnectionBudget {
         self.hold_own(bytes).or_else(|| {
             let permits = self.permits(bytes);
             let taken = self.budget.0.pool.clone().try_acquire_many_owned(permits);
-            taken.ok().map(|permit| self.from_pool(permit))
+            taken.ok().map(|permit| self.held_of(permit))
         })
     }
 
@@ -120,7 +120,7 @@ impl ConnectionBudget {
         }
         let pool = self.budget.0.pool.clone();
         let taken = pool.acquire_many_owned(self.permits(bytes)).await;
-        self.from_pool(taken.expect("the pool is never closed"))
+        self.held_of(taken.expect("the pool is never closed"))
     }
 
     fn hold_own(&self, bytes: usize) -> Option<Held> {
@@ -134,7 +134,7 @@ impl ConnectionBudget {
         })
     }
 
-    fn from_pool(&self, permit: OwnedSemaphorePermit) -> Held {
+    fn held_of(&self, permit: OwnedSemaphorePermit) -> Held {
         self.budget.took();
         Held {
             connection: self.clone(),
