@@ -16,7 +16,7 @@ mod engine;
 mod generate;
 
 use crate::lex::{Place, TokenKind};
-use crate::scan::{ScannedToken, Stop, tokens};
+use crate::scan::{ScannedToken, Stop, read_tokens};
 use crate::{Goal, Names, rewrite};
 use engine::Engine;
 use generate::Random;
@@ -121,7 +121,8 @@ fn compare(
         return Ok(());
     }
     count.accepted += 1;
-    let scanned = tokens(text.as_bytes(), goal);
+    let mut tokens = Vec::new();
+    let scanned = read_tokens(text.as_bytes(), goal, |token| tokens.push(token));
     if let Err(Stop::Malformed(_, place)) = scanned
         && text[place.offset as usize..].starts_with("=>")
     {
@@ -129,7 +130,7 @@ fn compare(
         // `!` in it the text is refused.
         return Ok(());
     }
-    let (tokens, edits) = scanned.map_err(|stop| format!("plain JavaScript stops at {stop:?}"))?;
+    let edits = scanned.map_err(|stop| format!("plain JavaScript stops at {stop:?}"))?;
     if goal == Goal::Script && !edits.is_empty() {
         return Err("plain JavaScript is rewritten".to_owned());
     }

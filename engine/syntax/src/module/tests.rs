@@ -255,3 +255,28 @@ fn what_cannot_be_taken_is_said() {
         let _ = take_apart(text.as_bytes());
     }
 }
+
+#[test]
+fn a_long_module_is_a_short_list_of_tokens() {
+    let long = "a(b, [c], { d: `${e}` });\n".repeat(2000);
+    let text = format!(
+        "import {{ x, y as z }} from 'm';{long}export const {{ f, g: [h = (1, 2)] }} = {{ i: [{long_list}] }}, j = \
+         () => {{ {long} }};\nexport function k() {{ {long} return import('n') }}\n{long}\
+         export default (() => {{ {long} return arguments }})",
+        long_list = "1,".repeat(5000),
+    );
+    let (out, module) = apart(&text);
+    let exports: Vec<&str> = module.exports.keys().map(String::as_str).collect();
+    assert_eq!(exports, ["default", "f", "h", "j", "k"]);
+    assert_eq!(
+        (module.requests, module.dynamic),
+        (vec!["m".to_owned()], vec!["n".to_owned()])
+    );
+    assert!(
+        out.ends_with("return __kv_a    })}"),
+        "{}",
+        &out[out.len() - 40..]
+    );
+    let parser = Parser::new(text.as_bytes()).expect("is read");
+    assert!(parser.tokens_len() < 100, "{}", parser.tokens_len());
+}
