@@ -8,17 +8,17 @@
 //! | --- | --- |
 //! | `import …`, `export {…}`, `export * …` | `;` and spaces |
 //! | `export` before a declaration | spaces |
-//! | `export default` before an expression or an unnamed class | `const {default:~d}={default:` … `}` |
+//! | `export default` before an expression or unnamed class | `const {default:~d}={default:` … `}` |
 //! | `export default function (` | `function ~d (` |
 //! | `import(` | `~i(` |
 //! | `import.meta` | `~m.meta` |
-//! | `arguments` outside of all functions | `~a` and spaces: the module's function has one, a module has none |
+//! | `arguments` outside of all functions | `~a` and spaces: a module has none |
 //! | `<!--` | `</*~<*/!--`: in a script it would begin a comment |
 //! | infix `!` | calls, see `transform` |
 //!
-//! Promises: every token keeps its line, and `Columns` maps each column to the author's; what stands
-//! in the author's text as a property name is left alone. Linear, no recursion but for patterns,
-//! whose depth is limited.
+//! Promises: every token keeps its line, and `Columns` maps each column to the author's; what
+//! stands in the author's text as a property name is left alone. Linear, no recursion but for
+//! patterns, whose depth is limited.
 //!
 //! Whether the text is a module at all is for the engine to say, which parses the author's own.
 
@@ -95,8 +95,9 @@ pub fn take_apart(source: &[u8]) -> Result<Module, ModuleError> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Script<'a> {
     pub rewritten: Rewritten<'a>,
-    /// It holds `import(…)`, whose early errors a call has not, or `new.target`, which the functions
-    /// around an evaluation would allow: the engine must parse it as a whole script first.
+    /// It holds `import(…)`, whose early errors a call has not, or `new.target`, which the
+    /// functions around an evaluation would allow: the engine must parse it as a whole script
+    /// first.
     pub has_early_errors: bool,
 }
 

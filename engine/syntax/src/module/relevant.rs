@@ -1,12 +1,12 @@
-//! Which tokens of a module matter to its imports and exports: few, so that a text of megabytes does
-//! not become a list many times as large.
+//! Which tokens of a module matter to its imports and exports: few, so that a text of megabytes
+//! does not become a list many times as large.
 
 use crate::lex::TokenKind;
 use crate::lex::words::Word;
 use crate::scan::ScannedToken;
 
-/// Kept are the tokens outside all brackets of each import and export statement, those inside of its
-/// braces and patterns, the brackets that close, and one token behind it; and `import` and
+/// Kept are the tokens outside all brackets of each import and export statement, those inside of
+/// its braces and patterns, the brackets that close, and one token behind it; and `import` and
 /// `arguments` where they are operands, the first with two tokens behind it.
 #[derive(Default)]
 pub struct Relevant {

@@ -171,7 +171,8 @@ fn a_module_has_no_arguments() {
     );
     assert_eq!(
         out.replace("       const", "const"),
-        "f(__kv_a   ); () => __kv_a   ; function f(a = arguments) { arguments } x.arguments;const b = [__kv_a   ], c = { arguments: 1, m() { arguments } }"
+        "f(__kv_a   ); () => __kv_a   ; function f(a = arguments) { arguments } x.arguments;\
+         const b = [__kv_a   ], c = { arguments: 1, m() { arguments } }"
     );
 }
 
@@ -260,7 +261,8 @@ fn what_cannot_be_taken_is_said() {
 fn a_long_module_is_a_short_list_of_tokens() {
     let long = "a(b, [c], { d: `${e}` });\n".repeat(2000);
     let text = format!(
-        "import {{ x, y as z }} from 'm';{long}export const {{ f, g: [h = (1, 2)] }} = {{ i: [{long_list}] }}, j = \
+        "import {{ x, y as z }} from 'm';{long}export const {{ f, g: [h = (1, 2)] }} = \
+         {{ i: [{long_list}] }}, j = \
          () => {{ {long} }};\nexport function k() {{ {long} return import('n') }}\n{long}\
          export default (() => {{ {long} return arguments }})",
         long_list = "1,".repeat(5000),
