@@ -3,7 +3,7 @@
 //! | folder | holds |
 //! | --- | --- |
 //! | `lex` | tokens, as the engine cuts them |
-//! | `scan` | the structure of a text: what an infix `!` takes as its left side, and where imports are |
+//! | `scan` | structure: what an infix `!` takes as its left side, where imports are |
 //! | `transform` | the syntax transform: infix `!` to calls, and back |
 //! | `module` | modules as functions: imports and exports taken out |
 //! | `imports` | the modules that a text names |
@@ -35,15 +35,15 @@
 //!
 //! What a realm must bind, for every piece of code that was rewritten, as lexical constants which
 //! nothing reaches by a string (a property of a global object would not do):
-//! `~s(target, key, ...arguments)`, `~c(target, 0, ...arguments)` (the second argument is a mark for
-//! `restore`, to be ignored) and `~g(target, key)`. Each gives a promise at once and never throws; a
-//! computed key may be any value. `Function.prototype.toString` gives `restore`'s result where
-//! there is one.
+//! `~s(target, key, ...arguments)`, `~c(target, 0, ...arguments)` (the second argument is a mark
+//! for `restore`, to be ignored) and `~g(target, key)`. Each gives a promise at once and never
+//! throws; a computed key may be any value. `Function.prototype.toString` gives `restore`'s result
+//! where there is one.
 //!
-//! No I/O, no randomness (not even that of a hash table: the worker may not ask for any) and no engine
-//! here: the host checks files with it and the worker compiles through it.
-//! Does not know whether a program is valid: what it cannot read and holds no infix `!` is left as
-//! it is, and the engine says what is wrong with it.
+//! No I/O, no randomness (not even that of a hash table: the worker may not ask for any) and no
+//! engine here: the host checks files with it and the worker compiles through it. Does not know
+//! whether a program is valid: what it cannot read and holds no infix `!` is left as it is, and the
+//! engine says what is wrong with it.
 
 #![forbid(unsafe_code)]
 

@@ -63,7 +63,8 @@ impl Names {
         }
         let mut taken: Vec<u32> = plain.windows(TAG_BYTES).filter_map(number_of).collect();
         taken.sort_unstable();
-        // The first that is missing. A text of 16 MiB has room for fewer than a quarter of the tags.
+        // The first that is missing. A text of 16 MiB has room for fewer than a quarter of the
+        // tags.
         let mut free = 0;
         for number in taken {
             if number > free {

@@ -17,7 +17,8 @@ use crate::Goal;
 use crate::error::Malformed;
 pub use token::{Place, Slash, Token, TokenKind};
 
-/// What a quick look ahead sees. In strict code `async`, `static` and arrow functions are told by it.
+/// What a quick look ahead sees. In strict code `async`, `static` and arrow functions are told by
+/// it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Glance {
     LineEnd,
@@ -236,8 +237,8 @@ impl<'a> Lexer<'a> {
         matches!(self.wide(), Some((0x2028 | 0x2029, _)))
     }
 
-    /// Up to the line's end, not over it. U+2028 and U+2029 the engine takes for a part of the comment
-    /// that they end: no line ends there.
+    /// Up to the line's end, not over it. U+2028 and U+2029 the engine takes for a part of the
+    /// comment that they end: no line ends there.
     fn skip_line(&mut self) {
         while !self.ended() {
             match self.byte(0) {

@@ -8,21 +8,22 @@
 //! | --- | --- |
 //! | `import …`, `export {…}`, `export * …` | `;` and spaces |
 //! | `export` before a declaration | spaces |
-//! | `export default` before an expression or an unnamed class | `const {default:~d}={default:` … `}` |
+//! | `export default` before an expression or unnamed class | `const {default:~d}={default:` … `}` |
 //! | `export default function (` | `function ~d (` |
 //! | `import(` | `~i(` |
 //! | `import.meta` | `~m.meta` |
-//! | `arguments` outside of all functions | `~a` and spaces: the module's function has one, a module has none |
+//! | `arguments` outside of all functions | `~a` and spaces: a module has none |
 //! | `<!--` | `</*~<*/!--`: in a script it would begin a comment |
 //! | infix `!` | calls, see `transform` |
 //!
-//! Promises: every token keeps its line, and `Columns` maps each column to the author's; what stands
-//! in the author's text as a property name is left alone. Linear, no recursion but for patterns,
-//! whose depth is limited.
+//! Promises: every token keeps its line, and `Columns` maps each column to the author's; what
+//! stands in the author's text as a property name is left alone. Linear, no recursion but for
+//! patterns, whose depth is limited.
 //!
 //! Whether the text is a module at all is for the engine to say, which parses the author's own.
 
 mod parser;
+mod relevant;
 
 use std::collections::BTreeMap;
 
@@ -30,10 +31,11 @@ use thiserror::Error;
 
 use crate::error::TransformError;
 use crate::lex::words::Word;
-use crate::lex::{TokenKind, words};
+use crate::lex::{Place, TokenKind, words};
 use crate::names::Names;
-use crate::scan::{Stop, tokens};
+use crate::scan::{ScannedToken, Stop, read_tokens};
 use crate::text::columns::Columns;
+use crate::transform::edits::Edits;
 use crate::transform::{Rewritten, refused, rewritten};
 use crate::{Goal, Refusal, SOURCE_BYTES_MAX};
 use parser::Parser;
@@ -93,15 +95,17 @@ pub fn take_apart(source: &[u8]) -> Result<Module, ModuleError> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Script<'a> {
     pub rewritten: Rewritten<'a>,
-    /// It holds `import(…)`, whose early errors a call has not, or `new.target`, which the functions
-    /// around an evaluation would allow: the engine must parse it as a whole script first.
+    /// It holds `import(…)`, whose early errors a call has not, or `new.target`, which the
+    /// functions around an evaluation would allow: the engine must parse it as a whole script
+    /// first.
     pub has_early_errors: bool,
 }
 
 /// A script as the engine is to be given it.
 pub fn script(source: &[u8]) -> Result<Script<'_>, ModuleError> {
-    let (tokens, mut edits) = match scan(source, Goal::Script) {
-        Ok(scanned) => scanned,
+    let mut early = Early::default();
+    let mut edits = match scan(source, Goal::Script, |token| early.take(token)) {
+        Ok(edits) => edits,
         // What the engine would take for its own `import(…)` must not get there unread.
         Err(ModuleError::Unread) if words::decoded(source).windows(6).any(|at| at == b"import") => {
             return Err(ModuleError::Unread);
@@ -115,36 +119,45 @@ pub fn script(source: &[u8]) -> Result<Script<'_>, ModuleError> {
         }
         Err(refused) => return Err(refused),
     };
-    let mut has_early_errors = false;
-    let mut before = [TokenKind::End; 2];
-    let mut import = None;
-    for token in &tokens {
-        let is_target = before == [TokenKind::Name(Word::New), TokenKind::Dot];
-        has_early_errors |= is_target;
-        if let Some(place) = import.filter(|_| token.kind == TokenKind::LParen) {
-            edits.replace(place, 6, "~i");
-            has_early_errors = true;
-        }
-        let imports = token.kind == TokenKind::Name(Word::Import) && token.operand;
-        import = imports.then_some(token.place);
-        before = [before[1], token.kind];
+    for place in &early.imports {
+        edits.replace(*place, 6, "~i");
     }
     Ok(Script {
         rewritten: rewritten(source, edits),
-        has_early_errors,
+        has_early_errors: early.has_target || !early.imports.is_empty(),
     })
 }
 
-type Scanned = (
-    Vec<crate::scan::ScannedToken>,
-    crate::transform::edits::Edits,
-);
+/// What a script holds that has early errors.
+#[derive(Default)]
+struct Early {
+    /// Each `import(`.
+    imports: Vec<Place>,
+    /// `new.target`
+    has_target: bool,
+    /// The two tokens before.
+    before: [Option<ScannedToken>; 2],
+}
 
-fn scan(source: &[u8], goal: Goal) -> Result<Scanned, ModuleError> {
-    if source.len() > SOURCE_BYTES_MAX {
-        return Err(refused(source, Refusal::TooLong, Default::default()).into());
+impl Early {
+    fn take(&mut self, token: ScannedToken) {
+        let kinds = self.before.map(|token| token.map(|token| token.kind));
+        self.has_target |= kinds == [Some(TokenKind::Name(Word::New)), Some(TokenKind::Dot)];
+        let import = self.before[1].filter(|before| {
+            let is_call = token.kind == TokenKind::LParen;
+            is_call && before.operand && before.kind == TokenKind::Name(Word::Import)
+        });
+        self.imports.extend(import.map(|import| import.place));
+        self.before = [self.before[1], Some(token)];
     }
-    tokens(source, goal).map_err(|stop| match stop {
+}
+
+/// Reads a text to its end; the edits are those of its infix `!`.
+fn scan(source: &[u8], goal: Goal, each: impl FnMut(ScannedToken)) -> Result<Edits, ModuleError> {
+    if source.len() > SOURCE_BYTES_MAX {
+        return Err(refused(source, Refusal::TooLong, Place::default()).into());
+    }
+    read_tokens(source, goal, each).map_err(|stop| match stop {
         Stop::Refused(refusal, place) => refused(source, refusal, place).into(),
         Stop::Malformed(..) => ModuleError::Unread,
     })

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::relevant::Relevant;
 use super::{Binding, Export, Module, ModuleError, scan};
 use crate::lex::{Place, TokenKind, strings, words};
 use crate::names::{Hidden, Names};
@@ -24,7 +25,13 @@ pub struct Parser<'a> {
 
 impl<'a> Parser<'a> {
     pub fn new(source: &'a [u8]) -> Result<Self, ModuleError> {
-        let (tokens, edits) = scan(source, Goal::Module)?;
+        let (mut tokens, mut relevant) = (Vec::new(), Relevant::default());
+        let edits = scan(source, Goal::Module, |token| {
+            let text = source.get(token.start..token.end).unwrap_or_default();
+            if relevant.keeps(&token, text) {
+                tokens.push(token);
+            }
+        })?;
         Ok(Parser {
             source,
             tokens,
@@ -49,6 +56,11 @@ impl<'a> Parser<'a> {
             columns,
             ..self.out
         })
+    }
+
+    #[cfg(test)]
+    pub fn tokens_len(&self) -> usize {
+        self.tokens.len()
     }
 
     fn text(&self, ahead: usize) -> &'a str {

@@ -144,7 +144,8 @@ impl Scanner<'_> {
         }
     }
 
-    /// A member begins, unless words before its name were read. After a name a line must have ended.
+    /// A member begins, unless words before its name were read. After a name a line must have
+    /// ended.
     fn begin_member(&mut self) {
         if self.ctx.member != Member::Prefix {
             self.ctx.fn_async = false;

@@ -24,7 +24,7 @@ use crate::lex::{Lexer, Place, Slash, Token, TokenKind};
 use crate::transform::edits::Edits;
 use crate::{DEPTH_MAX, Goal};
 use state::{After, Chain, Context, Declares, Expect, Kind, Last, Member};
-pub use tokens::{ScannedToken, read_tokens, tokens};
+pub use tokens::{ScannedToken, read_tokens};
 
 /// Why the scan ended early.
 #[derive(Debug)]

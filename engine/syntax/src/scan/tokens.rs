@@ -26,13 +26,6 @@ pub struct ScannedToken {
     pub in_function: bool,
 }
 
-/// The tokens of a text up to its end, and the edits of its infix `!`.
-pub fn tokens(source: &[u8], goal: Goal) -> Result<(Vec<ScannedToken>, Edits), Stop> {
-    let mut tokens = Vec::new();
-    let edits = read_tokens(source, goal, |token| tokens.push(token))?;
-    Ok((tokens, edits))
-}
-
 /// Gives `each` the tokens of a text, up to its end or to what cannot be read.
 pub fn read_tokens(
     source: &[u8],

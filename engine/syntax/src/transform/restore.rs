@@ -1,8 +1,8 @@
 //! A function's text as its author wrote it, from the rewritten one.
 //!
-//! Whatever was put into a text holds the text's tag, which occurs nowhere in what the author wrote.
-//! So each piece is found by itself, without reading the text's structure, and a function can be
-//! restored from its own part of the text. `~` stands for the tag:
+//! Whatever was put into a text holds the text's tag, which occurs nowhere in what the author
+//! wrote. So each piece is found by itself, without reading the text's structure, and a function
+//! can be restored from its own part of the text. `~` stands for the tag:
 //!
 //! | rewritten | author's |
 //! | --- | --- |

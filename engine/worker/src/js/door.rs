@@ -221,8 +221,8 @@ pub fn evaluate_script(
     evaluate(realm, &inside, &script.text, name, line)
 }
 
-/// Evaluates a script in a scope that `scope` made of its globals, for the text's names; lines count
-/// from `line`. `name` is its file's as `sends::keep` gave it.
+/// Evaluates a script in a scope that `scope` made of its globals, for the text's names; lines
+/// count from `line`. `name` is its file's as `sends::keep` gave it.
 pub fn evaluate(
     realm: &Realm,
     inside: &Inside,

@@ -5,8 +5,9 @@
 //! other text (`eval`, `Function`, a compartment's modules) is there under a number which the
 //! engine is told as part of the text's name and nobody is shown; they are bounded, and the oldest
 //! go first: columns behind a `!` are then those of the rewritten line. The tag of the text's names
-//! stands in that name too, or before a file's map: a function's text is restored by it. A text that
-//! nothing was put into has neither. Does not rewrite: `modules` does, on the text's way to the engine.
+//! stands in that name too, or before a file's map: a function's text is restored by it. A text
+//! that nothing was put into has neither. Does not rewrite: `modules` does, on the text's way to
+//! the engine.
 
 use std::ffi::c_int;
 
