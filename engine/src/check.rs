@@ -50,7 +50,7 @@ fn start() -> Result<Worker, String> {
     let genesis = make_genesis(bytes, None).map_err(|error| text(&error))?;
     let page_limit = pages_in(HEAP_BYTES_MAX);
     let length = u64::from(page_limit) * kenvat_store::PAGE_BYTES as u64;
-    let image = image_in_memory(genesis.stretches(), length).map_err(|error| text(&error))?;
+    let image = image_in_memory(genesis.ranges(), length).map_err(|error| text(&error))?;
     let executable = Executable::seal(bytes).map_err(|error| text(&error))?;
     let mut worker = Worker::spawn(&executable, image, Duration::from_millis(TURN_MS_MAX))
         .map_err(|error| text(&error))?;

@@ -133,7 +133,7 @@ fn open_store(path: &Path, dir: &str) -> Result<(Store<FileBackend>, Recovery), 
             dir: dir.to_owned(),
             pid,
         },
-        OpenError::Store(StoreError::NoRoom(no_room)) => StartError::Store(format!(
+        OpenError::Store(StoreError::NoSpace(no_room)) => StartError::Store(format!(
             "{dir}: {no_room}; nothing is lost: free some room and start again"
         )),
         OpenError::Store(StoreError::Io { what, file, source }) if is_forbidden(&source) => {

@@ -1,6 +1,6 @@
 //! The store as the core and the thread see it, and the machine's chance.
 
-use kenvat_store::{FileBackend, Store, VatId, Wish};
+use kenvat_store::{FileBackend, Reservation, Store, VatId};
 use zeroize::{Zeroize, Zeroizing};
 
 use kenvat_core::event::{Ledger, LedgerError, Reserved, reserved};
@@ -59,14 +59,14 @@ impl Ledger for StoreLedger {
         })
     }
 
-    fn reserve(&mut self, wish: &Wish<'_>) -> Result<Reserved, LedgerError> {
+    fn reserve(&mut self, wish: &Reservation<'_>) -> Result<Reserved, LedgerError> {
         let answer = reserved(self.store.reserve(wish));
         self.was_refused |= matches!(answer, Ok(Reserved::NoSpace(_)));
         answer
     }
 
     fn is_behind(&self, vat: VatId) -> bool {
-        self.store.is_behind(vat) || self.store.is_applying(vat)
+        self.store.has_backlog(vat) || self.store.is_applying(vat)
     }
 
     fn has_stopped(&self) -> bool {

@@ -8,8 +8,8 @@ use std::io;
 use kenvat_core::event::{Ledger, LedgerError, Reserved, reserved};
 use kenvat_store::backend::memory::{MemoryBackend, MemoryReader};
 use kenvat_store::{
-    Delta, EngineHash, Genesis, ImageError, Options, PAGE_BYTES, Recovery, Store, StoreError,
-    VatId, Wish, push_run,
+    Delta, EngineHash, Genesis, ImageError, Options, PAGE_BYTES, Recovery, Reservation, Store,
+    StoreError, VatId, push_run,
 };
 use kenvat_wire::seed::{SEED_BYTES, Seed};
 
@@ -111,12 +111,12 @@ impl Ledger for Disk {
         Ok(Seed::from(bytes))
     }
 
-    fn reserve(&mut self, wish: &Wish<'_>) -> Result<Reserved, LedgerError> {
+    fn reserve(&mut self, wish: &Reservation<'_>) -> Result<Reserved, LedgerError> {
         reserved(self.store.reserve(wish))
     }
 
     fn is_behind(&self, vat: VatId) -> bool {
-        self.store.is_behind(vat)
+        self.store.has_backlog(vat)
     }
 
     fn has_stopped(&self) -> bool {

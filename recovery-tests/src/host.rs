@@ -117,7 +117,7 @@ impl Host {
             Folding::Begun(_) => moves.push((3, Move::RunFold)),
             Folding::Ran(_) => moves.push((3, Move::FinishFold)),
         }
-        if self.disk.store.is_short() || self.core.lacks_space() {
+        if self.disk.store.is_space_low() || self.core.lacks_space() {
             moves.push((3, Move::FindRoom));
         }
         for (generation, worker) in &self.workers {
@@ -160,7 +160,7 @@ impl Host {
             return Ok(());
         }
         match self.disk.store.begin_fold() {
-            Err(StoreError::NoRoom(_)) | Ok(None) => {}
+            Err(StoreError::NoSpace(_)) | Ok(None) => {}
             Ok(Some(fold)) => self.folding = Folding::Begun(fold),
             Err(error) => return Err(error.into()),
         }
@@ -169,8 +169,8 @@ impl Host {
 
     fn find_room(&mut self, now_ms: i64) -> Result<(), Stop> {
         let mut caught_up = Vec::new();
-        self.disk.store.find_room(&mut caught_up)?;
-        let has_space = !self.disk.store.is_pressed();
+        self.disk.store.find_space(&mut caught_up)?;
+        let has_space = !self.disk.store.is_space_exhausted();
         self.feed(
             now_ms,
             Event::Space {

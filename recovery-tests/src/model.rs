@@ -66,7 +66,7 @@ impl State {
                     }
                 }
             }
-            Part::Side(_) => unreachable!("no worker here changes that much"),
+            Part::Spill(_) => unreachable!("no worker here changes that much"),
             Part::Log { vat, bytes } => self.logs.entry(*vat).or_default().extend(bytes),
             Part::Row(Row {
                 table,

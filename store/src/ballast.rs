@@ -1,12 +1,12 @@
-//! The ballast: a file that keeps room in hand, for what must go on when the disk is full (I2).
+//! The ballast: a file that holds back disk space for what must go on when the disk is full (I2).
 //!
-//! Promises: room is taken when the disk has some to spare, and given back, a piece at a time, to
-//! whatever was refused for want of it and may be asked for again. A sync is never among that (J6).
-//! Whether there is room besides is tried and not asked.
-//! Holds nothing; a ballast that is missing or short is no damage.
+//! Promises: space is taken while the disk has some to spare, and is released piecewise when
+//! something fails for lack of it that may be repeated. A sync never is (J6). Whether there is
+//! space besides the ballast is tried, not asked of the disk. The file has no content; a missing or
+//! short ballast is no damage.
 //!
-//! What may draw on it: applying frames, the catalog, and the journal's second segment. Not what a
-//! turn asks for anew: that is refused while it can be (J8).
+//! Applying frames, the catalog and the second segment of the journal may draw on it. New requests
+//! of a turn may not: they are refused while that is possible (J8).
 
 use crate::backend::{Backend, File, is_full};
 use std::fmt;
@@ -15,25 +15,25 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// The file's name.
 pub(crate) const BALLAST_FILE: &str = "ballast";
-/// Bytes given back at once, at least: each time costs a cut of the file.
-const PIECE_BYTES: u64 = 1 << 20;
+/// Bytes released at once at least, since each time the file is truncated.
+const CHUNK_BYTES: u64 = 1 << 20;
 
-/// Room in hand.
+/// The space held back.
 pub(crate) struct Ballast<F> {
     held: Mutex<Held<F>>,
     make: Box<dyn Fn() -> io::Result<F> + Send + Sync>,
-    /// Bytes it should have.
+    /// Bytes it should hold.
     wanted: u64,
 }
 
 struct Held<F> {
-    /// There is none as long as the disk has no room for an empty file.
+    /// `None` while the disk has no space even for an empty file.
     file: Option<F>,
     bytes: u64,
 }
 
 impl<F> Ballast<F> {
-    /// Has nothing to give.
+    /// A ballast that holds nothing.
     pub(crate) fn none() -> Ballast<F> {
         let held = Held {
             file: None,
@@ -46,7 +46,7 @@ impl<F> Ballast<F> {
         }
     }
 
-    /// Whether it has what it should have.
+    /// Whether it holds what it should.
     pub(crate) fn is_whole(&self) -> bool {
         self.lock().bytes >= self.wanted
     }
@@ -57,7 +57,7 @@ impl<F> Ballast<F> {
 }
 
 impl<F: File> Ballast<F> {
-    /// Takes up what an earlier life of the store left; takes no room yet.
+    /// Takes over the file of an earlier run; reserves no space yet.
     pub(crate) fn open<B: Backend<File = F>>(backend: &B, wanted: u64) -> io::Result<Ballast<F>> {
         let file = match backend.open(BALLAST_FILE) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
@@ -72,7 +72,7 @@ impl<F: File> Ballast<F> {
         })
     }
 
-    /// Takes room up to what it should have, or gives back what is over. Whether it is full now.
+    /// Grows or shrinks to the bytes it should hold. Returns whether it holds them now.
     pub(crate) fn fill(&self) -> io::Result<bool> {
         let mut held = self.lock();
         if held.bytes > self.wanted {
@@ -84,13 +84,13 @@ impl<F: File> Ballast<F> {
         self.take(&mut held, self.wanted)
     }
 
-    /// Sees to it that so many bytes are in hand. False when the disk has no room for them.
+    /// Makes sure this many bytes are held. False if the disk has no space for them.
     pub(crate) fn reserve(&self, needed: u64) -> io::Result<bool> {
         self.take(&mut self.lock(), needed)
     }
 
     fn take(&self, held: &mut Held<F>, wanted: u64) -> io::Result<bool> {
-        // A store that is to have none goes without.
+        // A store configured without ballast goes without.
         if self.wanted == 0 || held.bytes >= wanted {
             return Ok(true);
         }
@@ -113,8 +113,9 @@ impl<F: File> Ballast<F> {
         }
     }
 
-    /// Whether the disk has so many bytes besides: takes them for a moment, as a disk does not tell
-    /// of quotas, nor of all it keeps back. A store that is to have no ballast does not ask.
+    /// Whether the disk has this many bytes besides the ballast. It allocates them for a moment,
+    /// because a disk reports neither quotas nor all it keeps back. A store without ballast does
+    /// not ask.
     pub(crate) fn has_besides(&self, bytes: u64) -> io::Result<bool> {
         let held = self.lock();
         if self.wanted == 0 {
@@ -124,7 +125,7 @@ impl<F: File> Ballast<F> {
             return Ok(false);
         };
         let taken = file.allocate(held.bytes, bytes);
-        // What was taken in part, too.
+        // Also releases what was allocated in part.
         let given = file.set_len(held.bytes);
         match taken.and(given) {
             Err(error) if is_full(&error) => Ok(false),
@@ -132,8 +133,8 @@ impl<F: File> Ballast<F> {
         }
     }
 
-    /// Does something that needs room, again as long as there is something to give for it. It must
-    /// be such that doing it in part and then whole is doing it, and no sync.
+    /// Runs `act`, and repeats it as long as it fails for lack of space and there is ballast to
+    /// release. Doing it in part and then whole must equal doing it once, and it must not sync.
     pub(crate) fn draw<T>(&self, mut act: impl FnMut() -> io::Result<T>) -> io::Result<T> {
         loop {
             match act() {
@@ -143,10 +144,10 @@ impl<F: File> Ballast<F> {
         }
     }
 
-    /// Gives back a piece. False when there is nothing left.
+    /// Releases some space. False if nothing is left.
     fn give(&self) -> io::Result<bool> {
         let mut held = self.lock();
-        let left = held.bytes - held.bytes.min(PIECE_BYTES);
+        let left = held.bytes - held.bytes.min(CHUNK_BYTES);
         let Some(file) = held.file.as_ref().filter(|_| held.bytes > 0) else {
             return Ok(false);
         };
@@ -168,7 +169,7 @@ mod tests {
     use crate::backend::memory::MemoryBackend;
 
     #[test]
-    fn it_is_given_back_piece_by_piece_and_taken_again_when_there_is_room() {
+    fn it_is_released_step_by_step_and_taken_again_when_there_is_space() {
         let disk = MemoryBackend::new();
         disk.set_capacity(Some(4 << 20));
         let ballast = Ballast::open(&disk, 3 << 20).unwrap();

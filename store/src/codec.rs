@@ -37,25 +37,25 @@ pub(crate) enum PartRecord<'a> {
         vat: u64,
         checksums: &'a [u8],
     },
-    /// What is too large for a frame stands in a file of its own: changes of a heap, page checksums
-    /// included, rows, log (J7).
-    Side(SideRecord),
+    /// A spill file with what is too large for a frame: changes of a heap with page checksums,
+    /// rows, log (J7).
+    Spill(SpillRecord),
 }
 
-/// A side file as a frame names it.
+/// A spill file as a frame names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
-pub(crate) struct SideRecord {
+pub(crate) struct SpillRecord {
     pub vat: u64,
     pub id: u64,
     pub bytes: u64,
     pub sha256: [u8; 32],
 }
 
-/// A side file that was found damaged before all of it was where it belongs: that vat stays where
-/// it is. Kept as long as the vat.
+/// A lost write: a spill file that was found damaged before all of it was applied. Its vat does not
+/// start again. Kept as long as the vat.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
-pub(crate) struct LostRecord {
-    pub side: u64,
+pub(crate) struct LostWriteRecord {
+    pub spill: u64,
     pub offset: u64,
     pub what: String,
 }
@@ -70,7 +70,7 @@ pub(crate) struct StoreRecord {
     pub log_file_bytes: u64,
 }
 
-/// Up to where images, logs and catalog hold what the journal held.
+/// The frame up to which images, logs and catalog are durable.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode)]
 pub(crate) struct FoldRecord {
     /// The last frame folded; 0 before the first.
@@ -96,7 +96,7 @@ pub(crate) struct VatRecord {
     pub page_limit: u32,
 }
 
-/// A vat's log: how far it goes, and a checksum of each block of 64 KiB still kept.
+/// The log of a vat: its end, and a checksum of each kept block of 64 KiB.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
 pub(crate) struct LogRecord {
     pub end: u64,
@@ -214,7 +214,7 @@ mod tests {
                 vat: 2,
                 checksums: &[0; 8],
             },
-            PartRecord::Side(SideRecord {
+            PartRecord::Spill(SpillRecord {
                 vat: 2,
                 id: 1 << 32,
                 bytes: 9 << 20,
@@ -302,7 +302,7 @@ mod tests {
             "05020801000000efbeadde",
         ),
         (
-            PartRecord::Side(SideRecord {
+            PartRecord::Spill(SpillRecord {
                 vat: 3,
                 id: 1 << 32,
                 bytes: 70_000,
@@ -391,8 +391,8 @@ mod tests {
             ),
             (encode(&SegmentRecord { bytes: 4 << 20 }), "fc00004000"),
             (
-                encode(&LostRecord {
-                    side: 1 << 32,
+                encode(&LostWriteRecord {
+                    spill: 1 << 32,
                     offset: 12,
                     what: "piece".into(),
                 }),
@@ -413,7 +413,7 @@ mod tests {
                 assert!(rest.len() < bytes.len(), "{part:?} took nothing");
             }
             let _ = decode::<LogRecord>(bytes);
-            let _ = decode::<LostRecord>(bytes);
+            let _ = decode::<LostWriteRecord>(bytes);
             let _ = decode::<StoreRecord>(bytes);
         };
         for (part, _) in &PART_BYTES {

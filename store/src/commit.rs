@@ -1,29 +1,30 @@
-//! Committing: a frame is sealed, written (see `journal::writer`) and, once its outputs were
+//! Committing: a frame is sealed, written (see `journal::writer`) and, after its outputs were
 //! released, applied.
 //!
-//! Promises: frames are applied in the order they were sealed; images get words of durable frames
-//! only (I1); an error while applying latches, since the frame is committed all the same and only
-//! opening again can bring the images up to it; want of room is no such error (`behind`).
+//! Promises: frames are applied in the order in which they were sealed; images get words of durable
+//! frames only (I1). An error while applying latches the store, because the frame is committed and
+//! only opening again can bring the images up to it. Missing space is no such error (see
+//! `deferred`).
 
 use crate::backend::Backend;
-use crate::behind::Owed;
 use crate::catalog::table;
-use crate::codec::{self, LostRecord, PartRecord, SideRecord};
+use crate::codec::{self, LostWriteRecord, PartRecord, SpillRecord};
+use crate::deferred::Deferred;
 use crate::error::{Damage, StoreError};
 use crate::ids::VatId;
-use crate::images::{self, Room};
+use crate::images::{self, ZeroedSpace};
 use crate::journal::frame;
 use crate::journal::sector::SECTOR_BYTES;
 use crate::journal::writer::{Durable, Reserved, Sealed};
 use crate::pages::DirtyPage;
-use crate::side::{self, Side, SideApplied, SideEnd, SideJob};
+use crate::spill::{self, SpillApplied, SpillFile, SpillJob, SpillOutcome};
 use crate::stage::Effect;
 use crate::store::{Filling, Store};
 
-/// Frames sealed and not applied, at most: one being written and one being applied.
+/// At most this many frames are sealed and not applied: one being written and one being applied.
 const IN_FLIGHT_MAX: usize = 2;
 
-/// What a frame will do when it is applied.
+/// What applying a frame will do.
 #[derive(Debug)]
 pub(crate) struct InFlight {
     sequence: u64,
@@ -33,14 +34,14 @@ pub(crate) struct InFlight {
 
 impl<B: Backend> Store<B> {
     /// Ends the frame being filled and gives it its number; `None` if it is empty. Refused while
-    /// the frame before is not written (J2), and while the journal is at its bound; what is staged
+    /// the frame before is not written (J2) and while the journal is at its bound. What is staged
     /// stays staged then.
     pub fn seal(&mut self) -> Result<Option<Sealed<B>>, StoreError> {
         self.shared.latch.check()?;
         if self.staged_is_empty() {
             return Ok(None);
         }
-        // There already, as every part saw to it.
+        // There is a place already, because staging each part provided it.
         let most = self.filling.body.len() + self.filling.checksum_bytes;
         self.provide_sectors(frame::sectors_of_body(most))?;
         let shared = self.shared.clone();
@@ -52,8 +53,9 @@ impl<B: Backend> Store<B> {
             journal.total - journal.folded_total,
             self.options.journal_bytes_max,
         );
-        // What was taken while folds find no room goes past the bound rather than nowhere.
-        if bytes >= limit && !self.room.is_starved {
+        // Parts accepted while folds find no space may pass the bound; refusing them now would lose
+        // them.
+        if bytes >= limit && !self.space.is_starved {
             return Err(StoreError::JournalFull { bytes, limit });
         }
         let pages = self.cache.take_staged();
@@ -71,8 +73,8 @@ impl<B: Backend> Store<B> {
         let reserved = reserved.expect("a place was provided for at least so many sectors");
         let frame_bytes = (sectors * SECTOR_BYTES) as u64;
         let (after, in_free) = (reserved.sectors_after, journal.sectors_free());
-        self.room.sealed(after, in_free, bytes + frame_bytes);
-        shared.pace.press(bytes + frame_bytes >= limit / 2);
+        self.space.sealed(after, in_free, bytes + frame_bytes);
+        shared.throttle.set_bypass(bytes + frame_bytes >= limit / 2);
         let Reserved { sequence, end, .. } = reserved;
         drop(journal);
         self.in_flight.push_back(InFlight {
@@ -89,19 +91,20 @@ impl<B: Backend> Store<B> {
         }))
     }
 
-    /// Whether no frame is sealed and not applied, and no fold under way: when `verify` may read.
+    /// Whether no frame is sealed and not applied and no fold is under way, so that `verify` may
+    /// read.
     pub fn is_between_frames(&self) -> bool {
-        self.in_flight.is_empty() && self.folding.is_none() && self.applying.is_empty()
+        self.in_flight.is_empty() && self.immutable.is_none() && self.applying.is_empty()
     }
 
     /// Whether a fold must finish before a frame may be sealed.
     pub fn journal_full(&self) -> bool {
         let journal = self.shared.lock_journal();
         let is_at_bound = journal.total - journal.folded_total >= self.options.journal_bytes_max;
-        is_at_bound && !self.room.is_starved
+        is_at_bound && !self.space.is_starved
     }
 
-    /// Brings images, rows and logs up to a durable frame: the oldest not applied yet.
+    /// Applies a durable frame to images, rows and logs. It must be the oldest one not applied yet.
     pub fn apply(&mut self, durable: Durable) -> Result<(), StoreError> {
         self.shared.latch.check()?;
         if self.in_flight.front().map(|frame| frame.sequence) != Some(durable.position.sequence) {
@@ -122,13 +125,13 @@ impl<B: Backend> Store<B> {
         };
         let mut pages = pages.into_iter().peekable();
         while let Some(first) = pages.next() {
-            let mut stretch = vec![first];
+            let mut range = vec![first];
             while let Some(next) =
-                pages.next_if(|next| stretch.last().is_some_and(|a| joins(a, next)))
+                pages.next_if(|next| range.last().is_some_and(|a| joins(a, next)))
             {
-                stretch.push(next);
+                range.push(next);
             }
-            self.apply_pages(stretch)?;
+            self.apply_pages(range)?;
         }
         self.applied = durable.position;
         self.spare_body = Some(durable.body);
@@ -139,14 +142,14 @@ impl<B: Backend> Store<B> {
 
     fn apply_effect(&mut self, effect: Effect) -> Result<(), StoreError> {
         match effect {
-            Effect::Create(vat) => self.do_or_owe(vat, Owed::Image),
-            Effect::Side(side) => {
-                for (key, row) in &side.contents.rows {
-                    self.active.put_side(key.clone(), *row);
+            Effect::Create(vat) => self.apply_or_defer(vat, Deferred::Image),
+            Effect::Spill(spill) => {
+                for (key, row) in &spill.contents.rows {
+                    self.active.put_spilled(key.clone(), *row);
                 }
-                self.do_or_owe(VatId(side.record.vat), Owed::Side(side))
+                self.apply_or_defer(VatId(spill.record.vat), Deferred::Spill(spill))
             }
-            Effect::Log(vat, bytes) => self.do_or_owe(vat, Owed::Log(bytes)),
+            Effect::Log(vat, bytes) => self.apply_or_defer(vat, Deferred::Log(bytes)),
             Effect::Row(row) => {
                 let value = row.value.as_deref();
                 self.active.put(row.table, &row.key, value);
@@ -159,17 +162,17 @@ impl<B: Backend> Store<B> {
         }
     }
 
-    /// A side file's frame is durable: image and log are brought up by a job of its own.
-    pub(crate) fn begin_applying(&mut self, side: Side) -> Result<(), StoreError> {
-        let vat = VatId(side.record.vat);
+    /// The frame of a spill file is durable: a separate job updates image and log.
+    pub(crate) fn begin_applying(&mut self, spill: SpillFile) -> Result<(), StoreError> {
+        let vat = VatId(spill.record.vat);
         let found = self.vats.get(&vat);
         let found = found.map(|found| (found.page_limit, found.pages()));
         let Some((page_limit, pages)) = found else {
-            self.active.sides.push(side.record);
+            self.active.spills.push(spill.record);
             return Ok(());
         };
         let image = match self.images.file(vat, page_limit) {
-            _ if side.pages() == 0 => None,
+            _ if spill.pages() == 0 => None,
             Err(StoreError::Damaged(damage)) => {
                 self.mark_damaged(vat, &damage);
                 None
@@ -180,10 +183,10 @@ impl<B: Backend> Store<B> {
             self.active.images.insert(vat);
         }
         self.applying.insert(vat);
-        let log_skipped = self.log_skipped(vat, side.log_bytes());
-        self.side_jobs.push(SideJob {
+        let log_skipped = self.log_skipped(vat, spill.log_bytes());
+        self.spill_jobs.push(SpillJob {
             shared: self.shared.clone(),
-            side,
+            spill,
             page_limit: pages,
             image,
             log_skipped,
@@ -192,91 +195,92 @@ impl<B: Backend> Store<B> {
         Ok(())
     }
 
-    /// The side files whose frame is applied but for them. Each must be run and finished; until
-    /// then there is no fold, and no other change of those heaps.
-    pub fn take_side_jobs(&mut self) -> Vec<SideJob<B>> {
-        std::mem::take(&mut self.side_jobs)
+    /// Jobs for the spill files whose frame is otherwise applied. Each must be run and finished.
+    /// Until then there is no fold, and those heaps must not change otherwise.
+    pub fn take_spill_jobs(&mut self) -> Vec<SpillJob<B>> {
+        std::mem::take(&mut self.spill_jobs)
     }
 
-    /// Whether a vat's image is being brought up to a side file.
+    /// Whether a spill file is being applied to the image of a vat.
     pub fn is_applying(&self, vat: VatId) -> bool {
         self.applying.contains(&vat)
     }
 
-    /// A side file is in its image, or waits for room like whatever is behind.
-    pub fn finish_side(&mut self, applied: SideApplied) -> Result<(), StoreError> {
+    /// Takes the outcome of a job: the spill file is applied, deferred for lack of space, or
+    /// damaged.
+    pub fn finish_spill(&mut self, applied: SpillApplied) -> Result<(), StoreError> {
         self.shared.latch.check()?;
-        let SideApplied { side, end } = applied;
-        let vat = VatId(side.record.vat);
+        let SpillApplied { spill, end } = applied;
+        let vat = VatId(spill.record.vat);
         if !self.applying.remove(&vat) {
-            return Err(StoreError::Misuse("no side file is being applied"));
+            return Err(StoreError::Misuse("no spill file is being applied"));
         }
         if !self.vats.contains_key(&vat) {
-            self.active.sides.push(side.record);
+            self.active.spills.push(spill.record);
             return Ok(());
         }
         match end {
-            SideEnd::Done(log) => {
-                if side.pages() > 0 {
+            SpillOutcome::Done(log) => {
+                if spill.pages() > 0 {
                     let checksums = self.active.pages.entry(vat).or_default();
-                    checksums.extend(side.contents.pages.iter().copied());
+                    checksums.extend(spill.contents.pages.iter().copied());
                 }
-                self.active.sides.push(side.record);
-                self.skip_log(vat, side.log_bytes() - log.len() as u64);
-                // It comes before what waits already.
-                if let Some(owed) = self.try_owed(vat, Owed::Log(log))? {
-                    self.behind.entry(vat).or_default().push_front(owed);
+                self.active.spills.push(spill.record);
+                self.skip_log(vat, spill.log_bytes() - log.len() as u64);
+                // Its log precedes what is deferred already.
+                if let Some(deferred) = self.try_apply(vat, Deferred::Log(log))? {
+                    self.backlog.entry(vat).or_default().push_front(deferred);
                     return Ok(());
                 }
             }
-            SideEnd::Damaged(damage) if damage.file == side::path(side.record.id) => {
-                self.lose_side(&side.record, damage);
+            SpillOutcome::Damaged(damage) if damage.file == spill::path(spill.record.id) => {
+                self.lose_write(&spill.record, damage);
             }
-            SideEnd::Damaged(damage) => {
+            SpillOutcome::Damaged(damage) => {
                 self.mark_damaged(vat, &damage);
-                self.active.sides.push(side.record);
+                self.active.spills.push(spill.record);
             }
-            SideEnd::NoRoom => {
-                let waiting = self.behind.entry(vat).or_default();
-                waiting.push_front(Owed::Side(side));
+            SpillOutcome::NoSpace => {
+                let waiting = self.backlog.entry(vat).or_default();
+                waiting.push_front(Deferred::Spill(spill));
                 return Ok(());
             }
         }
-        self.go_on_owing(vat).map(drop)
+        self.retry_backlog(vat).map(drop)
     }
 
-    /// A side file cannot be brought into its image, ever: said of the vat for good.
-    pub(crate) fn lose_side(&mut self, record: &SideRecord, damage: Damage) {
+    /// A spill file can never be applied: recorded as a lost write of the vat for good.
+    pub(crate) fn lose_write(&mut self, record: &SpillRecord, damage: Damage) {
         let vat = VatId(record.vat);
         if !self.vats.contains_key(&vat) {
-            return self.active.sides.push(*record);
+            return self.active.spills.push(*record);
         }
-        let lost = LostRecord {
-            side: record.id,
+        let lost = LostWriteRecord {
+            spill: record.id,
             offset: damage.offset,
             what: damage.what.clone(),
         };
         let (key, row) = (codec::vat_key(vat), codec::encode(&lost));
-        self.active.put(table::LOST, &key, Some(&row));
+        self.active.put(table::LOST_WRITES, &key, Some(&row));
         self.mark_damaged(vat, &damage);
     }
 
-    /// Brings one page up, or pages of zeros that follow each other.
+    /// Applies one page, or consecutive pages of zeros.
     fn apply_pages(&mut self, pages: Vec<DirtyPage>) -> Result<(), StoreError> {
         let Some(vat) = pages.first().map(|page| page.vat) else {
             return Ok(());
         };
-        // One this frame or a later part of it terminated has no image to bring up.
+        // A vat that this frame or a later part of it terminated has no image.
         if !self.vats.contains_key(&vat) {
             return Ok(());
         }
         let checksums = self.active.pages.entry(vat).or_default();
         checksums.extend(pages.iter().map(|page| (page.page, page.crc)));
         self.active.images.insert(vat);
-        self.do_or_owe(vat, Owed::Pages(pages))
+        self.apply_or_defer(vat, Deferred::Pages(pages))
     }
 
-    /// Writes what a frame's deltas name of a page, or pages of zeros.
+    /// Writes the bytes of a page that the deltas of a frame name, or pages of zeros.
     pub(crate) fn write_pages(&mut self, pages: &[DirtyPage]) -> Result<(), StoreError> {
         let Some(first) = pages.first() else {
             return Ok(());
@@ -287,12 +291,16 @@ impl<B: Backend> Store<B> {
         };
         let first_page = first.page;
         let written = if first.content.is_zeros() {
-            // As many as a vat has at most.
-            let stretch = first_page..first_page + pages.len() as u32;
-            // Room taken for a later frame must not go with the hole.
-            let is_kept = stretch.clone().any(|page| self.cache.has_room((vat, page)));
-            let room = if is_kept { Room::Kept } else { Room::Given };
-            self.images.zero(vat, page_limit, stretch, room)
+            // A vat has fewer pages than a u32 counts.
+            let range = first_page..first_page + pages.len() as u32;
+            // Space reserved for a later frame must not be released with the hole.
+            let is_kept = range.clone().any(|page| self.cache.has_space((vat, page)));
+            let space = if is_kept {
+                ZeroedSpace::Kept
+            } else {
+                ZeroedSpace::Released
+            };
+            self.images.zero(vat, page_limit, range, space)
         } else {
             let offset = images::bytes_of(first_page) + first.start as u64;
             let bytes = first.content.bytes().get(first.start..first.end);
@@ -309,7 +317,7 @@ impl<B: Backend> Store<B> {
     }
 }
 
-/// Appends the checksums of the frame's pages, one part a vat.
+/// Appends the page checksums of the frame, one part for each vat.
 fn append_checksums(pages: &[DirtyPage], body: &mut Vec<u8>) {
     let mut checksums = Vec::new();
     for of_vat in pages.chunk_by(|a, b| a.vat == b.vat) {

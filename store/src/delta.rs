@@ -1,17 +1,17 @@
 //! A delta: which words of which pages changed, as the worker wrote it and the journal keeps it.
 //!
-//! Promises: a `Delta` was checked once, whole, against a page limit; whoever holds one may walk
-//! its runs without checking again. Does not know what a word means.
+//! Promises: a `Delta` was checked once, whole, against a page limit; its runs can be walked
+//! without further checks. Does not know what a word means.
 //!
 //! ```text
 //! words   page: u32 LE, first_word: u16 LE, words: u16 LE, then words * 8 bytes
-//! zeros   page: u32 LE, 0xffff: u16 LE, pages: u16 LE: so many whole pages are zeros now
+//! zeros   page: u32 LE, 0xffff: u16 LE, pages: u16 LE: this many whole pages become zeros
 //! ```
-//! Runs are sorted by (page, first_word) and disjoint; a run has at least one word and ends in its
-//! page, or is one or more whole pages of zeros. No run at all is legal: a turn may change nothing.
-//! Header before content, so that a reader knows how much to skip; page first, so that sorting by
-//! bytes' meaning is sorting by place. Zeros have a form of their own because a heap that drops a
-//! large structure would otherwise pay for its size once more.
+//! Runs are sorted by (page, first_word) and disjoint. A run has at least one word and ends in its
+//! page, or is one or more whole pages of zeros. A delta without runs is legal: a turn may change
+//! nothing. The header precedes the content, so that a reader knows how much to skip. Zeros have a
+//! form of their own because a heap that drops a large structure would otherwise pay for its size
+//! once more.
 
 use crate::ids::PAGE_BYTES;
 use std::ops::Range;
@@ -44,7 +44,7 @@ pub enum DeltaError {
     Unsorted(usize),
 }
 
-/// One stretch of what changed.
+/// One run of changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Run<'a> {
     /// Words of one page.
@@ -101,7 +101,8 @@ pub(crate) fn check(bytes: &[u8], page_limit: u32) -> Result<(), DeltaError> {
     check_after(bytes, page_limit, (0, 0)).map(drop)
 }
 
-/// The same of a delta that goes on where another ended, at this page and word; where it ends.
+/// The same for a delta that continues another one, which ended at this page and word. Returns
+/// where it ends.
 pub(crate) fn check_after(
     bytes: &[u8],
     page_limit: u32,
@@ -141,7 +142,8 @@ pub(crate) fn check_after(
     Ok(after)
 }
 
-/// The runs of bytes that `check` accepted. Of any others: those before the first that is cut off.
+/// The runs of bytes that `check` accepted. For other bytes, the runs before the first incomplete
+/// one.
 pub(crate) fn runs(checked: &[u8]) -> Runs<'_> {
     Runs(checked)
 }

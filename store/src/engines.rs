@@ -1,5 +1,5 @@
-//! The files in `engines/`: worker executables and their genesis images, kept while a vat is
-//! pinned to them.
+//! The files in `engines/`: worker executables and their genesis images, kept while a vat is pinned
+//! to them.
 //!
 //! Promises: an executable is returned only if its SHA-256 is its name; both files and their
 //! entries are durable before the catalog names them; a file the catalog does not name is removed.
@@ -11,7 +11,7 @@ use crate::error::{Damage, OpenError, StoreError};
 use crate::genesis::{GENESIS_FILE_BYTES_MAX, Genesis};
 use crate::ids::EngineHash;
 use crate::options::ENGINE_BYTES_MAX;
-use crate::room::CATALOG_STEP_BYTES;
+use crate::space::CATALOG_STEP_BYTES;
 use crate::store::Store;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeSet;
@@ -47,7 +47,7 @@ pub struct EngineInfo {
     pub genesis_sha256: [u8; 32],
 }
 
-/// An executable that is to be read.
+/// An executable, ready to be read.
 #[derive(Debug)]
 pub struct EngineReading<B: Backend> {
     backend: B,
@@ -72,7 +72,7 @@ impl<B: Backend> EngineReading<B> {
     }
 }
 
-/// Why an engine was not taken.
+/// Why an engine was refused.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum EngineError {
@@ -94,7 +94,7 @@ pub(crate) fn genesis_path(hash: EngineHash) -> String {
 }
 
 impl<B: Backend> Store<B> {
-    /// Keeps an engine; one that is known already is left as it is.
+    /// Stores an engine; a known one is left unchanged.
     pub fn put_engine(
         &mut self,
         executable: &[u8],
@@ -134,8 +134,8 @@ impl<B: Backend> Store<B> {
         Ok(hash)
     }
 
-    /// Writes a known engine's executable again, from bytes that are it. A crash in between leaves
-    /// it damaged, as it was.
+    /// Writes the executable of a known engine again, from identical bytes. A crash meanwhile
+    /// leaves it damaged, as it was.
     pub fn repair_executable(&self, executable: &[u8]) -> Result<(), StoreError> {
         self.shared.latch.check()?;
         let hash = EngineHash(Sha256::digest(executable).into());
@@ -146,7 +146,7 @@ impl<B: Backend> Store<B> {
         self.sync_engines()
     }
 
-    /// The same for its genesis image, made again.
+    /// The same for its genesis image.
     pub fn repair_genesis(
         &mut self,
         hash: EngineHash,
@@ -224,7 +224,7 @@ impl<B: Backend> Store<B> {
             .map(|engine| engine.record.genesis_sha256)
     }
 
-    /// Removes engines no vat is pinned to, but for those in `keep`. Returns what was removed.
+    /// Removes engines to which no vat is pinned, except those in `keep`. Returns what was removed.
     pub fn remove_unused_engines(
         &mut self,
         keep: &[EngineHash],
@@ -236,9 +236,9 @@ impl<B: Backend> Store<B> {
         if unused.is_empty() {
             return Ok(unused);
         }
-        self.has_catalog_room(CATALOG_STEP_BYTES)?;
-        // First the rows: a file no row names is removed at the next open, a row without its file
-        // would be damage.
+        self.reserve_for_catalog(CATALOG_STEP_BYTES)?;
+        // The rows go first: the next open removes a file that no row names, while a row without
+        // its file would be damage.
         self.shared.catalog.write(|batch| {
             unused
                 .iter()
@@ -276,7 +276,7 @@ impl<B: Backend> Store<B> {
     }
 }
 
-/// Reads a file that must be there; whatever hinders is damage of that file.
+/// Reads a file that must exist; any failure is damage of that file.
 pub(crate) fn read_file<B: Backend>(
     backend: &B,
     path: &str,

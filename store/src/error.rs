@@ -15,7 +15,7 @@ pub struct Damage {
     pub file: String,
     /// Byte in that file where what is wrong begins; 0 where only the file as a whole is known.
     pub offset: u64,
-    /// The vat it belongs to, where there is one.
+    /// The vat it belongs to, if any.
     pub vat: Option<VatId>,
     pub what: String,
 }
@@ -48,11 +48,11 @@ impl fmt::Display for Damage {
     }
 }
 
-/// Something found no room on the disk, or within a quota. Nothing of it is done, nothing is
-/// latched; it may be asked for again when there is room.
+/// The disk or a quota has no space for something. Nothing of it is done and nothing latches; it
+/// may be repeated when there is space.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the disk is full: {what} {file}: {why}")]
-pub struct NoRoom {
+pub struct NoSpace {
     pub what: &'static str,
     /// Relative to the store's folder.
     pub file: String,
@@ -60,7 +60,7 @@ pub struct NoRoom {
     pub why: String,
 }
 
-/// Why a store in use did not do something.
+/// Why an operation on an open store failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StoreError {
@@ -75,7 +75,7 @@ pub enum StoreError {
         source: io::Error,
     },
     #[error(transparent)]
-    NoRoom(#[from] NoRoom),
+    NoSpace(#[from] NoSpace),
     /// Bytes read are not the bytes written.
     #[error("damaged: {0}")]
     Damaged(Damage),
@@ -94,7 +94,7 @@ pub enum StoreError {
     UnknownEngine(EngineHash),
     /// The operating system gave no random bytes.
     #[error("no random bytes: {0}")]
-    NoRandomness(String),
+    NoRandomness(#[source] io::Error),
 }
 
 /// Why a store was not opened.
@@ -173,7 +173,7 @@ impl From<Damage> for StoreError {
     }
 }
 
-/// Why a part was not taken into the frame. The frame is as it was before.
+/// Why a part was refused. The frame is unchanged.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StageError {
@@ -189,9 +189,9 @@ pub enum StageError {
     BadPageLimit { pages: u32, why: &'static str },
     #[error(transparent)]
     Delta(#[from] DeltaError),
-    /// There is no room for what this part needs (I2, J8).
+    /// There is no space for what this part needs (I2, J8).
     #[error(transparent)]
-    NoRoom(NoRoom),
+    NoSpace(NoSpace),
     /// The frame would pass its bound; seal it first, or, if it is empty, the part is too large.
     #[error("the frame would have {bytes} bytes, {limit} are allowed")]
     FrameFull { bytes: usize, limit: usize },
@@ -210,13 +210,13 @@ pub enum StageError {
 impl From<StoreError> for StageError {
     fn from(error: StoreError) -> StageError {
         match error {
-            StoreError::NoRoom(no_room) => StageError::NoRoom(no_room),
+            StoreError::NoSpace(no_space) => StageError::NoSpace(no_space),
             error => StageError::Store(error),
         }
     }
 }
 
-/// Why a vat's image was not handed out.
+/// Why the image of a vat is not available.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ImageError {
@@ -225,10 +225,11 @@ pub enum ImageError {
     /// The frame that creates it is not applied yet.
     #[error("vat {0} is not committed yet")]
     NotCommitted(VatId),
-    /// Committed changes wait for room on the disk: until then no worker may start on it (I2).
-    #[error("the image of vat {0} is behind: the disk is full")]
-    Behind(VatId),
-    /// A side file is being brought into it.
+    /// Committed changes are deferred until the disk has space; until then no worker may start on
+    /// it (I2).
+    #[error("the image of vat {0} lacks committed changes: the disk is full")]
+    Backlog(VatId),
+    /// A spill file is being applied to it.
     #[error("the image of vat {0} is being brought up to date")]
     BeingApplied(VatId),
     /// That vat does not start; the others do.

@@ -1,57 +1,58 @@
-//! Folding: catalog, images and logs are made durable up to a frame, and the journal before it is
-//! used again.
+//! Folding: catalog, images and logs are made durable up to a frame, and the journal before it
+//! becomes free.
 //!
-//! Promises: the fold's view is one instant between two frames; commits go on while it runs (C2).
-//! Images and logs are synced before the one transaction that names the new fold position, so a
-//! crash at any point leaves either the old position, whose frames are all still there, or the new
-//! one, whose content is. Segments are used again, and files of ended vats removed, only after
-//! that.
+//! Promises: a fold sees one instant between two frames, and commits go on while it runs (C2).
+//! Images and logs are synced before the one transaction that sets the new fold position. So after
+//! a crash either the old position is valid and all frames since it are there, or the new one is
+//! valid and everything before it is durable. Segments are reused, and files of ended vats removed,
+//! only after that.
 
 use crate::backend::{Backend, is_full};
 use crate::catalog::{Batch, meta, table};
-use crate::codec::{self, FoldRecord, LostRecord, SegmentRecord, SideRecord};
+use crate::codec::{self, FoldRecord, LostWriteRecord, SegmentRecord, SpillRecord};
 use crate::error::{Damage, StoreError};
 use crate::ids::VatId;
 use crate::images::{self, HEAP_DIR};
 use crate::journal::segment::{self, Segment};
 use crate::journal::writer::{Draw, Position, Shared};
 use crate::latch::Latch;
-use crate::layer::{Layer, Vat};
 use crate::logs::{self, Half, LOGS_DIR};
-use crate::pace::SYNC_BYTES;
+use crate::memtable::Memtable;
 use crate::page_rows::{self, GROUP_PAGES};
-use crate::side;
+use crate::spill;
 use crate::store::Store;
+use crate::vat::Vat;
 use crate::write_back;
+use crate::write_throttle::SYNC_BYTES;
 use std::collections::HashMap;
 use std::io;
 use std::ops::Range;
 use std::sync::Arc;
 
-/// Free segments kept; more are removed by a fold.
+/// Free segments kept; a fold removes further ones.
 const FREE_SEGMENTS_MAX: usize = 8;
 
-/// A fold ready to run, on any thread. Dropping it unrun latches the store.
+/// A fold that can run on any thread. Dropping it before it ran latches the store.
 #[derive(Debug)]
 pub struct Fold<B: Backend> {
     shared: Arc<Shared<B>>,
-    layer: Arc<Layer>,
+    memtable: Arc<Memtable>,
     files: Vec<(String, Arc<B::File>, Changed)>,
     record: FoldRecord,
     position: Position,
-    /// No segment is free: one is made.
+    /// Set if too few segments are free: the number of the one to make.
     makes_segment: Option<u32>,
-    /// Surplus segments, out of use already.
+    /// Surplus segments, no longer in use.
     retired: Vec<Segment<B::File>>,
     is_run: bool,
 }
 
-/// What is not durable of a file yet.
+/// What of a file is not durable yet.
 #[derive(Debug)]
 enum Changed {
-    /// The pages of this vat that the layer names.
+    /// The pages of this vat that the memtable names.
     Pages(VatId),
-    Stretch(Range<u64>),
+    Range(Range<u64>),
 }
 
 /// A fold that is durable.
@@ -60,66 +61,68 @@ enum Changed {
 pub struct Folded<B: Backend> {
     position: Position,
     made: Option<Segment<B::File>>,
-    lost: Lost,
+    lost: LostWrites,
 }
 
-/// Side files of which a row could not be read again.
-type Lost = Vec<(SideRecord, Damage)>;
+/// Spill files of which a row could not be read.
+type LostWrites = Vec<(SpillRecord, Damage)>;
 
 impl<B: Backend> Store<B> {
     /// Whether there is enough to fold, and no fold is under way.
     pub fn fold_due(&self) -> bool {
         let bytes = self.applied.total - self.folded.total;
-        self.folding.is_none()
+        self.immutable.is_none()
             && self.applying.is_empty()
             && (bytes >= self.options.fold_bytes
-                || self.active.side_bytes() >= self.options.fold_side_bytes
+                || self.active.spill_bytes() >= self.options.fold_spill_bytes
                 || self.active.images.len() >= self.options.open_images_max.max(1))
     }
 
-    /// Whether so many bytes of side files wait for a fold that no further one is to be finished
-    /// before it. Not so while folds wait for room: then there is none for side files either, and
-    /// whoever asks is told.
-    pub fn sides_full(&self) -> bool {
-        let folding = self.folding.as_ref();
-        let bytes = self.active.side_bytes() + folding.map_or(0, |layer| layer.side_bytes());
-        bytes >= self.options.side_bytes_max && !self.room.is_starved
+    /// Whether so many bytes of spill files wait for a fold that no further one should be finished
+    /// before it. Not while folds wait for space: then a new spill file is refused for lack of
+    /// space instead.
+    pub fn spill_is_full(&self) -> bool {
+        let immutable = self.immutable.as_ref();
+        let bytes =
+            self.active.spill_bytes() + immutable.map_or(0, |memtable| memtable.spill_bytes());
+        bytes >= self.options.spill_bytes_max && !self.space.is_starved
     }
 
-    /// Takes the view of a fold; `None` if one is under way, or there is nothing to fold, or a side
-    /// file is being applied: the frame that names it must stay until that is done. Refused with
-    /// `NoRoom`, nothing done, while the disk has no room for what it will write.
+    /// Begins a fold of what is applied. `None` if a fold is under way, if there is nothing to
+    /// fold, or if a spill file is being applied: the frame that names it must stay until that is
+    /// done. Refused with `NoSpace`, and nothing is done, if the disk has no space for what the
+    /// fold will write.
     pub fn begin_fold(&mut self) -> Result<Option<Fold<B>>, StoreError> {
         self.shared.latch.check()?;
         let is_empty = self.active.is_empty() && self.applied.sequence == self.folded.sequence;
-        if self.folding.is_some() || is_empty || !self.applying.is_empty() {
+        if self.immutable.is_some() || is_empty || !self.applying.is_empty() {
             return Ok(None);
         }
-        let has_room = self.has_fold_room();
-        self.room.is_starved = matches!(has_room, Err(StoreError::NoRoom(_)));
-        has_room?;
-        let mut layer = std::mem::take(&mut self.active);
-        let logs: Vec<VatId> = layer.logs.iter().copied().collect();
+        let has_space = self.reserve_for_fold();
+        self.space.is_starved = matches!(has_space, Err(StoreError::NoSpace(_)));
+        has_space?;
+        let mut memtable = std::mem::take(&mut self.active);
+        let logs: Vec<VatId> = memtable.logs.iter().copied().collect();
         for vat in logs {
             if let Some(found) = self.vats.get(&vat) {
                 let log = codec::encode(&found.log);
-                layer.put(table::LOGS, &codec::vat_key(vat), Some(&log));
+                memtable.put(table::LOGS, &codec::vat_key(vat), Some(&log));
             }
         }
-        let images = layer.images.iter().filter_map(|&vat| {
+        let images = memtable.images.iter().filter_map(|&vat| {
             let file = self.images.opened(vat)?;
             Some((images::path(vat), file, Changed::Pages(vat)))
         });
         let mut files: Vec<_> = images.collect();
-        for &vat in &layer.logs {
+        for &vat in &memtable.logs {
             let unsynced = self.logs.take_unsynced(vat);
             files.extend(unsynced.map(|(path, file, appended)| {
-                let appended = Changed::Stretch(appended);
+                let appended = Changed::Range(appended);
                 (path, file, appended)
             }));
         }
-        let layer = Arc::new(layer);
-        self.folding = Some(layer.clone());
+        let memtable = Arc::new(memtable);
+        self.immutable = Some(memtable.clone());
         let (makes_segment, retired) = self.plan_segments();
         self.count_place();
         let position = self.applied;
@@ -133,7 +136,7 @@ impl<B: Backend> Store<B> {
         let is_run = false;
         let fold = Fold {
             shared,
-            layer,
+            memtable,
             files,
             record,
             position,
@@ -144,7 +147,7 @@ impl<B: Backend> Store<B> {
         Ok(Some(fold))
     }
 
-    /// Which segment to make, and which to give up.
+    /// Decides which segment to make and which ones to remove.
     fn plan_segments(&self) -> (Option<u32>, Vec<Segment<B::File>>) {
         let mut journal = self.shared.lock_journal();
         let usual = self.shared.segment_bytes;
@@ -155,12 +158,13 @@ impl<B: Backend> Store<B> {
         if kept.len() > FREE_SEGMENTS_MAX {
             retired.extend(kept.split_off(FREE_SEGMENTS_MAX));
         }
-        // The frame being filled may be counting on one of them.
+        // The frame being filled may need one of them.
         if !self.is_placed_in(&kept) {
             kept.append(&mut retired);
         }
         journal.free = kept;
-        // What this fold frees counts as well. Together they should do until the next one.
+        // Segments that this fold frees count as well; together they should last until the next
+        // fold.
         let wanted = (self.options.fold_bytes / usual.max(1)).clamp(1, FREE_SEGMENTS_MAX as u64);
         let makes = ((journal.free.len() + journal.left.len()) as u64) < wanted;
         let number = makes.then(|| {
@@ -171,10 +175,10 @@ impl<B: Backend> Store<B> {
         (number, retired)
     }
 
-    /// Ends a fold: its layer is the catalog's now, and its part of the journal is free.
+    /// Ends a fold: its memtable is in the catalog now, and its part of the journal is free.
     pub fn finish_fold(&mut self, folded: Folded<B>) -> Result<(), StoreError> {
         self.shared.latch.check()?;
-        let Some(layer) = self.folding.take() else {
+        let Some(memtable) = self.immutable.take() else {
             return Err(StoreError::Misuse("no fold is under way"));
         };
         self.reader = self.shared.catalog.reader()?;
@@ -186,36 +190,36 @@ impl<B: Backend> Store<B> {
         }
         self.count_place();
         self.fill_ballast()?;
-        for &vat in layer
+        for &vat in memtable
             .logs
             .iter()
             .filter(|vat| !self.active.logs.contains(vat))
         {
-            // A file that is closed loses the room taken for bytes that are under way.
+            // Closing a file would lose the space reserved for bytes in flight.
             let is_growing = |found: &Vat| found.log_staged > 0 || found.log_promised > 0;
             if !self.vats.get(&vat).is_some_and(is_growing) {
                 self.logs.forget(vat);
             }
         }
-        for &vat in &layer.terminated {
+        for &vat in &memtable.terminated {
             self.remove_files(vat)?;
         }
-        for (side, damage) in &folded.lost {
-            self.mark_damaged(VatId(side.vat), damage);
+        for (spill, damage) in &folded.lost {
+            self.mark_damaged(VatId(spill.vat), damage);
         }
-        let is_lost = |side: &SideRecord| folded.lost.iter().any(|(lost, _)| lost == side);
-        for side in layer.sides.iter().filter(|side| !is_lost(side)) {
+        let is_lost = |spill: &SpillRecord| folded.lost.iter().any(|(lost, _)| lost == spill);
+        for spill in memtable.spills.iter().filter(|spill| !is_lost(spill)) {
             remove(
                 &self.shared.backend,
                 &self.shared.latch,
-                &side::path(side.id),
+                &spill::path(spill.id),
             )?;
         }
         self.trim_images();
         Ok(())
     }
 
-    /// Folds now, on this thread.
+    /// Runs a whole fold on this thread.
     pub fn fold(&mut self) -> Result<(), StoreError> {
         match self.begin_fold()? {
             Some(fold) => self.finish_fold(fold.run()?),
@@ -223,7 +227,7 @@ impl<B: Backend> Store<B> {
         }
     }
 
-    /// Folds what is applied and lets go of the folder. Refused while a frame or fold is under way.
+    /// Folds what is applied and closes the store. Refused while a frame or fold is under way.
     pub fn close(mut self) -> Result<(), StoreError> {
         if !self.staged_is_empty() || !self.is_between_frames() {
             return Err(StoreError::Misuse(
@@ -231,8 +235,8 @@ impl<B: Backend> Store<B> {
             ));
         }
         match self.fold() {
-            // The journal holds all of it; the next life of the store folds.
-            Err(StoreError::NoRoom(_)) => Ok(()),
+            // The journal holds everything, and the next open folds.
+            Err(StoreError::NoSpace(_)) => Ok(()),
             folded => folded,
         }
     }
@@ -258,9 +262,9 @@ impl<B: Backend> Fold<B> {
         let shared = self.shared.clone();
         shared.latch.check()?;
         self.sync_files()?;
-        if self.layer.entries_made {
+        if self.memtable.entries_made {
             for dir in [HEAP_DIR, LOGS_DIR] {
-                shared.pace.before(SYNC_BYTES);
+                shared.throttle.before(SYNC_BYTES);
                 let synced = shared.backend.sync_dir(dir);
                 synced.map_err(|error| shared.latch.io("sync", dir, error))?;
             }
@@ -269,9 +273,9 @@ impl<B: Backend> Fold<B> {
             None => None,
             Some(number) => {
                 let bytes = segment::bytes_for(2, shared.segment_bytes);
-                match shared.create_segment(number, bytes, Draw::Nothing, Some(&shared.pace)) {
-                    // One less in hand; the frame that needs it will ask again.
-                    Err(StoreError::NoRoom(_)) => None,
+                match shared.create_segment(number, bytes, Draw::Nothing, Some(&shared.throttle)) {
+                    // There is one free segment less; the frame that needs it tries again.
+                    Err(StoreError::NoSpace(_)) => None,
                     made => Some(made?),
                 }
             }
@@ -302,19 +306,20 @@ impl<B: Backend> Fold<B> {
         })
     }
 
-    /// Syncs images and logs, in pieces between frames: no frame waits for more than one (C3).
+    /// Syncs images and logs in chunks between frames, so that no frame waits for more than one
+    /// (C3).
     fn sync_files(&self) -> Result<(), StoreError> {
-        let (latch, pace) = (&self.shared.latch, &self.shared.pace);
+        let (latch, throttle) = (&self.shared.latch, &self.shared.throttle);
         for (path, file, changed) in &self.files {
             let synced = match changed {
                 Changed::Pages(vat) => {
-                    let pages = self.layer.pages.get(vat);
+                    let pages = self.memtable.pages.get(vat);
                     let pages = pages.map(|pages| pages.keys().copied().collect());
                     let pages = pages.unwrap_or_default();
-                    write_back::sync_pages(&**file, pages, pace)
+                    write_back::sync_pages(&**file, pages, throttle)
                 }
-                Changed::Stretch(appended) => {
-                    write_back::sync_stretch(&**file, appended.clone(), pace)
+                Changed::Range(appended) => {
+                    write_back::sync_range(&**file, appended.clone(), throttle)
                 }
             };
             synced.map_err(|error| latch.io("sync", path, error))?;
@@ -322,16 +327,16 @@ impl<B: Backend> Fold<B> {
         Ok(())
     }
 
-    fn write_rows(&self, batch: &mut Batch<'_>) -> Result<Lost, StoreError> {
+    fn write_rows(&self, batch: &mut Batch<'_>) -> Result<LostWrites, StoreError> {
         let mut lost = Vec::new();
-        for (table, key, value) in self.layer.rows_here() {
+        for (table, key, value) in self.memtable.rows_in_memory() {
             batch.put(table, key, value)?;
         }
-        for ((table, key), row) in self.layer.rows_aside() {
-            match side::read_row(&self.shared, (*table, key), row) {
+        for ((table, key), row) in self.memtable.rows_spilled() {
+            match spill::read_row(&self.shared, (*table, key), row) {
                 Ok(value) => batch.put(*table, key, Some(&value))?,
                 Err(StoreError::Damaged(damage)) => {
-                    if let Some(before) = self.layer.row_here(*table, key) {
+                    if let Some(before) = self.memtable.row_in_memory(*table, key) {
                         batch.put(*table, key, before)?;
                     }
                     self.lose(row.id, damage, batch, &mut lost)?;
@@ -339,41 +344,45 @@ impl<B: Backend> Fold<B> {
                 Err(error) => return Err(error),
             }
         }
-        for (&vat, pages) in &self.layer.pages {
+        for (&vat, pages) in &self.memtable.pages {
             write_pages(batch, vat, pages)?;
         }
-        for &vat in &self.layer.terminated {
+        for &vat in &self.memtable.terminated {
             let key = codec::vat_key(vat);
             batch.delete_prefix(table::PAGES, &key)?;
             batch.put(table::LOGS, &key, None)?;
-            batch.put(table::LOST, &key, None)?;
+            batch.put(table::LOST_WRITES, &key, None)?;
         }
         Ok(lost)
     }
 
-    /// A commit is lost in part: said of its vat for good, and the file stays.
+    /// A commit is lost in part. This is recorded for the vat for good, and the file stays.
     fn lose(
         &self,
         id: u64,
         damage: Damage,
         batch: &mut Batch<'_>,
-        lost: &mut Lost,
+        lost: &mut LostWrites,
     ) -> Result<(), StoreError> {
-        let side = self.layer.sides.iter().find(|side| side.id == id);
-        // A vat that ended has nothing to go on with; one row of its file tells for all.
-        let Some(&side) = side.filter(|side| {
-            let is_known = lost.iter().any(|(known, _)| known.vat == side.vat);
-            !is_known && !self.layer.terminated.contains(&VatId(side.vat))
+        let spill = self.memtable.spills.iter().find(|spill| spill.id == id);
+        // An ended vat needs no record, and one row of the file is enough.
+        let Some(&spill) = spill.filter(|spill| {
+            let is_known = lost.iter().any(|(known, _)| known.vat == spill.vat);
+            !is_known && !self.memtable.terminated.contains(&VatId(spill.vat))
         }) else {
             return Ok(());
         };
-        let record = LostRecord {
-            side: id,
+        let record = LostWriteRecord {
+            spill: id,
             offset: damage.offset,
             what: damage.what.clone(),
         };
-        batch.put_record(table::LOST, &codec::vat_key(VatId(side.vat)), &record)?;
-        lost.push((side, damage.of(VatId(side.vat))));
+        batch.put_record(
+            table::LOST_WRITES,
+            &codec::vat_key(VatId(spill.vat)),
+            &record,
+        )?;
+        lost.push((spill, damage.of(VatId(spill.vat))));
         Ok(())
     }
 }
@@ -388,8 +397,8 @@ impl<B: Backend> Drop for Fold<B> {
     }
 }
 
-/// Removes a file no row names any more. One that cannot go for want of room (there are such file
-/// systems) goes at the next open.
+/// Removes a file that no row names any more. If that fails for lack of space (some file systems
+/// need space to remove), the next open removes it.
 fn remove<B: Backend>(backend: &B, latch: &Latch, path: &str) -> Result<(), StoreError> {
     match backend.remove(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound || is_full(&error) => Ok(()),

@@ -8,8 +8,9 @@
 //!  48  per page: page: u32 LE, crc: u32 LE, sorted by page
 //!      then per page its 4096 bytes, in the same order
 //! ```
-//! Promises: holds no page of zeros, so that two ways to make the same heap give the same bytes.
-//! The list stands before the content, so that content lies at a place one multiplication tells.
+//! Promises: holds no page of zeros, so that two ways of making the same heap give the same bytes.
+//! The list of pages comes before the content, so that the place of each content is a
+//! multiplication.
 
 use crate::delta::{Delta, Run};
 use crate::error::{Damage, OpenError};
@@ -36,8 +37,8 @@ pub struct Genesis {
     sha256: [u8; 32],
 }
 
-/// Bytes of pages that are written together.
-const STRETCH_BYTES_MAX: usize = 256 << 10;
+/// Bytes of consecutive pages that are written together.
+const RANGE_BYTES_MAX: usize = 256 << 10;
 
 /// The heap has more pages than a genesis image may.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -48,11 +49,11 @@ pub struct GenesisTooLarge {
 }
 
 impl Genesis {
-    /// The heap a worker handed over that began with an empty image.
+    /// The heap that a worker handed over after it began with an empty image.
     pub fn from_delta(delta: &Delta) -> Result<Genesis, GenesisTooLarge> {
         let mut contents: BTreeMap<u32, Box<Page>> = BTreeMap::new();
         for run in delta.runs() {
-            // A heap begins as zeros, so pages that are zeros are no news.
+            // A heap begins as zeros, so pages of zeros change nothing.
             let Run::Words { page, start, bytes } = run else {
                 continue;
             };
@@ -105,14 +106,14 @@ impl Genesis {
         self.pages.get(&page).map(|(_, content)| &**content)
     }
 
-    /// Pages that are not zero, those that follow each other together: the first one's number, and
-    /// their content. A birth writes them twice, and a write costs more than the pages of it.
-    pub fn stretches(&self) -> impl Iterator<Item = (u32, Vec<u8>)> {
+    /// The pages that are not zeros, consecutive ones together: the number of the first, and their
+    /// content. Creating a vat writes them twice, and a write costs more than its pages.
+    pub fn ranges(&self) -> impl Iterator<Item = (u32, Vec<u8>)> {
         let mut pages = self.pages.iter().peekable();
         std::iter::from_fn(move || {
             let (&first, (_, content)) = pages.next()?;
             let (mut next, mut bytes) = (first + 1, content.to_vec());
-            while bytes.len() < STRETCH_BYTES_MAX
+            while bytes.len() < RANGE_BYTES_MAX
                 && let Some((_, (_, content))) = pages.next_if(|(page, _)| **page == next)
             {
                 bytes.extend_from_slice(&content[..]);
@@ -145,7 +146,7 @@ impl Genesis {
         out
     }
 
-    /// Reads a genesis file back; whatever is wrong is named with its place.
+    /// Parses a genesis file; what is wrong is reported with its place.
     pub(crate) fn parse(bytes: &[u8], file: &str, sha256: &[u8; 32]) -> Result<Genesis, OpenError> {
         let damage = |at: usize, what: &str| OpenError::Damaged(Damage::new(file, at as u64, what));
         let Some((header, rest)) = bytes.split_first_chunk::<HEADER_BYTES>() else {
@@ -269,8 +270,8 @@ mod tests {
     }
 
     #[test]
-    fn pages_that_follow_each_other_are_one_stretch_up_to_its_bound() {
-        let most = (STRETCH_BYTES_MAX / PAGE_BYTES) as u32;
+    fn pages_that_follow_each_other_are_one_range_up_to_its_bound() {
+        let most = (RANGE_BYTES_MAX / PAGE_BYTES) as u32;
         let pages = [1, 2, 4].into_iter().chain(10..10 + most + 3);
         let mut bytes = Vec::new();
         for page in pages.clone() {
@@ -278,14 +279,14 @@ mod tests {
         }
         let limit = 20 + most;
         let genesis = Genesis::from_delta(&Delta::parse(bytes, limit).unwrap()).unwrap();
-        let stretches: Vec<_> = genesis.stretches().collect();
-        let firsts: Vec<_> = stretches.iter().map(|(first, _)| *first).collect();
+        let ranges: Vec<_> = genesis.ranges().collect();
+        let firsts: Vec<_> = ranges.iter().map(|(first, _)| *first).collect();
         assert_eq!(firsts, [1, 4, 10, 10 + most]);
-        let seen = stretches.iter().flat_map(|(first, bytes)| {
+        let probed = ranges.iter().flat_map(|(first, bytes)| {
             let content = bytes.chunks_exact(PAGE_BYTES);
             (*first..).zip(content.map(|page| u64::from_le_bytes(page[..8].try_into().unwrap())))
         });
-        assert!(seen.eq(pages.map(|page| (page, u64::from(page)))));
+        assert!(probed.eq(pages.map(|page| (page, u64::from(page)))));
     }
 
     #[test]

@@ -1,10 +1,11 @@
 //! Reading an image against its page checksums, as fast as the machine does (I3).
 //!
-//! Promises: every page with data is read once and compared with its checksum, every page without
-//! must be zeros; what differs is told in the order of the pages, however the work was shared out.
-//! Small images are read by the caller's thread alone, large ones by some at once: reading from the
-//! page cache and checksumming are both bound by the processor. Pieces are small enough to be still
-//! in its cache when they are checksummed. Does not know where checksums come from.
+//! Promises: every page with data is read once and compared with its checksum, and every page
+//! without data must be zeros. Differences are reported in the order of pages, however the work was
+//! distributed. The calling thread alone reads small images, several threads read large ones,
+//! because reading from the page cache and checksumming are both bound by the processor. Chunks are
+//! small enough to stay in its cache until they are checksummed. Does not know where checksums come
+//! from.
 
 use crate::backend::File;
 use crate::genesis::{Page, ZERO_PAGE};
@@ -16,8 +17,8 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::thread;
 
 /// Pages read at once: 128 KiB.
-const PIECE_PAGES: u32 = 32;
-/// Pages a further thread is worth starting for: 16 MiB, some milliseconds.
+const CHUNK_PAGES: u32 = 32;
+/// Pages for which a further thread is worth its start: 16 MiB, some milliseconds.
 const THREAD_PAGES: usize = 4096;
 const THREADS_MAX: usize = 4;
 
@@ -39,11 +40,11 @@ pub(crate) fn check<F: File>(
     pages: u32,
     expected: &[(u32, u32)],
 ) -> Result<Checked, (u64, io::Error)> {
-    let stretches = data(file, pages)?;
-    let pieces: Vec<Range<u32>> = stretches.iter().flat_map(in_pieces).collect();
-    let total: usize = stretches.iter().map(|stretch| stretch.len()).sum();
+    let ranges = data(file, pages)?;
+    let chunks: Vec<Range<u32>> = ranges.iter().flat_map(in_chunks).collect();
+    let total: usize = ranges.iter().map(|range| range.len()).sum();
     let next = AtomicUsize::new(0);
-    let work = || check_pieces(file, expected, &pieces, &next);
+    let work = || check_chunks(file, expected, &chunks, &next);
     let others = (total / THREAD_PAGES).min(threads() - 1);
     let mut parts = thread::scope(|scope| {
         let started: Vec<_> = (0..others).map(|_| scope.spawn(work)).collect();
@@ -57,9 +58,9 @@ pub(crate) fn check<F: File>(
     });
     let mut found = Checked {
         read_bytes: total as u64 * PAGE_BYTES as u64,
-        wrong: holes(&stretches, expected),
+        wrong: holes(&ranges, expected),
     };
-    // The first error in the file, whoever met it first.
+    // The first error in the file, whichever thread met it.
     parts.sort_by_key(|part| part.as_ref().err().map_or(u64::MAX, |(at, _)| *at));
     for part in parts {
         found.wrong.extend(part?);
@@ -73,7 +74,7 @@ fn threads() -> usize {
     found.min(THREADS_MAX)
 }
 
-/// The stretches of pages that may hold something other than zeros.
+/// The ranges of pages that may hold something other than zeros.
 fn data<F: File>(file: &F, pages: u32) -> Result<Vec<Range<u32>>, (u64, io::Error)> {
     let mut found: Vec<Range<u32>> = Vec::new();
     let mut at = 0;
@@ -93,32 +94,32 @@ fn data<F: File>(file: &F, pages: u32) -> Result<Vec<Range<u32>>, (u64, io::Erro
     Ok(found)
 }
 
-fn in_pieces(stretch: &Range<u32>) -> impl Iterator<Item = Range<u32>> + use<> {
-    let end = stretch.end;
-    (stretch.start..end)
-        .step_by(PIECE_PAGES as usize)
-        .map(move |first| first..end.min(first.saturating_add(PIECE_PAGES)))
+fn in_chunks(range: &Range<u32>) -> impl Iterator<Item = Range<u32>> + use<> {
+    let end = range.end;
+    (range.start..end)
+        .step_by(CHUNK_PAGES as usize)
+        .map(move |first| first..end.min(first.saturating_add(CHUNK_PAGES)))
 }
 
-/// Takes pieces until none are left.
-fn check_pieces<F: File>(
+/// Checks chunks until none are left.
+fn check_chunks<F: File>(
     file: &F,
     expected: &[(u32, u32)],
-    pieces: &[Range<u32>],
+    chunks: &[Range<u32>],
     next: &AtomicUsize,
 ) -> Result<Vec<Wrong>, (u64, io::Error)> {
-    let mut buffer = vec![0; PIECE_PAGES as usize * PAGE_BYTES];
+    let mut buffer = vec![0; CHUNK_PAGES as usize * PAGE_BYTES];
     let mut wrong = Vec::new();
-    while let Some(piece) = pieces.get(next.fetch_add(1, Relaxed)) {
+    while let Some(chunk) = chunks.get(next.fetch_add(1, Relaxed)) {
         let bytes = buffer
-            .get_mut(..piece.len() * PAGE_BYTES)
+            .get_mut(..chunk.len() * PAGE_BYTES)
             .unwrap_or_default();
-        let offset = u64::from(piece.start) * PAGE_BYTES as u64;
+        let offset = u64::from(chunk.start) * PAGE_BYTES as u64;
         file.read_at(offset, bytes)
             .map_err(|error| (offset, error))?;
-        let from = expected.partition_point(|(page, _)| *page < piece.start);
+        let from = expected.partition_point(|(page, _)| *page < chunk.start);
         let mut known = expected.iter().skip(from).peekable();
-        for (page, content) in piece.clone().zip(bytes.as_chunks::<PAGE_BYTES>().0) {
+        for (page, content) in chunk.clone().zip(bytes.as_chunks::<PAGE_BYTES>().0) {
             let crc = known
                 .next_if(|(known, _)| *known == page)
                 .map(|(_, crc)| *crc);
@@ -137,14 +138,12 @@ fn is_right(content: &Page, crc: Option<u32>) -> bool {
     }
 }
 
-/// Pages that should hold something and lie outside all data.
-fn holes(stretches: &[Range<u32>], expected: &[(u32, u32)]) -> Vec<Wrong> {
+/// Pages that should hold data and lie in holes.
+fn holes(ranges: &[Range<u32>], expected: &[(u32, u32)]) -> Vec<Wrong> {
     let zeros = zero_page_crc();
     let has_data = |page: u32| {
-        let after = stretches.partition_point(|stretch| stretch.end <= page);
-        stretches
-            .get(after)
-            .is_some_and(|stretch| stretch.contains(&page))
+        let after = ranges.partition_point(|range| range.end <= page);
+        ranges.get(after).is_some_and(|range| range.contains(&page))
     };
     expected
         .iter()
@@ -159,7 +158,7 @@ mod tests {
     use crate::backend::Backend;
     use crate::backend::memory::MemoryBackend;
 
-    /// More than one thread is worth, and a last piece that is not whole.
+    /// Enough for several threads, with an incomplete last chunk.
     const PAGES: u32 = 3 * THREAD_PAGES as u32 + 7;
 
     fn page_of(number: u32) -> Page {

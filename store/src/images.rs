@@ -1,9 +1,9 @@
-//! The files in `heap/`: one sparse image a vat, equal to the fold of all frames applied.
+//! The files in `heap/`: one sparse image for each vat, equal to the result of all applied frames.
 //!
-//! Promises: an image is written with pwrite only (I1), after room was taken for what is written to
-//! it (I2): where that finds none, nothing is latched; a descriptor an image was written through
-//! is kept until the fold that syncs it has finished (I4); the others are bounded. An image that is
-//! missing, cut or unreadable is damage of that vat, any other error of the disk latches.
+//! Promises: an image is written with pwrite only (I1), after space was reserved (I2); if a write
+//! finds no space, nothing latches. A descriptor through which an image was written stays open
+//! until the fold that syncs it has finished (I4); the number of others is bounded. A missing,
+//! truncated or unreadable image is damage of its vat; any other error of the disk latches.
 
 use crate::backend::{Backend, File, is_full, write_zeros};
 use crate::ballast::Ballast;
@@ -20,20 +20,20 @@ use std::sync::Arc;
 
 /// The folder.
 pub(crate) const HEAP_DIR: &str = "heap";
-/// Images are read in pieces of this many pages.
-const PIECE_PAGES: u64 = 256;
-/// Pages of zeros that are worth a hole.
+/// Pages read at once.
+const CHUNK_PAGES: u64 = 256;
+/// From this many pages of zeros on, a hole is worth it.
 const HOLE_PAGES_MIN: usize = 8;
 
 pub(crate) fn path(vat: VatId) -> String {
     format!("{HEAP_DIR}/{vat}")
 }
 
-/// What becomes of the room of pages that are zeros now.
+/// What happens to the space of pages that become zeros.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Room {
-    Given,
-    /// It is taken already for what comes next.
+pub(crate) enum ZeroedSpace {
+    Released,
+    /// A later frame has reserved it.
     Kept,
 }
 
@@ -44,7 +44,8 @@ pub(crate) struct Images<B: Backend> {
     latch: Arc<Latch>,
     ballast: Arc<Ballast<B::File>>,
     open: HashMap<VatId, Open<B::File>>,
-    /// Made with room for the genesis content, before the frame that names the vat; kept open.
+    /// Images made with space for the genesis content before the frame that creates the vat; kept
+    /// open.
     prepared: HashSet<VatId>,
     clock: u64,
 }
@@ -67,7 +68,7 @@ impl<B: Backend> Images<B> {
         }
     }
 
-    /// The open image, its length checked when it is opened.
+    /// The open image; opening checks its length.
     pub(crate) fn file(&mut self, vat: VatId, page_limit: u32) -> Result<Arc<B::File>, StoreError> {
         self.clock += 1;
         if let Some(open) = self.open.get_mut(&vat) {
@@ -98,8 +99,8 @@ impl<B: Backend> Images<B> {
         Ok(file)
     }
 
-    /// Makes the file of a vat that is not named by any frame yet, with room for its first pages
-    /// (I2). A crash before such a frame leaves a file that the next open removes.
+    /// Makes the file of a vat that no frame names yet, with space for its first pages (I2). After
+    /// a crash before such a frame, the next open removes the file.
     pub(crate) fn prepare(
         &mut self,
         vat: VatId,
@@ -113,13 +114,13 @@ impl<B: Backend> Images<B> {
         let make = || {
             let file = self.backend.create(&path)?;
             file.set_len(bytes_of(page_limit))?;
-            for stretch in stretches(genesis.pages().map(|(page, ..)| page)) {
-                allocate(&file, stretch)?;
+            for range in ranges(genesis.pages().map(|(page, ..)| page)) {
+                allocate(&file, range)?;
             }
             Ok(file)
         };
         let file = make().map_err(|error| {
-            // Where even this fails, the next open removes it.
+            // If this fails as well, the next open removes the file.
             let _ = self.backend.remove(&path);
             self.latch.io_or_full("make", &path, error)
         })?;
@@ -128,11 +129,11 @@ impl<B: Backend> Images<B> {
         Ok(())
     }
 
-    /// Gives up a file that was prepared: its frame is not going to be.
+    /// Removes a prepared file whose frame was refused.
     pub(crate) fn discard(&mut self, vat: VatId) {
         if self.prepared.remove(&vat) {
             self.open.remove(&vat);
-            // A file no row names; where this fails, the next open removes it.
+            // No row names the file; if this fails, the next open removes it.
             let _ = self.backend.remove(&path(vat));
         }
     }
@@ -152,7 +153,7 @@ impl<B: Backend> Images<B> {
         Ok(())
     }
 
-    /// Makes an image with the genesis content, also where one was begun before (I5).
+    /// Makes an image with the genesis content, also over one that was begun before (I5).
     pub(crate) fn create(
         &mut self,
         vat: VatId,
@@ -171,7 +172,7 @@ impl<B: Backend> Images<B> {
             self.keep_open(vat, file);
         }
         let file = self.file(vat, page_limit)?;
-        for (page, content) in genesis.stretches() {
+        for (page, content) in genesis.ranges() {
             let write = || file.write_at(bytes_of(page), &content);
             let written = self.ballast.draw(write);
             written.map_err(|error| self.latch.io_or_full("write", &path, error))?;
@@ -186,7 +187,7 @@ impl<B: Backend> Images<B> {
         self.open.insert(vat, Open { file, used });
     }
 
-    /// Takes room for pages that have none yet: sorted, each run of them in one call (I2).
+    /// Reserves space for sorted pages that have none, one call for each run of them (I2).
     pub(crate) fn reserve(
         &mut self,
         vat: VatId,
@@ -194,8 +195,8 @@ impl<B: Backend> Images<B> {
         pages: impl Iterator<Item = u32>,
     ) -> Result<(), StoreError> {
         let file = self.file(vat, page_limit)?;
-        for stretch in stretches(pages) {
-            allocate(&*file, stretch)
+        for range in ranges(pages) {
+            allocate(&*file, range)
                 .map_err(|error| self.latch.io_or_full("grow", &path(vat), error))?;
         }
         Ok(())
@@ -228,25 +229,25 @@ impl<B: Backend> Images<B> {
             .map_err(|error| self.latch.io_or_full("write", &path(vat), error))
     }
 
-    /// Makes pages zeros and, where they are many and their room is not kept for what comes next,
-    /// gives it back. Few are written: a hole of a page costs the file system more than the page,
-    /// and is filled again soon.
+    /// Writes zeros to pages. If they are many and no later frame needs their space, they become a
+    /// hole and the space is released. Few pages are written, because a hole of one page costs the
+    /// file system more than writing it, and it is soon filled again.
     pub(crate) fn zero(
         &mut self,
         vat: VatId,
         page_limit: u32,
         pages: Range<u32>,
-        room: Room,
+        space: ZeroedSpace,
     ) -> Result<(), StoreError> {
         let file = self.file(vat, page_limit)?;
         let (offset, bytes) = (bytes_of(pages.start), bytes_of(pages.len() as u32));
-        let written = if room == Room::Kept || pages.len() < HOLE_PAGES_MIN {
+        let written = if space == ZeroedSpace::Kept || pages.len() < HOLE_PAGES_MIN {
             write_zeros(&*file, offset, bytes)
         } else {
             self.ballast.draw(|| file.punch(offset, bytes))
         };
         let written = match written {
-            // No room was taken for them where they were a hole, and need not be.
+            // Pages that were a hole have no space and need none.
             Err(error) if is_full(&error) => self.ballast.draw(|| file.punch(offset, bytes)),
             written => written,
         };
@@ -265,12 +266,12 @@ impl<B: Backend> Images<B> {
         check(&*file, &self.latch, vat, expected, report)
     }
 
-    /// The open file, to be synced by a fold.
+    /// The open file, for a fold to sync.
     pub(crate) fn opened(&self, vat: VatId) -> Option<Arc<B::File>> {
         self.open.get(&vat).map(|open| open.file.clone())
     }
 
-    /// Closes images past `max`, longest unused first, but none that `is_written` says must stay.
+    /// Closes images past `max`, least recently used first, except those that `is_written` keeps.
     pub(crate) fn trim(&mut self, max: usize, is_written: impl Fn(VatId) -> bool) {
         if self.open.len() <= max {
             return;
@@ -292,8 +293,8 @@ impl<B: Backend> Images<B> {
     }
 }
 
-/// The runs of neighbours in a sorted list of pages, as first page and number.
-fn stretches(pages: impl Iterator<Item = u32>) -> Vec<(u32, u32)> {
+/// Groups a sorted list of pages into runs of neighbours: first page and number.
+fn ranges(pages: impl Iterator<Item = u32>) -> Vec<(u32, u32)> {
     let mut found: Vec<(u32, u32)> = Vec::new();
     for page in pages {
         match found.last_mut() {
@@ -308,7 +309,7 @@ fn allocate<F: File>(file: &F, (first, count): (u32, u32)) -> io::Result<()> {
     file.allocate(bytes_of(first), bytes_of(count))
 }
 
-/// Makes pages zeros, and a hole where they are many.
+/// Writes zeros to pages, or punches a hole if they are many.
 pub(crate) fn clear<F: File>(image: &F, pages: Range<u32>) -> io::Result<()> {
     let (offset, bytes) = (bytes_of(pages.start), bytes_of(pages.len() as u32));
     if pages.len() >= HOLE_PAGES_MIN {
@@ -318,7 +319,7 @@ pub(crate) fn clear<F: File>(image: &F, pages: Range<u32>) -> io::Result<()> {
     }
 }
 
-/// Gives each page with data to `see`, in order; holes are left out. Returns the bytes read.
+/// Passes each page with data to `see`, in order, and leaves out holes. Returns the bytes read.
 pub(crate) fn walk<F: File>(
     file: &F,
     latch: &Latch,
@@ -328,7 +329,7 @@ pub(crate) fn walk<F: File>(
     let length = file.len();
     let length = length.map_err(|error| fault(latch, "read", vat, 0, error))?;
     let end = (length / PAGE_BYTES as u64).min(u64::from(PAGE_LIMIT_MAX));
-    let mut piece = vec![0; PIECE_PAGES as usize * PAGE_BYTES];
+    let mut chunk = vec![0; CHUNK_PAGES as usize * PAGE_BYTES];
     let (mut at, mut read) = (0, 0);
     while at < end {
         let told = |error| fault(latch, "read", vat, at * PAGE_BYTES as u64, error);
@@ -338,15 +339,15 @@ pub(crate) fn walk<F: File>(
         at = at.max(data.start / PAGE_BYTES as u64);
         let stop = data.end.div_ceil(PAGE_BYTES as u64).min(end);
         while at < stop {
-            let count = (stop - at).min(PIECE_PAGES);
-            let bytes = piece
+            let count = (stop - at).min(CHUNK_PAGES);
+            let bytes = chunk
                 .get_mut(..count as usize * PAGE_BYTES)
                 .unwrap_or_default();
             let offset = at * PAGE_BYTES as u64;
             file.read_at(offset, bytes)
                 .map_err(|error| fault(latch, "read", vat, offset, error))?;
             for (page, content) in (at..).zip(bytes.as_chunks::<PAGE_BYTES>().0) {
-                // Below the greatest limit, which is a u32.
+                // Below the greatest page limit, which is a u32.
                 see(page as u32, content);
             }
             read += bytes.len() as u64;
@@ -356,8 +357,8 @@ pub(crate) fn walk<F: File>(
     Ok(read)
 }
 
-/// Compares every page with its expected checksum; a page not in `expected` is zeros. `report`
-/// hears each page that differs. Returns the bytes read.
+/// Compares every page with its expected checksum; a page not in `expected` must be zeros. Passes
+/// each page that differs to `report`. Returns the bytes read.
 pub(crate) fn check<F: File>(
     file: &F,
     latch: &Latch,
@@ -378,12 +379,12 @@ pub(crate) fn check<F: File>(
     Ok(checked.read_bytes)
 }
 
-/// Where a page begins; the length of an image of that many pages.
+/// The offset of a page; the length of an image with that many pages.
 pub(crate) fn bytes_of(pages: u32) -> u64 {
     u64::from(pages) * PAGE_BYTES as u64
 }
 
-/// The checksum of a page of zeros: what a page has that no row names.
+/// The checksum of a page of zeros, which a page has that no row names.
 pub(crate) fn zero_page_crc() -> u32 {
     static CRC: std::sync::OnceLock<u32> = std::sync::OnceLock::new();
     *CRC.get_or_init(|| crc32fast::hash(&ZERO_PAGE))

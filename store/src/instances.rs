@@ -13,8 +13,8 @@ use crate::backend::memory::MemoryBackend;
 use crate::fold::Fold;
 use crate::journal::writer::Sealed;
 use crate::reading::Reading;
-use crate::side::SideJob;
-use crate::side_writer::SideWriter;
+use crate::spill::SpillJob;
+use crate::spill::writer::SpillWriter;
 use crate::store::Store;
 use crate::verify::verify;
 use std::hint::black_box;
@@ -43,23 +43,23 @@ fn instances<B: Backend>() {
         Store::<B>::journal_full as *const (),
         Store::<B>::apply as *const (),
         Store::<B>::fold_due as *const (),
-        Store::<B>::sides_full as *const (),
+        Store::<B>::spill_is_full as *const (),
         Store::<B>::begin_fold as *const (),
         Store::<B>::finish_fold as *const (),
         Store::<B>::fold as *const (),
         Store::<B>::close as *const (),
         Store::<B>::reserve as *const (),
-        Store::<B>::is_short as *const (),
-        Store::<B>::is_pressed as *const (),
+        Store::<B>::is_space_low as *const (),
+        Store::<B>::is_space_exhausted as *const (),
         Store::<B>::is_disk_full as *const (),
-        Store::<B>::is_behind as *const (),
-        Store::<B>::find_room as *const (),
-        Store::<B>::begin_side as *const (),
-        Store::<B>::side_base as *const (),
-        Store::<B>::side_base_of as *const (),
-        Store::<B>::take_side_jobs as *const (),
+        Store::<B>::has_backlog as *const (),
+        Store::<B>::find_space as *const (),
+        Store::<B>::begin_spill as *const (),
+        Store::<B>::spill_base as *const (),
+        Store::<B>::spill_base_of as *const (),
+        Store::<B>::take_spill_jobs as *const (),
         Store::<B>::is_applying as *const (),
-        Store::<B>::finish_side as *const (),
+        Store::<B>::finish_spill as *const (),
         Store::<B>::put_engine as *const (),
         Store::<B>::engine as *const (),
         Store::<B>::engines as *const (),
@@ -78,15 +78,15 @@ fn instances<B: Backend>() {
         Sealed::<B>::sequence as *const (),
         Sealed::<B>::journal_bytes as *const (),
         Fold::<B>::run as *const (),
-        SideJob::<B>::run as *const (),
-        SideWriter::<B>::push as *const (),
-        SideWriter::<B>::push_row as *const (),
-        SideWriter::<B>::push_log as *const (),
-        SideWriter::<B>::finish as *const (),
+        SpillJob::<B>::run as *const (),
+        SpillWriter::<B>::push as *const (),
+        SpillWriter::<B>::push_row as *const (),
+        SpillWriter::<B>::push_log as *const (),
+        SpillWriter::<B>::finish as *const (),
         Reading::<B::File>::check as *const (),
         Reading::<B::File>::sha256 as *const (),
         verify::<B> as *const (),
         std::ptr::drop_in_place::<Store<B>> as *const (),
-        std::ptr::drop_in_place::<SideWriter<B>> as *const (),
+        std::ptr::drop_in_place::<SpillWriter<B>> as *const (),
     ]);
 }

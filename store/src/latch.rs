@@ -4,7 +4,7 @@
 //! bytes that are not there. Only opening again, which rewrites what it found (J6), is sound.
 
 use crate::backend::is_full;
-use crate::error::{NoRoom, StoreError};
+use crate::error::{NoSpace, StoreError};
 use rustix::io::Errno;
 use std::io;
 use std::sync::OnceLock;
@@ -26,12 +26,13 @@ impl Latch {
 
     /// Trips the latch; the first reason stays.
     pub(crate) fn trip(&self, why: impl Into<String>) {
-        // A reason is there already when this is not the first trip; it is the one that matters.
+        // Fails if the latch has tripped before; the first reason is the one that matters.
         let _ = self.why.set(why.into());
     }
 
-    /// An error at opening a file: a process without a descriptor or memory left has done nothing
-    /// to the disk and lost nothing of it, and may have one again in a moment. Trips for all else.
+    /// An error of opening a file. If the process has no descriptor or memory left, nothing
+    /// happened to the disk, and it may work in a moment, so the latch does not trip. It trips for
+    /// everything else.
     pub(crate) fn open(&self, file: &str, source: io::Error) -> StoreError {
         if Latch::is_want(&source) {
             return StoreError::Io {
@@ -43,14 +44,14 @@ impl Latch {
         self.io("open", file, source)
     }
 
-    /// Whether the process lacked something of its own to open a file with.
+    /// Whether the process lacked a resource of its own to open a file.
     pub(crate) fn is_want(error: &io::Error) -> bool {
         let lacks = [Errno::MFILE, Errno::NFILE, Errno::NOMEM];
         Errno::from_io_error(error).is_some_and(|errno| lacks.contains(&errno))
     }
 
-    /// The same, but for an error that says that there is no room: nothing is broken then, and
-    /// where nothing is half done nothing need stop.
+    /// Trips for an error of the disk, unless it says that there is no space: nothing is broken
+    /// then, and if nothing is half done nothing need stop.
     pub(crate) fn io_or_full(
         &self,
         what: &'static str,
@@ -61,7 +62,7 @@ impl Latch {
             return self.io(what, file, source);
         }
         let (file, why) = (file.to_owned(), source.to_string());
-        NoRoom { what, file, why }.into()
+        NoSpace { what, file, why }.into()
     }
 
     /// Trips for an error of the disk and wraps it.

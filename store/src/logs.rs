@@ -1,12 +1,12 @@
-//! The files in `logs/`: what vats wrote to their console, committed.
+//! The files in `logs/`: the committed console output of vats.
 //!
-//! A log is one stream of bytes; byte `n` lies in file `(n / file_bytes) % 2` (`VATID`, `VATID.1`)
-//! at `n % file_bytes`. When a file's turn comes again it is cut to nothing and written anew, so
-//! there is no rename, and doing a frame's appends again from where the catalog says gives the same
-//! files (C4). Kept are the bytes of the file being written and of the one before.
+//! A log is one stream of bytes. Byte `n` lies in file `(n / file_bytes) % 2` (`VATID`, `VATID.1`)
+//! at `n % file_bytes`. A file is truncated before it is written again, so there is no rename, and
+//! appending again from the position in the catalog gives the same files (C4). The file being
+//! written and the previous one are kept.
 //!
-//! Promises: every block of 64 KiB has a checksum, and what is read was checked against it. Room is
-//! taken before the frame that appends (`reserve`, I2), but for a file whose turn comes again.
+//! Promises: every block of 64 KiB has a checksum, which every read verifies. Space is reserved
+//! before the frame that appends (`reserve`, I2), except in a file that will be truncated first.
 
 use crate::backend::{Backend, File, is_full};
 use crate::ballast::Ballast;
@@ -21,18 +21,18 @@ use std::sync::Arc;
 
 /// The folder.
 pub(crate) const LOGS_DIR: &str = "logs";
-/// Bytes a checksum is about.
+/// Bytes that one checksum covers.
 pub(crate) const LOG_BLOCK_BYTES: u64 = 64 << 10;
 
-/// A stretch of a vat's log.
+/// A range of a log.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LogSlice {
-    /// Where `bytes` begins: what was asked for, or later where that was rotated away.
+    /// Where `bytes` begins: at the requested byte, or later if that is no longer kept.
     pub from: u64,
     pub bytes: Vec<u8>,
-    /// Where to read on.
+    /// Where to continue reading.
     pub next: u64,
-    /// Where the oldest byte still kept stands.
+    /// The oldest byte that is kept.
     pub oldest: u64,
 }
 
@@ -49,15 +49,15 @@ pub(crate) struct Logs<B: Backend> {
 #[derive(Debug)]
 struct Open<F> {
     file: Arc<F>,
-    /// Room is taken up to here in the file, as far as is known.
-    room: u64,
-    /// Made to take room in, before the first byte came.
+    /// Space is reserved up to this offset, as far as is known.
+    space: u64,
+    /// Created to reserve space, before the first byte was appended.
     is_fresh: bool,
     /// What was appended since a fold took the file to sync it.
     unsynced: Range<u64>,
 }
 
-/// Which of a log's two files.
+/// One of the two files of a log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Half {
     Even,
@@ -81,7 +81,7 @@ pub(crate) fn path(vat: VatId, half: Half) -> String {
     }
 }
 
-/// The vat a log file's name is of.
+/// The vat that the name of a log file refers to.
 pub(crate) fn vat_of(name: &str) -> Option<VatId> {
     name.strip_suffix(".1").unwrap_or(name).parse().ok()
 }
@@ -102,14 +102,14 @@ impl<B: Backend> Logs<B> {
         }
     }
 
-    /// Where the oldest kept byte of a log that ends at `end` stands.
+    /// The oldest kept byte of a log that ends at `end`.
     pub(crate) fn oldest(&self, end: u64) -> u64 {
         let writing = end.saturating_sub(1) / self.file_bytes;
         writing.saturating_sub(1) * self.file_bytes
     }
 
-    /// Takes room for a log to grow from `from` (which frames not applied yet may have brought
-    /// beyond the record's end) by `len` bytes, a block or more at a time (I2).
+    /// Reserves space for a log to grow by `len` bytes from `from`, in whole blocks where possible
+    /// (I2). `from` is beyond the end of the record if frames are not applied yet.
     pub(crate) fn reserve(
         &mut self,
         vat: VatId,
@@ -122,7 +122,8 @@ impl<B: Backend> Logs<B> {
             let turn = at / self.file_bytes;
             let stop = end.min((turn + 1) * self.file_bytes);
             let is_begun = log.end > turn * self.file_bytes;
-            // A file whose turn comes again is cut first, which gives back more than this takes.
+            // A file whose turn comes again is truncated first, which releases more than this
+            // takes.
             if is_begun || turn < 2 {
                 let half = Half::of(at, self.file_bytes);
                 let within_file = if is_begun {
@@ -140,14 +141,14 @@ impl<B: Backend> Logs<B> {
         Ok(())
     }
 
-    /// Takes room up to `end` in the file, and where there is some to spare up to the block's end.
+    /// Reserves space up to `end` in the file, or up to the end of the block if there is enough.
     fn reserve_in(&mut self, vat: VatId, half: Half, within_file: u64, end: u64) -> io::Result<()> {
         if !self.open.contains_key(&(vat, half)) {
             let (file, _) = self.open_to_append(vat, half, within_file)?;
             let is_fresh = within_file == 0;
             let opened = Open {
                 file: Arc::new(file),
-                room: within_file,
+                space: within_file,
                 is_fresh,
                 unsynced: within_file..within_file,
             };
@@ -156,13 +157,13 @@ impl<B: Backend> Logs<B> {
         let Some(open) = self.open.get_mut(&(vat, half)) else {
             return Ok(());
         };
-        if open.room >= end {
+        if open.space >= end {
             return Ok(());
         }
         let block_end = end.next_multiple_of(LOG_BLOCK_BYTES);
         let mut take = |end: u64| {
-            let taken = open.file.allocate(open.room, end - open.room);
-            taken.inspect(|()| open.room = end)
+            let taken = open.file.allocate(open.space, end - open.space);
+            taken.inspect(|()| open.space = end)
         };
         match take(block_end) {
             Err(error) if is_full(&error) && end < block_end => take(end),
@@ -170,8 +171,8 @@ impl<B: Backend> Logs<B> {
         }
     }
 
-    /// Appends, and brings the record up to it. Returns whether a file was made. Where there is no
-    /// room (`NoRoom`) the record says how much of `bytes` is there.
+    /// Appends, and updates the record. Returns whether a file was made. After `NoSpace` the record
+    /// says how many of the bytes were appended.
     pub(crate) fn append(
         &mut self,
         vat: VatId,
@@ -182,8 +183,8 @@ impl<B: Backend> Logs<B> {
         let mut made = false;
         while !rest.is_empty() {
             let within_file = log.end % self.file_bytes;
-            let room = (LOG_BLOCK_BYTES - log.end % LOG_BLOCK_BYTES) as usize;
-            let (now, later) = rest.split_at(room.min(rest.len()));
+            let space = (LOG_BLOCK_BYTES - log.end % LOG_BLOCK_BYTES) as usize;
+            let (now, later) = rest.split_at(space.min(rest.len()));
             let half = Half::of(log.end, self.file_bytes);
             let told =
                 |latch: &Latch, error| latch.io_or_full("append to", &path(vat, half), error);
@@ -204,16 +205,16 @@ impl<B: Backend> Logs<B> {
         Ok(made)
     }
 
-    /// Goes past bytes up to where a file begins. More than it and the other one hold must follow
-    /// at once: what was there before is not read any more.
+    /// Skips bytes up to the beginning of a file. More than both files hold must follow at once,
+    /// because what was there before cannot be read any more.
     pub(crate) fn skip(&self, log: &mut LogRecord, bytes: u64) {
         log.end += bytes;
-        // One for each block that is still to be dropped.
+        // One for each block that will still be dropped.
         let blocks = (log.end - self.oldest(log.end)) / LOG_BLOCK_BYTES;
         log.checksums = vec![0; blocks as usize];
     }
 
-    /// Brings a record up to bytes that lie in one block.
+    /// Updates a record for bytes that lie in one block.
     fn count(&self, log: &mut LogRecord, bytes: &[u8]) {
         let before = self.oldest(log.end);
         if log.end.is_multiple_of(LOG_BLOCK_BYTES) {
@@ -230,8 +231,8 @@ impl<B: Backend> Logs<B> {
             .drain(..(dropped as usize).min(log.checksums.len()));
     }
 
-    /// The file, cut to `within_file`, and whether it was made. What lies beyond was appended by a
-    /// frame that is done again now.
+    /// The file, truncated to `within_file`, and whether it was made. Bytes beyond that were
+    /// appended by a frame that is being applied again.
     fn file_to_append(
         &mut self,
         vat: VatId,
@@ -249,7 +250,7 @@ impl<B: Backend> Logs<B> {
         let (file, made) = opened?;
         let opened = Open {
             file: Arc::new(file),
-            room: within_file,
+            space: within_file,
             is_fresh: false,
             unsynced: within_file..within_file,
         };
@@ -268,8 +269,8 @@ impl<B: Backend> Logs<B> {
         if within_file == 0 {
             return Ok((self.backend.create(&path)?, true));
         }
-        // A log that is missing is made again, with a hole that `verify` and readers will name:
-        // losing old console output is no reason not to run.
+        // A missing log is made again with a hole, which `verify` and readers report: losing old
+        // console output is no reason not to run.
         let file = match self.backend.open(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => self.backend.create(&path),
             other => other,
@@ -278,7 +279,7 @@ impl<B: Backend> Logs<B> {
         Ok((file, false))
     }
 
-    /// Reads from `from` on, at most `max` bytes.
+    /// Reads at most `max` bytes from `from` on.
     pub(crate) fn read(
         &self,
         vat: VatId,
@@ -310,7 +311,7 @@ impl<B: Backend> Logs<B> {
         Ok(slice)
     }
 
-    /// One block, checked.
+    /// Reads and checks one block.
     fn block(&self, vat: VatId, log: &LogRecord, block: u64) -> Result<Vec<u8>, StoreError> {
         let start = block * LOG_BLOCK_BYTES;
         let place = block - self.oldest(log.end) / LOG_BLOCK_BYTES;
@@ -336,7 +337,7 @@ impl<B: Backend> Logs<B> {
         Ok(bytes)
     }
 
-    /// Reads every kept byte; what is wrong goes to `report`. Returns the bytes read.
+    /// Reads every kept byte and adds damage to `report`. Returns the bytes read.
     pub(crate) fn check(
         &self,
         vat: VatId,
@@ -378,7 +379,7 @@ impl<B: Backend> Logs<B> {
         }
     }
 
-    /// The open files of a vat's log, to be synced by a fold, each with what was appended to it.
+    /// The open files of a log, for a fold to sync, each with the range appended to it.
     pub(crate) fn take_unsynced(
         &mut self,
         vat: VatId,
@@ -392,11 +393,11 @@ impl<B: Backend> Logs<B> {
         files.into_iter().flatten()
     }
 
-    /// Gives up what was made for a vat whose first frame is not going to be.
+    /// Removes what was made for a vat whose first frame was refused.
     pub(crate) fn discard(&mut self, vat: VatId) {
         for half in [Half::Even, Half::Odd] {
             if self.open.remove(&(vat, half)).is_some() {
-                // A file no row names; where this fails, the next open removes it.
+                // No row names the file; if this fails, the next open removes it.
                 let _ = self.backend.remove(&path(vat, half));
             }
         }

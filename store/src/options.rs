@@ -28,20 +28,20 @@ pub struct Options {
     pub segment_bytes: u64,
     /// Bytes of journal from which a fold is due.
     pub fold_bytes: u64,
-    /// Bytes of side files from which a fold is due: until then they take room beside what they
-    /// were applied to. And at which no further one is to be finished before there was one.
-    pub fold_side_bytes: u64,
-    pub side_bytes_max: u64,
+    /// Bytes of spill files from which a fold is due, since until then they take space besides what
+    /// they were applied to; and from which no further one is to be finished before a fold.
+    pub fold_spill_bytes: u64,
+    pub spill_bytes_max: u64,
     /// Bytes of journal at which commits wait for the fold.
     pub journal_bytes_max: u64,
     /// Bytes of one frame's body; `FRAME_BYTES_MAX` at most.
     pub frame_bytes_max: usize,
-    /// Pages whose content is kept in memory, besides those of frames not applied yet.
+    /// Pages whose content is cached, besides those of frames that are not applied yet.
     pub cached_pages_max: usize,
-    /// Image files kept open, besides those written since the last fold (I4). As many written ones
-    /// again make a fold due.
+    /// Image files kept open, besides those written since the last fold (I4). The same number of
+    /// written ones makes a fold due.
     pub open_images_max: usize,
-    /// Bytes of disk kept in hand for a full disk, so that folds go on there (I2).
+    /// Bytes of disk held back for a full disk, so that folds go on there (I2).
     pub ballast_bytes: u64,
     /// Bytes of one of a vat's two log files, a multiple of 64 KiB. Counts when a store is made;
     /// afterwards the store's own figure does, since it says where a byte of a log lies.
@@ -53,8 +53,8 @@ impl Default for Options {
         Options {
             segment_bytes: 4 << 20,
             fold_bytes: 8 << 20,
-            fold_side_bytes: 64 << 20,
-            side_bytes_max: 256 << 20,
+            fold_spill_bytes: 64 << 20,
+            spill_bytes_max: 256 << 20,
             journal_bytes_max: JOURNAL_BYTES_MAX,
             frame_bytes_max: FRAME_BYTES_MAX,
             cached_pages_max: 8192,

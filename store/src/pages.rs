@@ -1,10 +1,9 @@
-//! Heap pages in memory: those a frame not yet applied changed, and hot ones.
+//! Heap pages in memory: those that frames in flight changed, and hot ones.
 //!
-//! Promises: a page some frame in flight changed stays here until that frame is applied, so that
-//! the image on disk is never asked for content it does not have yet; its content as of each frame
-//! is kept apart (copy on write), so that applying one frame never writes words of the next (I1).
-//! The rest is bounded. A page of zeros is known as one and takes no room. Does not read or write
-//! files.
+//! Promises: a page that a frame in flight changed stays here until the frame is applied, so that
+//! content is never read from an image that does not have it yet. Its content as of each frame is
+//! kept (copy on write), so that applying one frame never writes words of the next (I1). All other
+//! pages are bounded. A page of zeros takes no memory. Does not read or write files.
 
 use crate::delta::Run;
 use crate::genesis::{Page, ZERO_PAGE};
@@ -13,13 +12,13 @@ use crate::images;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
-/// Which page of which heap.
+/// Heap and page.
 pub(crate) type PageKey = (VatId, u32);
 
-/// A page's bytes, shared by the frames they are the same in.
+/// The bytes of a page, shared by the frames in which they are the same.
 #[derive(Clone, Debug)]
 pub(crate) enum Content {
-    /// The counter says only whether a frame in flight shares it.
+    /// The counter only tells whether a frame in flight shares it.
     Zeros(Arc<()>),
     Bytes(Arc<Page>),
 }
@@ -61,8 +60,7 @@ impl Content {
     }
 }
 
-/// A page as of a frame's end, and which bytes of it the frame's deltas name (and what lies
-/// between).
+/// A page as of the end of a frame, and the range of bytes that the deltas of the frame change.
 #[derive(Debug)]
 pub(crate) struct DirtyPage {
     pub vat: VatId,
@@ -76,16 +74,16 @@ pub(crate) struct DirtyPage {
 #[derive(Debug)]
 struct Entry {
     content: Content,
-    /// Bytes the frame being filled changed.
+    /// The range of bytes that the frame being filled changed.
     staged: Option<(usize, usize)>,
-    /// Used since the eviction queue last passed it.
+    /// Used since the eviction queue last visited it.
     referenced: bool,
-    /// Writing it in its image needs no room (I2).
-    has_room: bool,
+    /// Writing it to its image needs no further space (I2).
+    has_space: bool,
 }
 
 impl Entry {
-    /// A frame in flight shares the content until it is applied.
+    /// The frame being filled or one in flight needs the content.
     fn is_pinned(&self) -> bool {
         self.staged.is_some() || self.content.is_shared()
     }
@@ -114,35 +112,35 @@ impl PageCache {
         self.entries.contains_key(&key)
     }
 
-    /// Adds a page as its image has it.
+    /// Adds a page with the content of its image.
     pub(crate) fn insert(&mut self, key: PageKey, content: Content) {
         let entry = Entry {
             content,
             staged: None,
             referenced: true,
-            has_room: false,
+            has_space: false,
         };
         if self.entries.insert(key, entry).is_none() {
             self.queue.push_back(key);
         }
     }
 
-    /// Whether a page in memory is known to have room in its image.
-    pub(crate) fn has_room(&self, key: PageKey) -> bool {
-        self.entries.get(&key).is_some_and(|entry| entry.has_room)
+    /// Whether a page in memory is known to have space in its image.
+    pub(crate) fn has_space(&self, key: PageKey) -> bool {
+        self.entries.get(&key).is_some_and(|entry| entry.has_space)
     }
 
-    /// Room was taken for a page in memory, or it has some already.
-    pub(crate) fn note_room(&mut self, key: PageKey) {
+    /// Records that a page in memory has space in its image.
+    pub(crate) fn note_space(&mut self, key: PageKey) {
         if let Some(entry) = self.entries.get_mut(&key) {
-            entry.has_room = true;
+            entry.has_space = true;
         }
     }
 
     /// Changes pages for the frame being filled.
     ///
     /// # Panics
-    /// If words of a page change that is not here; it is loaded before.
+    /// If words of a page change that is not in memory; pages are loaded before.
     pub(crate) fn stage(&mut self, vat: VatId, run: &Run<'_>) {
         match *run {
             Run::Words { page, start, bytes } => self.stage_words((vat, page), start, bytes),
@@ -175,13 +173,13 @@ impl PageCache {
         }
         let entry = self.entries.get_mut(&key).expect("put there if need be");
         // Zeros may become a hole.
-        entry.has_room = false;
+        entry.has_space = false;
         if entry.staged.replace((0, PAGE_BYTES)).is_none() {
             self.staged.push(key);
         }
     }
 
-    /// The pages the frame being filled changed, sorted; the next frame begins with none.
+    /// The pages that the frame being filled changed, sorted. The next frame begins with none.
     pub(crate) fn take_staged(&mut self) -> Vec<DirtyPage> {
         let mut keys = std::mem::take(&mut self.staged);
         keys.sort_unstable();
@@ -202,15 +200,16 @@ impl PageCache {
         dirty.collect()
     }
 
-    /// Forgets a vat's pages: its image changes behind them. None may be in a frame in flight.
+    /// Drops the pages of a vat, because its image is about to change otherwise. None may be in a
+    /// frame in flight.
     pub(crate) fn forget(&mut self, vat: VatId) {
         self.entries
             .retain(|(of, _), entry| *of != vat || entry.is_pinned());
     }
 
-    /// Drops pages past the bound that no frame in flight needs, least used first.
+    /// Drops pages past the bound that no frame in flight needs, least recently used first.
     pub(crate) fn trim(&mut self) {
-        // Each page is passed at most twice: once to forget that it was used, once to drop it.
+        // Each page is visited at most twice: once to clear its mark, once to drop it.
         for _ in 0..self.queue.len() * 2 {
             if self.entries.len() <= self.entries_max {
                 break;

@@ -1,8 +1,8 @@
-//! Reading a whole image on a thread of its own: to check it before a worker starts, or to hash it.
+//! Reading a whole image on another thread: to check it before a worker starts, or to hash it.
 //!
-//! Promises: whoever owns the store goes on meanwhile; what was found counts only once the store
-//! has taken it back. Nothing may be applied to that vat meanwhile: the caller sees to it, or finds
-//! out and asks again.
+//! Promises: the owner of the store can go on meanwhile; the result counts only once the store has
+//! taken it back. Nothing may be applied to that vat meanwhile: the caller must prevent it, or
+//! notice and repeat.
 
 use crate::backend::{Backend, File};
 use crate::error::{Damage, ImageError, StoreError};
@@ -55,15 +55,15 @@ impl<F: File> Reading<F> {
 }
 
 impl<B: Backend> Store<B> {
-    /// The image to be checked. For `Reading::check` and then `checked`.
+    /// Prepares checking the image: call `Reading::check` and then `checked`.
     pub fn read_image(&mut self, vat: VatId) -> Result<Reading<B::File>, ImageError> {
         let found = self.live(vat)?;
         if let Some(damage) = &found.damaged {
             return Err(ImageError::Damaged(damage.clone()));
         }
         let page_limit = found.page_limit;
-        if self.is_behind(vat) {
-            return Err(ImageError::Behind(vat));
+        if self.has_backlog(vat) {
+            return Err(ImageError::Backlog(vat));
         }
         let expected = self.expected_pages(vat).map_err(|error| match error {
             StoreError::Damaged(damage) => ImageError::Damaged(damage.of(vat)),
@@ -82,7 +82,7 @@ impl<B: Backend> Store<B> {
         })
     }
 
-    /// The image for a worker to start on, where the check found it whole. Damage marks the vat.
+    /// The image for a worker to start on, if the check found no damage. Damage marks the vat.
     pub fn checked(&mut self, checked: Checked) -> Result<Image<B::ReadOnly>, ImageError> {
         let vat = checked.vat;
         match checked.outcome {
@@ -110,11 +110,11 @@ impl<B: Backend> Store<B> {
         self.checked(checked)
     }
 
-    /// The image to be hashed, of applied content. For `Reading::sha256`.
+    /// Prepares hashing the image of applied content with `Reading::sha256`.
     pub fn read_heap(&mut self, vat: VatId) -> Result<Reading<B::File>, ImageError> {
         let page_limit = self.live(vat)?.page_limit;
-        if self.is_behind(vat) {
-            return Err(ImageError::Behind(vat));
+        if self.has_backlog(vat) {
+            return Err(ImageError::Backlog(vat));
         }
         let file = self.images.file(vat, page_limit)?;
         self.trim_images();

@@ -1,7 +1,8 @@
 //! Staging: parts are checked and appended to the frame being filled.
 //!
-//! Promises: whatever can refuse a part refuses it here, before anything of it is shown to anyone
-//! (J8); a refused part leaves the frame as it was; parts stand in the frame in the order staged.
+//! Promises: whatever can refuse a part refuses it here, before its effects are visible (J8); a
+//! refused part leaves the frame unchanged; parts stand in the frame in the order in which they
+//! were staged.
 
 use crate::backend::Backend;
 use crate::codec::{self, PartRecord};
@@ -10,16 +11,16 @@ use crate::error::{Damage, OpenError, StageError, StoreError};
 use crate::genesis::{Genesis, ZERO_PAGE};
 use crate::ids::{EngineHash, VatId};
 use crate::images;
-use crate::layer::{Phase, Vat};
 use crate::options::{
     ENGINE_TABLES, FRAME_BYTES_MAX, PAGE_LIMIT_MAX, ROW_KEY_BYTES_MAX, ROW_VALUE_BYTES_MAX,
 };
 use crate::pages::Content;
-use crate::side::Side;
+use crate::spill::SpillFile;
 use crate::store::Store;
+use crate::vat::{Phase, Vat};
 use std::sync::Arc;
 
-/// A row of the engine's: an absolute value, so that writing it twice changes nothing (C2).
+/// A row of the engine. Its value is absolute, so writing it twice changes nothing (C2).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Row {
     /// Below `ENGINE_TABLES`.
@@ -32,7 +33,7 @@ pub struct Row {
 /// One part of a frame.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Part {
-    /// A vat begins with its engine's genesis heap (I5).
+    /// Creates a vat with the genesis heap of its engine (I5).
     Create {
         vat: VatId,
         engine: EngineHash,
@@ -43,17 +44,17 @@ pub enum Part {
         vat: VatId,
         delta: Delta,
     },
-    /// Something large, in a file of its own (J7): changes of a heap, rows, log. Where it changes
-    /// the heap, it is the frame's only change of it; and no other one is staged until it is
-    /// applied (`Store::finish_side`).
-    Side(Side),
-    /// Bytes appended to the vat's log.
+    /// Something large in a spill file (J7): changes of a heap, rows, log. If it changes the heap,
+    /// it is the only change of that heap in the frame, and no other one is staged until it is
+    /// applied (`Store::finish_spill`).
+    Spill(SpillFile),
+    /// Bytes appended to the log of the vat.
     Log {
         vat: VatId,
         bytes: Vec<u8>,
     },
     Row(Row),
-    /// A vat ends; its files go after the frame.
+    /// Ends a vat; its files are removed later.
     Terminate {
         vat: VatId,
     },
@@ -63,24 +64,24 @@ pub enum Part {
 #[derive(Clone, Debug)]
 pub(crate) enum Effect {
     Create(VatId),
-    Side(Side),
+    Spill(SpillFile),
     Log(VatId, Vec<u8>),
     Row(Row),
     Terminate(VatId),
 }
 
-/// Bytes a part may take besides those it carries: numbers and lengths.
+/// Bytes a part may take besides its content: numbers and lengths.
 pub const PART_OVERHEAD_BYTES: usize = 96;
-/// Bytes a page's checksum takes at the frame's end.
+/// Bytes of the checksum of a page at the end of the frame.
 const CHECKSUM_BYTES: usize = 8;
 
-/// Bytes of a frame that a delta takes, its pages' checksums included.
+/// Bytes of a frame that a delta takes, including the checksums of its pages.
 pub(crate) fn cost_of_heap(delta: &Delta, pages: usize) -> usize {
     delta.as_bytes().len() + pages * CHECKSUM_BYTES + PART_OVERHEAD_BYTES
 }
 
 impl<B: Backend> Store<B> {
-    /// Takes a part into the frame being filled.
+    /// Adds a part to the frame being filled.
     pub fn stage(&mut self, part: Part) -> Result<(), StageError> {
         self.shared.latch.check()?;
         match part {
@@ -90,12 +91,12 @@ impl<B: Backend> Store<B> {
                 page_limit,
             } => self.stage_create(vat, engine, page_limit),
             Part::Heap { vat, delta } => self.stage_heap(vat, &delta),
-            Part::Side(side) => self.stage_side(side),
+            Part::Spill(spill) => self.stage_spill(spill),
             Part::Log { vat, bytes } => {
                 self.known_vat(vat)?;
                 let len = bytes.len() as u64;
                 self.redeem_log(vat, len)?;
-                self.make_room(bytes.len())?;
+                self.reserve_in_frame(bytes.len())?;
                 self.append(&PartRecord::Log {
                     vat: vat.0,
                     bytes: &bytes,
@@ -107,7 +108,7 @@ impl<B: Backend> Store<B> {
             Part::Row(row) => self.stage_row(row),
             Part::Terminate { vat } => {
                 self.known_vat(vat)?;
-                self.make_room(0)?;
+                self.reserve_in_frame(0)?;
                 self.append(&PartRecord::Terminate { vat: vat.0 });
                 if let Some(found) = self.vats.get_mut(&vat) {
                     found.phase = Phase::Terminating;
@@ -118,7 +119,7 @@ impl<B: Backend> Store<B> {
         }
     }
 
-    /// Bytes of the frame being filled, so far.
+    /// Bytes of the frame being filled so far.
     pub fn staged_bytes(&self) -> usize {
         self.filling.body.len()
     }
@@ -135,7 +136,7 @@ impl<B: Backend> Store<B> {
     ) -> Result<(), StageError> {
         let genesis = self.check_create(vat, engine, page_limit)?;
         self.images.prepare(vat, page_limit, &genesis)?;
-        self.make_room(0)?;
+        self.reserve_in_frame(0)?;
         self.append(&PartRecord::Create {
             vat: vat.0,
             engine: engine.0,
@@ -147,14 +148,14 @@ impl<B: Backend> Store<B> {
         Ok(())
     }
 
-    /// What can be said against a new vat.
+    /// Checks whether a vat can be created.
     pub(crate) fn check_create(
         &mut self,
         vat: VatId,
         engine: EngineHash,
         page_limit: u32,
     ) -> Result<Arc<Genesis>, StageError> {
-        // Below `next_vat` only an id that `next_vat_id` gave out is unused for certain.
+        // Below `next_vat`, only an id that `next_vat_id` gave out is known to be unused.
         if vat.0 < self.next_vat && !self.unused_ids.contains(&vat) {
             return Err(StageError::VatExists(vat));
         }
@@ -181,7 +182,7 @@ impl<B: Backend> Store<B> {
 
     fn stage_heap(&mut self, vat: VatId, delta: &Delta) -> Result<(), StageError> {
         let pages = self.check_heap(vat, delta)?;
-        self.make_room(cost_of_heap(delta, pages))?;
+        self.reserve_in_frame(cost_of_heap(delta, pages))?;
         self.append(&PartRecord::Heap {
             vat: vat.0,
             delta: delta.as_bytes(),
@@ -192,40 +193,41 @@ impl<B: Backend> Store<B> {
         Ok(())
     }
 
-    /// What can be said against a delta. Returns the number of pages it names, all of which are in
-    /// memory afterwards and have their room in the image.
+    /// Checks a delta and loads its pages. Returns how many pages it names; all of them are in
+    /// memory then and have their space in the image.
     pub(crate) fn check_heap(&mut self, vat: VatId, delta: &Delta) -> Result<usize, StageError> {
         let page_limit = self.sound_vat(vat)?.pages();
-        // It was checked against a limit when it was made; that limit need not be this vat's.
+        // The delta was checked against a limit when it was made, which need not be the limit of
+        // this vat.
         if delta.end() > page_limit {
             delta::check(delta.as_bytes(), page_limit)?;
         }
         self.load_pages(vat, delta)
     }
 
-    fn stage_side(&mut self, side: Side) -> Result<(), StageError> {
-        let vat = VatId(side.record.vat);
+    fn stage_spill(&mut self, spill: SpillFile) -> Result<(), StageError> {
+        let vat = VatId(spill.record.vat);
         let limit = self.sound_vat(vat)?.pages();
-        let last = side.contents.pages.last().map(|&(page, _)| page);
+        let last = spill.contents.pages.last().map(|&(page, _)| page);
         if let Some(page) = last.filter(|&page| page >= limit) {
             let at = 0;
             return Err(DeltaError::BeyondLimit { at, page, limit }.into());
         }
-        if side.log_bytes() > 0 {
-            self.redeem_log(vat, side.log_bytes())?;
+        if spill.log_bytes() > 0 {
+            self.redeem_log(vat, spill.log_bytes())?;
         }
-        self.make_room(0)?;
-        self.append(&PartRecord::Side(side.record));
-        side.guard.keep();
+        self.reserve_in_frame(0)?;
+        self.append(&PartRecord::Spill(spill.record));
+        spill.guard.keep();
         if last.is_some() {
             self.cache.forget(vat);
         }
-        self.log_staged(vat, side.log_bytes());
-        self.filling.effects.push(Effect::Side(side));
+        self.log_staged(vat, spill.log_bytes());
+        self.filling.effects.push(Effect::Spill(spill));
         Ok(())
     }
 
-    /// What room was taken for already is taken again, which costs nothing.
+    /// Reserves space in the log; where a reservation was made before, that costs nothing.
     fn redeem_log(&mut self, vat: VatId, bytes: u64) -> Result<(), StageError> {
         if let Some(found) = self.vats.get_mut(&vat) {
             found.log_promised = found.log_promised.saturating_sub(bytes);
@@ -242,7 +244,7 @@ impl<B: Backend> Store<B> {
     fn stage_row(&mut self, row: Row) -> Result<(), StageError> {
         let value = row.value.as_deref();
         check_row(row.table, &row.key, value)?;
-        self.make_room(row.key.len() + value.map_or(0, <[u8]>::len))?;
+        self.reserve_in_frame(row.key.len() + value.map_or(0, <[u8]>::len))?;
         self.append(&PartRecord::Row {
             table: row.table,
             key: &row.key,
@@ -252,18 +254,18 @@ impl<B: Backend> Store<B> {
         Ok(())
     }
 
-    /// Loads the pages a delta names that are not in memory, each checked, and takes room for those
-    /// that have none (I2). Returns how many the delta names.
+    /// Loads the pages that a delta names and that are not in memory, checks each, and reserves
+    /// space for those that have none (I2). Returns how many pages the delta names.
     fn load_pages(&mut self, vat: VatId, delta: &Delta) -> Result<usize, StageError> {
         let (mut count, mut last) = (0, None);
-        let mut without_room = Vec::new();
+        let mut without_space = Vec::new();
         for run in delta.runs() {
             let pages = run.pages();
             if last.replace(pages.start) == Some(pages.start) {
                 continue;
             }
             count += pages.len();
-            // Zeros replace whatever was there, and need no room.
+            // Zeros replace the old content and need no space.
             if matches!(run, Run::Zeros { .. }) {
                 continue;
             }
@@ -273,8 +275,8 @@ impl<B: Backend> Store<B> {
                 false => self.load_page(vat, pages.start),
             };
             match loaded {
-                Ok(()) if self.cache.has_room(key) => {}
-                Ok(()) => without_room.push(pages.start),
+                Ok(()) if self.cache.has_space(key) => {}
+                Ok(()) => without_space.push(pages.start),
                 Err(StoreError::Damaged(damage)) => {
                     self.mark_damaged(vat, &damage);
                     return Err(StageError::VatDamaged {
@@ -285,12 +287,12 @@ impl<B: Backend> Store<B> {
                 Err(error) => return Err(error.into()),
             }
         }
-        if !without_room.is_empty() {
+        if !without_space.is_empty() {
             let page_limit = self.known_vat(vat)?.page_limit;
-            let pages = without_room.iter().copied();
+            let pages = without_space.iter().copied();
             self.images.reserve(vat, page_limit, pages)?;
-            for page in without_room {
-                self.cache.note_room((vat, page));
+            for page in without_space {
+                self.cache.note_space((vat, page));
             }
         }
         Ok(count)
@@ -299,12 +301,12 @@ impl<B: Backend> Store<B> {
     fn load_page(&mut self, vat: VatId, page: u32) -> Result<(), StoreError> {
         let found = self.vats.get(&vat).ok_or(StoreError::UnknownVat(vat))?;
         let page_limit = found.page_limit;
-        let (content, has_room) = if found.phase == Phase::Creating {
-            // There is no image yet; what it will begin with is known.
+        let (content, has_space) = if found.phase == Phase::Creating {
+            // There is no image yet, but its first content is known.
             let engine = self.engines.get(&found.engine);
             let genesis = engine.and_then(|engine| engine.genesis.as_ref());
             let page = genesis.and_then(|genesis| genesis.page(page)).copied();
-            // Room is taken for the genesis content when the vat is staged.
+            // Staging the vat reserved space for the genesis content.
             (Arc::new(page.unwrap_or(ZERO_PAGE)), page.is_some())
         } else {
             let content = self.images.read_page(vat, page_limit, page)?;
@@ -315,18 +317,19 @@ impl<B: Backend> Store<B> {
                     .of(vat)
                     .into());
             }
-            // What is not zeros was written there; zeros may be a hole.
+            // A page that is not zeros was written, so it has its space; a page of zeros may be a
+            // hole.
             (content, expected != images::zero_page_crc())
         };
         let key = (vat, page);
         self.cache.insert(key, Content::Bytes(content));
-        if has_room {
-            self.cache.note_room(key);
+        if has_space {
+            self.cache.note_space(key);
         }
         Ok(())
     }
 
-    /// A vat that takes parts other than heaps, damaged or not.
+    /// A vat, damaged or not, that accepts parts other than heap changes.
     fn known_vat(&self, vat: VatId) -> Result<&Vat, StageError> {
         let found = self
             .vats
@@ -347,17 +350,17 @@ impl<B: Backend> Store<B> {
         }
     }
 
-    /// Refuses a part the frame or the journal has no room for.
-    fn make_room(&mut self, part_bytes: usize) -> Result<(), StageError> {
+    /// Refuses a part for which the frame or the journal has no space.
+    fn reserve_in_frame(&mut self, part_bytes: usize) -> Result<(), StageError> {
         let staged = self.filling.body.len() + self.filling.checksum_bytes;
         let part_bytes = part_bytes.saturating_add(PART_OVERHEAD_BYTES);
         let bytes = staged.saturating_add(part_bytes);
         self.check_frame_bytes(bytes)?;
-        self.room.redeem(part_bytes);
-        Ok(self.provide_place(bytes)?)
+        self.space.redeem(part_bytes);
+        Ok(self.provide_in_journal(bytes)?)
     }
 
-    /// Refuses a frame, or parts alone, longer than any frame may be.
+    /// Refuses a frame, or a part alone, that exceeds the length of any frame.
     pub(crate) fn check_frame_bytes(&self, bytes: usize) -> Result<(), StageError> {
         let limit = self.options.frame_bytes_max.min(FRAME_BYTES_MAX);
         if bytes > limit {
@@ -371,7 +374,7 @@ impl<B: Backend> Store<B> {
     }
 }
 
-/// What can be said against a row of the engine's.
+/// Checks a row of the engine.
 pub(crate) fn check_row(table: u8, key: &[u8], value: Option<&[u8]>) -> Result<(), StageError> {
     if table >= ENGINE_TABLES {
         return Err(StageError::ReservedTable(table));

@@ -1,33 +1,34 @@
-//! The store as its one owner holds it: reading, and what the other parts share.
+//! The open store: its state, reads, and helpers that several of its modules use.
 //!
-//! Promises: what is read is committed and applied; what is staged or sealed is not seen. Staging
-//! and committing are in `stage` and `commit`, folding in `fold`, opening in `recover`.
+//! Promises: reads return only what is committed and applied; staged and sealed parts are not
+//! visible. Staging is in `stage`, committing in `commit`, folding in `fold`, opening in `recover`.
 
 use crate::backend::{Backend, file::FileBackend};
-use crate::behind::Owed;
 use crate::catalog::{Reader, decode_row, table};
-use crate::codec::{self, LogRecord, LostRecord, VatRecord};
+use crate::codec::{self, LogRecord, LostWriteRecord, VatRecord};
 use crate::commit::InFlight;
+use crate::deferred::Deferred;
 use crate::engines::Engine;
 use crate::error::{Damage, ImageError, OpenError, StoreError};
 use crate::ids::{EngineHash, VatId};
 use crate::images::{self, Images};
 use crate::journal::writer::{Position, Shared};
-use crate::layer::{Layer, Phase, Value, Vat};
 use crate::logs::{LogSlice, Logs};
+use crate::memtable::{Memtable, Value};
 use crate::options::Options;
 use crate::page_rows;
 use crate::pages::PageCache;
 use crate::recover::{self, Recovery};
-use crate::room::Room;
-use crate::side::{self, SideJob};
+use crate::space::Space;
+use crate::spill::{self, SpillJob};
 use crate::stage::Effect;
+use crate::vat::{Phase, Vat};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Bound;
 use std::sync::Arc;
 
-/// An open store. One owner; frames are written and folds run wherever `Sealed` and `Fold` are
-/// sent.
+/// An open store. It has one owner; `Sealed` and `Fold` can be sent to other threads, which write
+/// frames and run folds.
 #[derive(Debug)]
 pub struct Store<B: Backend = FileBackend> {
     pub(crate) shared: Arc<Shared<B>>,
@@ -36,28 +37,28 @@ pub struct Store<B: Backend = FileBackend> {
     pub(crate) reader: Reader,
     pub(crate) vats: BTreeMap<VatId, Vat>,
     pub(crate) next_vat: u64,
-    /// Below `next_vat`, given out by `next_vat_id` and not created yet.
+    /// Ids below `next_vat` that `next_vat_id` gave out and no frame has created yet.
     pub(crate) unused_ids: BTreeSet<VatId>,
     pub(crate) engines: BTreeMap<EngineHash, Engine>,
     pub(crate) cache: PageCache,
     pub(crate) images: Images<B>,
     pub(crate) logs: Logs<B>,
-    pub(crate) active: Layer,
-    pub(crate) folding: Option<Arc<Layer>>,
+    pub(crate) active: Memtable,
+    pub(crate) immutable: Option<Arc<Memtable>>,
     pub(crate) filling: Filling,
-    /// Memory of a frame applied, for the next one.
+    /// The buffer of an applied frame, reused for the next one.
     pub(crate) spare_body: Option<Vec<u8>>,
-    /// Sealed and not applied, oldest first.
+    /// Frames that are sealed and not applied, oldest first.
     pub(crate) in_flight: VecDeque<InFlight>,
-    /// Vats whose image is being brought up to a side file.
+    /// Vats to whose image a spill file is being applied.
     pub(crate) applying: BTreeSet<VatId>,
-    pub(crate) side_jobs: Vec<SideJob<B>>,
-    pub(crate) next_side: u64,
+    pub(crate) spill_jobs: Vec<SpillJob<B>>,
+    pub(crate) next_spill: u64,
     pub(crate) applied: Position,
     pub(crate) folded: Position,
-    /// Of committed frames, what the disk had no room for.
-    pub(crate) behind: BTreeMap<VatId, VecDeque<Owed>>,
-    pub(crate) room: Room,
+    /// Work of committed frames that is deferred until the disk has space.
+    pub(crate) backlog: BTreeMap<VatId, VecDeque<Deferred>>,
+    pub(crate) space: Space,
 }
 
 /// The frame being filled.
@@ -65,35 +66,34 @@ pub struct Store<B: Backend = FileBackend> {
 pub(crate) struct Filling {
     pub body: Vec<u8>,
     pub effects: Vec<Effect>,
-    /// At most what the checksums at the frame's end will take.
+    /// An upper bound of what the checksums at the end of the frame will take.
     pub checksum_bytes: usize,
 }
 
-/// A vat as the catalog and the frames applied name it.
+/// A vat as described by the catalog and the applied frames.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VatMeta {
     pub id: VatId,
     pub engine: EngineHash,
     pub page_limit: u32,
-    /// Why no worker starts on it; seen at open or when its image was asked for.
+    /// Why no worker starts on it; found at open or when its image was requested.
     pub damaged: Option<String>,
 }
 
-/// A vat's image, checked, for a worker to start on.
+/// The checked image of a vat, for a worker to start on.
 #[derive(Debug)]
 pub struct Image<R> {
-    /// Opened for reading only (I1). As long as `page_limit` pages.
+    /// Opened read-only (I1). Its length is `page_limit` pages.
     pub file: R,
     pub page_limit: u32,
     pub engine: EngineHash,
 }
 
-/// A row as it comes out of a scan.
+/// A row as a scan returns it.
 pub type KeyValue = (Vec<u8>, Vec<u8>);
 
 impl<B: Backend> Store<B> {
-    /// Opens a store, making it if the folder is empty, and brings it to where the last commit
-    /// left it.
+    /// Opens a store, or creates it in an empty folder, and recovers it to the last commit.
     pub fn open(backend: B, options: Options) -> Result<(Store<B>, Recovery), OpenError> {
         recover::open::open(backend, options)
     }
@@ -101,19 +101,19 @@ impl<B: Backend> Store<B> {
     /// The value of a row.
     pub fn get(&self, table: u8, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
         self.shared.latch.check()?;
-        let folding = self.folding.as_deref();
+        let immutable = self.immutable.as_deref();
         let row = self.active.row(table, key);
-        match row.or_else(|| folding.and_then(|layer| layer.row(table, key))) {
+        match row.or_else(|| immutable.and_then(|memtable| memtable.row(table, key))) {
             Some(row) => row.map(|value| self.value(table, key, value)).transpose(),
             None => self.reader.get(table, key),
         }
     }
 
-    /// A row's bytes, from its side file where they are there.
+    /// The value of a row, read from its spill file if it is there.
     fn value(&self, table: u8, key: &[u8], value: Value<'_>) -> Result<Vec<u8>, StoreError> {
         match value {
             Value::Here(bytes) => Ok(bytes.into_owned()),
-            Value::Side(row) => side::read_row(&self.shared, (table, key), &row),
+            Value::Spill(row) => spill::read_row(&self.shared, (table, key), &row),
         }
     }
 
@@ -122,7 +122,7 @@ impl<B: Backend> Store<B> {
         self.scan_from(table, prefix, Bound::Unbounded, usize::MAX)
     }
 
-    /// The same, from `start` on, at most `limit` rows.
+    /// The same, from `start` on, with at most `limit` rows.
     pub fn scan_from(
         &self,
         table: u8,
@@ -132,13 +132,13 @@ impl<B: Backend> Store<B> {
     ) -> Result<Vec<KeyValue>, StoreError> {
         self.shared.latch.check()?;
         let mut found = BTreeMap::new();
-        for layer in [self.folding.as_deref(), Some(&self.active)]
+        for memtable in [self.immutable.as_deref(), Some(&self.active)]
             .into_iter()
             .flatten()
         {
-            layer.lay_over(table, prefix, start, &mut found);
+            memtable.lay_over(table, prefix, start, &mut found);
         }
-        // Rows the layers delete take no place among those asked of the catalog.
+        // Rows that the memtables delete must not count among the rows the catalog is asked for.
         let deleted = found.values().filter(|value| value.is_none()).count();
         let below = self
             .reader
@@ -165,7 +165,7 @@ impl<B: Backend> Store<B> {
         committed.map(|(&id, vat)| meta_of(id, vat)).collect()
     }
 
-    /// One of them.
+    /// One vat, if it is committed.
     pub fn vat(&self, id: VatId) -> Option<VatMeta> {
         let vat = self
             .vats
@@ -174,8 +174,8 @@ impl<B: Backend> Store<B> {
         Some(meta_of(id, vat))
     }
 
-    /// A number no vat has or had. Taken for good by the frame that creates the vat; each call
-    /// gives another one.
+    /// An id that no vat has or had. Each call returns another one; the frame that creates the vat
+    /// makes it permanent.
     pub fn next_vat_id(&mut self) -> VatId {
         let id = VatId(self.next_vat);
         self.next_vat += 1;
@@ -183,14 +183,14 @@ impl<B: Backend> Store<B> {
         id
     }
 
-    /// Why the store stopped, if it did.
+    /// Why the store latched, if it did.
     pub fn latched(&self) -> Option<StoreError> {
         self.shared.latch.check().err()
     }
 
-    /// Makes the image at least so many pages long, for a worker that may use more than it was made
-    /// for. Not durable by itself, and need not be: what a frame names beyond the end makes the
-    /// image longer again at recovery. It never gets shorter.
+    /// Makes the image at least `pages` pages long, for a worker that may use more pages than the
+    /// image was made for. This is not durable and need not be: recovery makes the image longer
+    /// again if a frame names a page beyond the end. An image never gets shorter.
     pub fn extend(&mut self, vat: VatId, pages: u32) -> Result<(), ImageError> {
         let found = self.live(vat)?;
         let (page_limit, known) = (found.page_limit, found.pages());
@@ -204,7 +204,7 @@ impl<B: Backend> Store<B> {
         Ok(())
     }
 
-    /// A stretch of the vat's committed log, at most `max` bytes.
+    /// A range of the committed log of the vat, at most `max` bytes.
     pub fn log_read(&self, vat: VatId, from: u64, max: usize) -> Result<LogSlice, StoreError> {
         self.shared.latch.check()?;
         let found = self.vats.get(&vat).ok_or(StoreError::UnknownVat(vat))?;
@@ -221,16 +221,16 @@ impl<B: Backend> Store<B> {
         }
     }
 
-    /// The checksum a page should have: of the newest applied frame that names it, else of the
-    /// catalog, else that of zeros.
+    /// The checksum a page should have: that of the newest applied frame that names it, else that
+    /// of the catalog, else that of zeros.
     pub(crate) fn expected_page(&self, vat: VatId, page: u32) -> Result<u32, StoreError> {
         if let Some(crc) = self.active.page(vat, page) {
             return Ok(crc);
         }
         if let Some(crc) = self
-            .folding
+            .immutable
             .as_ref()
-            .and_then(|layer| layer.page(vat, page))
+            .and_then(|memtable| memtable.page(vat, page))
         {
             return Ok(crc);
         }
@@ -238,7 +238,7 @@ impl<B: Backend> Store<B> {
         page_rows::checksum(vat, row.as_deref(), page)
     }
 
-    /// The same of all pages that are not expected to be zeros.
+    /// The same for all pages that are not expected to be zeros.
     pub(crate) fn expected_pages(&self, vat: VatId) -> Result<BTreeMap<u32, u32>, StoreError> {
         let mut expected = BTreeMap::new();
         let prefix = codec::vat_key(vat);
@@ -248,18 +248,18 @@ impl<B: Backend> Store<B> {
         for (key, row) in rows {
             page_rows::collect(vat, &key, &row, &mut expected)?;
         }
-        for layer in [self.folding.as_deref(), Some(&self.active)]
+        for memtable in [self.immutable.as_deref(), Some(&self.active)]
             .into_iter()
             .flatten()
         {
-            if let Some(pages) = layer.pages.get(&vat) {
+            if let Some(pages) = memtable.pages.get(&vat) {
                 expected.extend(pages);
             }
         }
         Ok(expected)
     }
 
-    /// Notes a vat that a frame creates.
+    /// Records a vat that a frame creates.
     pub(crate) fn note_vat(&mut self, vat: VatId, engine: EngineHash, page_limit: u32) {
         let (phase, log) = (Phase::Creating, LogRecord::default());
         self.vats.insert(
@@ -278,7 +278,7 @@ impl<B: Backend> Store<B> {
         self.next_vat = self.next_vat.max(vat.0.saturating_add(1));
     }
 
-    /// Makes the image of a vat noted before, and the rows that go with it.
+    /// Makes the image of a vat recorded before, and its rows.
     pub(crate) fn make_image(&mut self, vat: VatId) -> Result<(), StoreError> {
         let found = self.vats.get_mut(&vat).ok_or(StoreError::UnknownVat(vat))?;
         let engine = self.engines.get(&found.engine);
@@ -295,7 +295,7 @@ impl<B: Backend> Store<B> {
         self.active.put(table::VATS, &key, Some(&row));
         let pages = self.active.pages.entry(vat).or_default();
         for (page, crc, _) in genesis.pages() {
-            // Frames after the first may have been here already, if the image was behind.
+            // If the image was deferred, later frames may have set checksums already.
             pages.entry(page).or_insert(crc);
         }
         self.active.images.insert(vat);
@@ -303,7 +303,7 @@ impl<B: Backend> Store<B> {
         Ok(())
     }
 
-    /// Goes past bytes of a log that no file would keep.
+    /// Skips bytes of a log that no file would keep.
     pub(crate) fn skip_log(&mut self, vat: VatId, bytes: u64) {
         if let Some(found) = self.vats.get_mut(&vat).filter(|_| bytes > 0) {
             self.logs.skip(&mut found.log, bytes);
@@ -311,7 +311,7 @@ impl<B: Backend> Store<B> {
         }
     }
 
-    /// Bytes of a stretch of log, about to be appended, that no file would keep.
+    /// How many of the next `bytes` of a log no file would keep.
     pub(crate) fn log_skipped(&self, vat: VatId, bytes: u64) -> u64 {
         let end = self.vats.get(&vat).map_or(0, |found| found.log.end);
         self.logs.oldest(end + bytes).saturating_sub(end)
@@ -327,7 +327,8 @@ impl<B: Backend> Store<B> {
         Ok(())
     }
 
-    /// A vat's last frame is applied. Its files go with the next fold, when no frame needs them.
+    /// The last frame of a vat is applied. The next fold removes its files, when no frame needs
+    /// them.
     pub(crate) fn forget_vat(&mut self, vat: VatId) {
         if self.vats.remove(&vat).is_none() {
             return;
@@ -337,10 +338,10 @@ impl<B: Backend> Store<B> {
         self.active.pages.remove(&vat);
         self.active.images.remove(&vat);
         self.active.logs.remove(&vat);
-        for owed in self.behind.remove(&vat).unwrap_or_default() {
-            // The file goes with the fold that writes its rows to the catalog.
-            if let Owed::Side(side) = owed {
-                self.active.sides.push(side.record);
+        for deferred in self.backlog.remove(&vat).unwrap_or_default() {
+            // The fold that writes its rows to the catalog removes the file.
+            if let Deferred::Spill(spill) = deferred {
+                self.active.spills.push(spill.record);
             }
         }
         self.active.terminated.push(vat);
@@ -352,7 +353,7 @@ impl<B: Backend> Store<B> {
         }
     }
 
-    /// Marks vats whose image is not there, so that the others can go on.
+    /// Marks vats whose image is missing as damaged, so that the others can go on.
     pub(crate) fn mark_missing_images(&mut self) -> Result<(), StoreError> {
         let vats: Vec<VatId> = self.vats.keys().copied().collect();
         let names = self.shared.backend.list(images::HEAP_DIR);
@@ -365,30 +366,30 @@ impl<B: Backend> Store<B> {
         Ok(())
     }
 
-    /// Marks vats that an earlier open found a side file of damaged.
-    pub(crate) fn mark_lost_sides(&mut self) -> Result<(), StoreError> {
-        for (vat, lost) in self.lost_sides()? {
-            let file = side::path(lost.side);
+    /// Marks vats for which an earlier open recorded a lost write.
+    pub(crate) fn mark_lost_writes(&mut self) -> Result<(), StoreError> {
+        for (vat, lost) in self.lost_writes()? {
+            let file = spill::path(lost.spill);
             let damage = Damage::new(file, lost.offset, lost.what).of(vat);
             self.mark_damaged(vat, &damage);
         }
         Ok(())
     }
 
-    fn lost_sides(&self) -> Result<Vec<(VatId, LostRecord)>, StoreError> {
-        let rows = self.scan(table::LOST, &[])?;
+    fn lost_writes(&self) -> Result<Vec<(VatId, LostWriteRecord)>, StoreError> {
+        let rows = self.scan(table::LOST_WRITES, &[])?;
         let decoded = rows.into_iter().map(|(key, row)| {
             let vat = codec::vat_of_key(&key).unwrap_or(VatId(0));
-            decode_row(table::LOST, &key, &row).map(|lost| (vat, lost))
+            decode_row(table::LOST_WRITES, &key, &row).map(|lost| (vat, lost))
         });
         decoded.collect()
     }
 
-    /// Numbers of the side files that are still needed, or kept for being damaged.
-    pub(crate) fn named_sides(&self) -> Result<BTreeSet<u64>, StoreError> {
-        let lost = self.lost_sides()?;
-        let mut named: BTreeSet<u64> = lost.iter().map(|(_, lost)| lost.side).collect();
-        named.extend(self.active.sides.iter().map(|side| side.id));
+    /// Numbers of the spill files that are still needed, or kept because they are damaged.
+    pub(crate) fn named_spills(&self) -> Result<BTreeSet<u64>, StoreError> {
+        let lost = self.lost_writes()?;
+        let mut named: BTreeSet<u64> = lost.iter().map(|(_, lost)| lost.spill).collect();
+        named.extend(self.active.spills.iter().map(|spill| spill.id));
         Ok(named)
     }
 
@@ -399,22 +400,22 @@ impl<B: Backend> Store<B> {
             .collect()
     }
 
-    /// Closes images past the bound that hold nothing a fold must sync (I4).
+    /// Closes images past the bound, but none that a fold has yet to sync (I4).
     pub(crate) fn trim_images(&mut self) {
-        let (active, folding) = (&self.active, &self.folding);
-        let is_written = |vat| is_written(active, folding.as_deref(), vat);
+        let (active, immutable) = (&self.active, &self.immutable);
+        let is_written = |vat| is_written(active, immutable.as_deref(), vat);
         self.images.trim(self.options.open_images_max, is_written);
     }
 
     /// Whether an image was written to since the last fold.
     pub(crate) fn is_written(&self, vat: VatId) -> bool {
-        is_written(&self.active, self.folding.as_deref(), vat)
+        is_written(&self.active, self.immutable.as_deref(), vat)
     }
 }
 
-fn is_written(active: &Layer, folding: Option<&Layer>, vat: VatId) -> bool {
-    let mut layers = [Some(active), folding].into_iter().flatten();
-    layers.any(|layer| layer.images.contains(&vat))
+fn is_written(active: &Memtable, immutable: Option<&Memtable>, vat: VatId) -> bool {
+    let mut memtables = [Some(active), immutable].into_iter().flatten();
+    memtables.any(|memtable| memtable.images.contains(&vat))
 }
 
 fn meta_of(id: VatId, vat: &Vat) -> VatMeta {

@@ -1,8 +1,8 @@
 //! Reading every byte of a store against its checksums.
 //!
 //! Promises: nothing on disk is changed; each damage comes with file, offset and vat. A closed
-//! store is opened through an overlay, so that recovery happens in memory and images are judged as
-//! they would be after it. An open one is read between two frames, as it is.
+//! store is opened through an overlay, so that recovery happens in memory and images are judged in
+//! the state they would have after it. An open store is read between two frames, as it is.
 
 use crate::backend::overlay::{Overlay, OverlayFile};
 use crate::backend::{Backend, File};
@@ -20,7 +20,7 @@ use crate::options::Options;
 use crate::recover::folder::{VERSION_FILE, check_version, list, open_catalog};
 use crate::recover::rows::{Rows, open_segments};
 use crate::recover::scan::{self, Segments};
-use crate::side::{self, SIDE_DIR};
+use crate::spill::{self, SPILL_DIR};
 use crate::store::Store;
 use std::collections::VecDeque;
 use std::io;
@@ -63,7 +63,7 @@ impl VerifyReport {
         }
     }
 
-    /// Two ways of looking may find the same thing.
+    /// Two checks may find the same damage.
     fn add(&mut self, damage: Damage) {
         let is_known = self
             .damages
@@ -75,8 +75,8 @@ impl VerifyReport {
     }
 }
 
-/// Verifies a store no process has open. Where damage keeps it from being opened, what can be
-/// judged without is still read.
+/// Verifies a store that no process has open. If damage prevents opening it, whatever can be judged
+/// without opening is still read.
 pub fn verify<B: Backend>(backend: B) -> Result<VerifyReport, OpenError> {
     let names = match backend.list("") {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
@@ -90,7 +90,7 @@ pub fn verify<B: Backend>(backend: B) -> Result<VerifyReport, OpenError> {
         let (dir, why) = (backend.name(), "it is empty".to_owned());
         return Err(OpenError::NotAStore { dir, why });
     }
-    // Before recovery writes over what is free in it, if only in memory.
+    // Before recovery overwrites what is free in it, if only in memory.
     let mut report = VerifyReport::default();
     if let Ok(file) = backend.open(CATALOG_FILE) {
         let checked = check_sectors(&file, &mut report.damages);
@@ -99,7 +99,8 @@ pub fn verify<B: Backend>(backend: B) -> Result<VerifyReport, OpenError> {
     verify_opened(Overlay::new(backend), report)
 }
 
-/// What recovery finds, through one overlay, or what is found without it, through another one.
+/// Verifies through one overlay what recovery finds, or through another one what can be judged
+/// without it.
 fn verify_opened(overlay: Overlay, mut report: VerifyReport) -> Result<VerifyReport, OpenError> {
     match Store::open(overlay.clone(), Options::default()) {
         Ok((mut store, _)) => {
@@ -127,7 +128,7 @@ fn read_error(file: &str, source: io::Error) -> StoreError {
     }
 }
 
-/// What can be judged of a store that does not open: segments by their sectors, catalog, engines.
+/// Verifies a store that does not open: segments by their sectors, catalog, engines.
 fn verify_unopened(backend: &Overlay, report: &mut VerifyReport) -> Result<(), OpenError> {
     let catalog = report
         .take(open_catalog(
@@ -167,8 +168,8 @@ impl<B: Backend> Store<B> {
         Ok(verifying.report)
     }
 
-    /// The same in steps, between which frames may be written and folds run: the catalog and the
-    /// journal, each engine, each vat, side files and the names of all.
+    /// The same in steps, between which frames may be written and folds run: catalog and journal,
+    /// each engine, each vat, and last the spill files and all file names.
     pub fn begin_verify(&self) -> Verifying {
         let engines = self.engines.iter();
         let engines = engines.map(|(&hash, e)| Step::Engine(hash, e.record.genesis_sha256));
@@ -204,7 +205,7 @@ impl<B: Backend> Store<B> {
             // One that ended meanwhile has nothing to verify.
             Some(Step::Vat(vat)) => self.verify_vat(vat, report)?,
             Some(Step::Rest) => {
-                self.verify_sides(report)?;
+                self.verify_spills(report)?;
                 self.verify_names(report)?;
             }
             None => {}
@@ -267,15 +268,15 @@ impl<B: Backend> Store<B> {
             return Ok(());
         };
         let (page_limit, log) = (found.page_limit, found.log.clone());
-        // What it will be is committed and not there yet; nothing can be said of what is.
-        if self.is_behind(vat) {
+        // Its deferred work is committed and not applied, so its image cannot be judged.
+        if self.has_backlog(vat) {
             return Ok(());
         }
         let expected = self.expected_pages(vat).map_err(OpenError::from);
         let Some(expected) = report.take(expected)? else {
             return Ok(());
         };
-        // Not through a descriptor opened before, which would outlive the file's name.
+        // A descriptor that was opened before would outlive the name of the file.
         if !self.is_written(vat) {
             self.images.forget(vat);
         }
@@ -292,21 +293,21 @@ impl<B: Backend> Store<B> {
         Ok(())
     }
 
-    /// The side files a frame since the fold names, and those known to be lost.
-    fn verify_sides(&self, report: &mut VerifyReport) -> Result<(), OpenError> {
-        for record in &self.active.sides {
-            let checked = side::check(&self.shared, record).map_err(OpenError::from);
+    /// Checks the spill files that frames since the fold name, and reports lost writes.
+    fn verify_spills(&self, report: &mut VerifyReport) -> Result<(), OpenError> {
+        for record in &self.active.spills {
+            let checked = spill::check(&self.shared, record).map_err(OpenError::from);
             report.read_bytes += report.take(checked)?.map_or(0, |_| record.bytes);
         }
         let lost = self.known_damages().into_iter();
-        let lost = lost.filter(|damage| damage.file.starts_with(SIDE_DIR));
+        let lost = lost.filter(|damage| damage.file.starts_with(SPILL_DIR));
         lost.for_each(|damage| report.add(damage));
         Ok(())
     }
 
-    /// Files that have no name the store gives.
+    /// Reports files whose names the store never gives.
     fn verify_names(&self, report: &mut VerifyReport) -> Result<(), OpenError> {
-        for dir in [JOURNAL_DIR, HEAP_DIR, LOGS_DIR, ENGINES_DIR, SIDE_DIR] {
+        for dir in [JOURNAL_DIR, HEAP_DIR, LOGS_DIR, ENGINES_DIR, SPILL_DIR] {
             let mut names = list(&self.shared.backend, dir)?;
             names.retain(|name| !is_name_in(dir, name));
             for name in names {
@@ -327,7 +328,7 @@ fn is_name_in(dir: &str, name: &str) -> bool {
         JOURNAL_DIR => segment::number_of(name).is_some(),
         HEAP_DIR => name.parse::<VatId>().is_ok(),
         LOGS_DIR => logs::vat_of(name).is_some(),
-        SIDE_DIR => side::id_of(name).is_some(),
+        SPILL_DIR => spill::id_of(name).is_some(),
         _ => name
             .strip_suffix(".genesis")
             .unwrap_or(name)
@@ -366,10 +367,10 @@ fn verify_segment<F: File>(
     key: &StampKey,
     report: &mut VerifyReport,
 ) -> Result<(), OpenError> {
-    const PIECE_BYTES: u64 = 1 << 20;
+    const CHUNK_BYTES: u64 = 1 << 20;
     let mut at = FIRST_FRAME;
     while at < segment.bytes {
-        let len = (segment.bytes - at).min(PIECE_BYTES);
+        let len = (segment.bytes - at).min(CHUNK_BYTES);
         let bytes = scan::read_bytes(segment, at, len)?;
         for (place, bytes) in (0u64..).zip(bytes.as_chunks::<SECTOR_BYTES>().0) {
             if sector::classify(key, bytes) == Sector::Bad {

@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
-use kenvat_store::{Delta, DeltaError, Side};
+use kenvat_store::{Delta, DeltaError, SpillFile};
 
 use crate::limits::{DELTA_BYTES_MAX, HANDED_BYTES_MAX, REPLY_BYTES_MAX};
 use crate::timers::Timer;
@@ -41,7 +41,7 @@ pub struct Checked {
     pub delta: Delta,
     /// The file with what is too large for a frame, durable and checked before (J7): the delta, or
     /// log and kept answers, or both.
-    pub side: Option<Side>,
+    pub side: Option<SpillFile>,
     /// Whether the answers kept for clients are in that file, and a new vat's sources.
     pub rows_are_spilled: bool,
 }

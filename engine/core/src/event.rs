@@ -3,7 +3,7 @@
 //! `W` is whatever the shell needs to answer somebody who waits; the core only keeps it and gives
 //! it back. A simulation uses a number there.
 
-use kenvat_store::{Part, StageError, VatId, Wish};
+use kenvat_store::{Part, Reservation, StageError, VatId};
 
 use crate::api::{Call, CallError, Deploy, DeployError, Deployed, RequestKey, VatLimits};
 use crate::check::Checked;
@@ -179,7 +179,7 @@ pub trait Ledger {
     fn seed(&mut self) -> Result<Seed, LedgerError>;
     /// Asks room for everything of a hand-over before anything of it is staged (J8): what is taken
     /// here is not refused afterwards.
-    fn reserve(&mut self, _wish: &Wish<'_>) -> Result<Reserved, LedgerError> {
+    fn reserve(&mut self, _wish: &Reservation<'_>) -> Result<Reserved, LedgerError> {
         Ok(Reserved::Taken)
     }
     /// Whether frames of the vat that were applied are not in its image yet: for want of room (I2),
@@ -207,7 +207,7 @@ pub enum Reserved {
 pub fn reserved(answer: Result<(), StageError>) -> Result<Reserved, LedgerError> {
     match answer {
         Ok(()) => Ok(Reserved::Taken),
-        Err(StageError::NoRoom(no_room)) => Ok(Reserved::NoSpace(no_room.to_string())),
+        Err(StageError::NoSpace(no_room)) => Ok(Reserved::NoSpace(no_room.to_string())),
         Err(StageError::Store(error)) => Err(LedgerError(error.to_string())),
         Err(other) => Ok(Reserved::Damaged(other.to_string())),
     }

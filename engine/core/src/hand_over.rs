@@ -231,7 +231,7 @@ impl<W> HandOvers<'_, W> {
         self.settle_replies(id, (first, &consumed), (replies, home))?;
         // Behind what the frame itself says of the rows in it.
         if let Some(side) = side {
-            self.life.cx.stage(Part::Side(side));
+            self.life.cx.stage(Part::Spill(side));
         }
         self.change_timers(id, timers);
         if let Some(row) = self.life.vats.known_mut(id).forgive() {

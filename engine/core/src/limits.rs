@@ -31,7 +31,7 @@ pub const REPLY_BYTES_MAX: usize = 16 << 20;
 pub const HANDED_BYTES_MAX: usize = SENT_BYTES_MAX + SENT_BYTES_HELD;
 /// Bytes of a delta that comes with its hand-over: a piece and the last page of it. A larger one
 /// goes to a side file (J7).
-pub const DELTA_BYTES_MAX: usize = kenvat_store::PIECE_BYTES_MAX;
+pub const DELTA_BYTES_MAX: usize = kenvat_store::CHUNK_BYTES_MAX;
 /// Bytes of deltas on their way to side files, of all vats: beyond it their workers wait. As many
 /// of what hand-overs say besides.
 pub const SPILL_BYTES_QUEUED: usize = 64 << 20;

@@ -1,7 +1,7 @@
 //! How much space on the disk a hand-over or a vat's end reserves before anything of it is staged
 //! (J8).
 
-use kenvat_store::{PART_OVERHEAD_BYTES, Side, Wish};
+use kenvat_store::{PART_OVERHEAD_BYTES, Reservation, SpillFile};
 
 use crate::check::Checked;
 use crate::requests::Requests;
@@ -27,7 +27,7 @@ pub(crate) fn reservation_of<'a, W>(
     vat: &Vat<W>,
     requests: &Requests<W>,
     checked: &'a Checked,
-) -> Wish<'a> {
+) -> Reservation<'a> {
     let turns = (checked.last_turn - vat.progress().handed_turn()) as usize;
     let consumed = vat.progress().delivered().iter().take(turns);
     let older = checked.replies.iter();
@@ -44,12 +44,12 @@ pub(crate) fn reservation_of<'a, W>(
         + checked.timers.len() * (TIMER_ROW_BYTES + PART_OVERHEAD_BYTES)
         + turns * (OPEN_ROW_BYTES + PART_OVERHEAD_BYTES)
         + checked.replies.len() * (CLOSED_ROW_BYTES + PART_OVERHEAD_BYTES);
-    Wish {
+    Reservation {
         vat: vat.id(),
         creates: None,
         delta: (!checked.delta.is_empty()).then_some(&checked.delta),
         log_bytes: checked.log.len(),
-        side_log_bytes: checked.side.as_ref().map_or(0, Side::log_bytes),
+        spill_log_bytes: checked.side.as_ref().map_or(0, SpillFile::log_bytes),
         row_bytes,
     }
 }
@@ -60,18 +60,18 @@ pub(crate) fn reservation_of_end<W>(
     vat: &Vat<W>,
     timers: usize,
     requests: &Requests<W>,
-) -> Option<Wish<'static>> {
+) -> Option<Reservation<'static>> {
     let keys = vat.open().values();
     let keyed = rows_bytes(keys.filter_map(|no| requests.known(*no).key()));
     let answer = CLOSED_ROW_BYTES + PART_OVERHEAD_BYTES + vat.name().len() + END_BYTES;
     let timers = timers * (TIMER_ROW_BYTES + PART_OVERHEAD_BYTES);
     let row_bytes = VAT_ROWS_BYTES + keyed + vat.open().len() * answer + timers;
-    (row_bytes > END_BYTES_UNASKED).then(|| Wish {
+    (row_bytes > END_BYTES_UNASKED).then(|| Reservation {
         vat: vat.id(),
         creates: None,
         delta: None,
         log_bytes: 0,
-        side_log_bytes: 0,
+        spill_log_bytes: 0,
         row_bytes,
     })
 }

@@ -7,7 +7,7 @@
 //! looked at as well, and holds the worker's further messages; the core sees one hand-over and an
 //! apply that comes later than its frame's.
 
-use kenvat_store::{Backend, SideBase, SideError, SideWriter, VatId};
+use kenvat_store::{Backend, SpillBase, SpillFileError, SpillWriter, VatId};
 
 use crate::api::RequestKey;
 use crate::check::{Checked, Violation, check_content, check_place};
@@ -37,7 +37,7 @@ pub struct Spill {
 #[derive(Debug, thiserror::Error)]
 pub enum SpillError {
     #[error(transparent)]
-    Side(#[from] SideError),
+    Side(#[from] SpillFileError),
     #[error(transparent)]
     Violation(#[from] Violation),
 }
@@ -46,8 +46,8 @@ impl Spill {
     /// Checks the rest of it and ends its file. On any thread.
     pub fn write<B: Backend>(
         self,
-        mut writer: SideWriter<B>,
-        base: Option<&SideBase<B>>,
+        mut writer: SpillWriter<B>,
+        base: Option<&SpillBase<B>>,
     ) -> Result<Checked, SpillError> {
         let mut checked = check_content(self.hand_over, self.handed_turn, self.page_limit)?;
         if self.takes_rows {

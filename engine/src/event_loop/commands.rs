@@ -102,7 +102,7 @@ impl EventLoop {
                 drop(answer.send(self.logs(&vat, from, bytes_max)));
             }
             Command::Pressed(to) => {
-                let lacks = self.ledger.store.is_pressed() || self.core.lacks_space();
+                let lacks = self.ledger.store.is_space_exhausted() || self.core.lacks_space();
                 // An asker that went away needs no answer.
                 let _ = to.send(lacks);
             }

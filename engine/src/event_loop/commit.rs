@@ -232,7 +232,7 @@ impl EventLoop {
         }
         let fold = match self.ledger.store.begin_fold() {
             // Until there is room: everything is in the journal.
-            Err(StoreError::NoRoom(_)) | Ok(None) => return Ok(()),
+            Err(StoreError::NoSpace(_)) | Ok(None) => return Ok(()),
             Ok(Some(fold)) => fold,
             Err(error) => return Err(error.into()),
         };
@@ -274,14 +274,14 @@ impl EventLoop {
         }
         self.next_room = Some(now + ROOM_LOOK);
         let mut caught_up = Vec::new();
-        self.ledger.store.find_room(&mut caught_up)?;
+        self.ledger.store.find_space(&mut caught_up)?;
         // What is a side file's is only begun; it is told of when it is done.
         self.apply_sides();
         caught_up.retain(|vat| !self.ledger.store.is_applying(*vat));
         if self.ledger.store.fold_due() {
             self.fold()?;
         }
-        let has_space = !self.ledger.store.is_pressed();
+        let has_space = !self.ledger.store.is_space_exhausted();
         if has_space || !caught_up.is_empty() {
             self.events.push_back(Event::Space {
                 caught_up,
@@ -294,7 +294,7 @@ impl EventLoop {
 
     /// Whether anything waits for room.
     fn seeks_room(&self) -> bool {
-        self.ledger.store.is_short() || self.core.lacks_space()
+        self.ledger.store.is_space_low() || self.core.lacks_space()
     }
 
     /// Waits until the store's copy of this program's own engine is read, where it is.

@@ -400,7 +400,7 @@ impl EventLoop {
         let current = self.core.engine();
         match self.ledger.store.remove_unused_engines(&[current]) {
             // Another time.
-            Err(StoreError::NoRoom(_)) => {}
+            Err(StoreError::NoSpace(_)) => {}
             removed => drop(removed.map_err(host)?),
         }
         self.ledger.store.close().map_err(host)

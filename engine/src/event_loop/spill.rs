@@ -14,8 +14,8 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::mpsc;
 
 use kenvat_store::{
-    FileBackend, ImageError, SideApplied, SideBase, SideError, SideJob, SideWriter, StoreError,
-    VatId,
+    FileBackend, ImageError, SpillApplied, SpillBase, SpillFileError, SpillJob, SpillWriter,
+    StoreError, VatId,
 };
 use rustix::event::epoll;
 
@@ -31,17 +31,17 @@ use kenvat_wire::protocol::HandOver;
 
 /// What the thread is to do. A worker is named by its generation.
 enum Work {
-    Begin(u64, Box<SideWriter<FileBackend>>),
+    Begin(u64, Box<SpillWriter<FileBackend>>),
     Piece(u64, Vec<u8>),
-    Finish(u64, Box<Spill>, Option<SideBase<FileBackend>>),
+    Finish(u64, Box<Spill>, Option<SpillBase<FileBackend>>),
     GiveUp(u64),
-    Apply(SideJob<FileBackend>),
+    Apply(SpillJob<FileBackend>),
 }
 
 /// What the thread has done.
 pub(super) enum Done {
     Made(u64, Box<Result<Checked, SpillError>>),
-    Applied(Result<SideApplied, StoreError>),
+    Applied(Result<SpillApplied, StoreError>),
     /// Less is queued than may be, where there was more.
     Drained,
 }
@@ -133,7 +133,8 @@ impl SpillFiles {
 /// The thread: one piece of work after the other.
 fn write(work: &mpsc::Receiver<Work>, queued: &AtomicUsize, tell: impl Fn(Done)) {
     // An error is kept in the writer's place, for whoever asks for the file.
-    let mut writers: HashMap<u64, Result<SideWriter<FileBackend>, SideError>> = HashMap::new();
+    let mut writers: HashMap<u64, Result<SpillWriter<FileBackend>, SpillFileError>> =
+        HashMap::new();
     for work in work {
         match work {
             Work::Begin(generation, writer) => _ = writers.insert(generation, Ok(*writer)),
@@ -189,7 +190,7 @@ impl EventLoop {
             Entry::Vacant(entry) => {
                 let worker = self.workers.get(&generation);
                 let page_limit = worker.map_or(0, |(_, worker)| worker.page_limit);
-                let begun = self.ledger.store.begin_side(vat, page_limit);
+                let begun = self.ledger.store.begin_spill(vat, page_limit);
                 let writer = begun.map_err(|error| error.to_string())?;
                 // The thread ends only with the channel's other end, which is ours.
                 let _ = spill
@@ -228,9 +229,9 @@ impl EventLoop {
         if !self.spill.is_asked() {
             return Ok(());
         }
-        if self.ledger.store.sides_full() {
+        if self.ledger.store.spill_is_full() {
             self.fold()?;
-            if self.ledger.store.sides_full() {
+            if self.ledger.store.spill_is_full() {
                 return Ok(());
             }
         }
@@ -275,10 +276,10 @@ impl EventLoop {
         let base = match has_pieces {
             false => Ok(None),
             true if self.core.is_deploying(vat) => {
-                let base = self.ledger.store.side_base_of(self.core.engine());
+                let base = self.ledger.store.spill_base_of(self.core.engine());
                 base.map(Some).map_err(ImageError::from)
             }
-            true => self.ledger.store.side_base(vat).map(Some),
+            true => self.ledger.store.spill_base(vat).map(Some),
         };
         match base {
             Ok(base) => self.spill.send(Work::Finish(generation, aside, base)),
@@ -302,7 +303,7 @@ impl EventLoop {
 
     /// Side files whose frame is applied are brought into their images.
     pub(super) fn apply_sides(&mut self) {
-        for job in self.ledger.store.take_side_jobs() {
+        for job in self.ledger.store.take_spill_jobs() {
             self.spill.applying += 1;
             self.spill.send(Work::Apply(job));
         }
@@ -320,9 +321,9 @@ impl EventLoop {
                 let applied = applied?;
                 let vat = applied.vat();
                 self.spill.applying -= 1;
-                self.ledger.store.finish_side(applied)?;
+                self.ledger.store.finish_spill(applied)?;
                 // Unless the disk had no room: then it is tried again, and told of then.
-                if !self.ledger.store.is_behind(vat) {
+                if !self.ledger.store.has_backlog(vat) {
                     let (caught_up, has_space) = (vec![vat], false);
                     self.events.push_back(Event::Space {
                         caught_up,
@@ -356,12 +357,12 @@ impl EventLoop {
                 generation,
                 checked: Box::new(checked),
             }),
-            Err(SpillError::Side(SideError::Store(error))) => return Err(error.into()),
-            Err(SpillError::Side(error @ SideError::Full { .. })) => {
+            Err(SpillError::Side(SpillFileError::Store(error))) => return Err(error.into()),
+            Err(SpillError::Side(error @ SpillFileError::Full { .. })) => {
                 self.ledger.was_refused = true;
                 self.refuse_side(vat, generation, SpillRefusal::NoSpace(error.to_string()));
             }
-            Err(SpillError::Side(SideError::Damaged(damage))) => {
+            Err(SpillError::Side(SpillFileError::Damaged(damage))) => {
                 let refusal = SpillRefusal::Damaged(format!("damaged: {damage}"));
                 self.refuse_side(vat, generation, refusal);
             }

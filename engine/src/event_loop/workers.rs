@@ -388,7 +388,7 @@ impl EventLoop {
         let engine = self.core.engine();
         let genesis = self.genesis(engine).map_err(NotStarted::store)?;
         let length = u64::from(page_limit) * kenvat_store::PAGE_BYTES as u64;
-        let image = image_in_memory(genesis.stretches(), length)
+        let image = image_in_memory(genesis.ranges(), length)
             .map_err(|error| NotStarted::of("make its image", &error))?;
         self.spawn(vat, generation, engine, image, page_limit, limits)
     }
@@ -525,7 +525,7 @@ impl From<ImageError> for NotStarted {
         match error {
             ImageError::Store(error) => error.into(),
             // Until there is room on the disk again.
-            ImageError::Behind(_) => NotStarted {
+            ImageError::Backlog(_) => NotStarted {
                 why: error.to_string(),
                 passing: true,
             },

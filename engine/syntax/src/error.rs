@@ -6,9 +6,9 @@ use super::{DEPTH_MAX, SENDS_MAX, SOURCE_BYTES_MAX};
 
 /// A text the rewriter refuses.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error("{form}")]
+#[error("{refusal}")]
 pub struct TransformError {
-    pub form: Refusal,
+    pub refusal: Refusal,
     /// From 1, as the engine counts lines.
     pub line: u32,
     /// From 1, in characters.
@@ -25,14 +25,14 @@ pub enum Refusal {
     AfterUpdate,
     #[error("super ! m(): super is no object to send to: write this ! m()")]
     Super,
+    #[error("import ! m(): import is no object to send to: write import(x) ! m()")]
+    Import,
     #[error("new C ! m(): new needs its arguments before !: write new C() ! m()")]
     New,
     #[error("x?.y ! m(): an optional chain is no operand of !: write (x?.y) ! m()")]
     Optional,
     #[error("{{…}} ! m(): no infix ! comes after }}: put parentheses around what ends there")]
     AfterBrace,
-    #[error("of ! m(): no infix ! comes after `of`: write (of) ! m()")]
-    AfterOf,
     #[error("x ! #p: a private name is reached by its own class alone, never by sending")]
     Private,
     #[error("x ! p = v: what is sent for cannot be assigned to: send a setter method instead")]
@@ -51,8 +51,8 @@ pub enum Refusal {
     EmptyKey,
     #[error("x ! [...k]: the brackets take one property")]
     SpreadKey,
-    #[error("{0} is a name of the language's own and cannot be used here")]
-    Hidden(&'static str),
+    #[error("import attributes are not known here: every module is JavaScript")]
+    Attributes,
     #[error("a source is at most {SOURCE_BYTES_MAX} bytes")]
     TooLong,
     #[error(

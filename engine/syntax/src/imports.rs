@@ -5,7 +5,7 @@
 //! here, so what only one of the two readings finds is given as well: the cost is a file read in
 //! vain. Does not resolve names.
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 
 use crate::lex::words::Word;
 use crate::lex::{TokenKind, strings};
@@ -32,7 +32,7 @@ pub fn specifiers(text: &str) -> Vec<String> {
 struct Found {
     specifiers: Vec<String>,
     /// The same, so that a text of a million imports stays linear.
-    known: HashSet<String>,
+    known: BTreeSet<String>,
     /// Inside an `import` or `export` statement.
     declares: bool,
     last: Last,

@@ -13,7 +13,8 @@
   const { resolveFile, placeOfImport, fileText, wanted } = host;
   const { create, defineProperty, freeze, getOwnPropertyDescriptor, hasOwn } = Object;
   const { ownKeys } = Reflect;
-  const meta = freeze({ __proto__: null });
+  // `import.meta` is a property of what the word `import` becomes there.
+  const meta = freeze({ __proto__: null, meta: freeze({ __proto__: null }) });
 
   const isObject = (value) =>
     (typeof value === 'object' && value !== null) || typeof value === 'function';
@@ -103,7 +104,7 @@
     const record = readModule(source, key, compartment.files);
     const entry = {
       __proto__: null, key, record, getters: undefined, namespace: undefined,
-      dependencies: new Map(), exports: record.exports, stars: record.stars, linked: false,
+      dependencies: new Map(), exports: record.exports, stars: record.stars, unnamed: record.unnamed, linked: false,
       bindings: create(null), open: undefined, done: undefined, failed: false,
     };
     loaded.set(key, entry);
@@ -181,11 +182,26 @@
     return entry.namespace;
   };
 
+  // The name of a function that was exported by default without one.
+  const named = (entry) => {
+    const get = entry.getters.default;
+    if (get === undefined) return;
+    try {
+      const value = get();
+      const name = isObject(value) ? getOwnPropertyDescriptor(value, 'name') : undefined;
+      if (name?.value === entry.unnamed && name.configurable) {
+        defineProperty(value, 'name', { value: 'default', configurable: true });
+      }
+    } catch {
+      // Not made yet.
+    }
+  };
+
   // Makes the module's variables; what it exports can be read from then on.
   const instantiate = (compartment, entry) => {
     const { globals } = compartment;
     const { key, record, bindings } = entry;
-    const scope = makeModuleScope(globals, bindings);
+    const scope = makeModuleScope(globals, bindings, record.tag);
     const make = evaluateModule(scope, globals, record.text, record.name);
     let start;
     const gate = new Promise((resolve) => {
@@ -198,6 +214,8 @@
     };
     const body = make(register, importer(compartment, key), meta);
     entry.done = body();
+    // A function is there already, for modules of a circle as well.
+    named(entry);
     entry.open = start;
     // Whoever awaits the module hears of it.
     entry.done.catch(() => {});
@@ -257,21 +275,6 @@
     }
   };
 
-  // The name of what was exported by default without one.
-  const named = (entry) => {
-    const get = entry.getters.default;
-    if (get === undefined) return;
-    try {
-      const value = get();
-      const name = isObject(value) ? getOwnPropertyDescriptor(value, 'name') : undefined;
-      if (name?.value === '__kv_d' && name.configurable) {
-        defineProperty(value, 'name', { value: 'default', configurable: true });
-      }
-    } catch {
-      // Not made yet.
-    }
-  };
-
   // Runs a module after all it asks for, each once.
   const evaluate = async (entry) => {
     const order = [];
@@ -293,10 +296,8 @@
       if (module.open !== undefined) {
         const { open } = module;
         module.open = undefined;
-        named(module);
         open();
         await module.done;
-        named(module);
       } else {
         await module.done;
       }
@@ -340,7 +341,8 @@
     const read = (path, queue) => {
       const entry = provide(compartment, path, fresh);
       const { record } = entry;
-      evaluateModule(makeModuleScope(globals, create(null)), globals, record.text, record.name);
+      const scope = makeModuleScope(globals, create(null), record.tag);
+      evaluateModule(scope, globals, record.text, record.name);
       entry.getters = create(null);
       for (const [name, specifier] of entry.exports) {
         if (specifier === undefined) entry.getters[name] = () => undefined;

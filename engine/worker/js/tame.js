@@ -36,6 +36,8 @@
   remove('prepare-stack-trace', Error, 'prepareStackTrace');
   remove('stack-trace-limit', Error, 'stackTraceLimit');
   remove('function-callers', Function.prototype, 'caller', 'arguments');
+  // A function's text is restored by the names that were chosen for its file.
+  host.fileOf = getOwnPropertyDescriptor(Function.prototype, 'fileName').get;
   remove('function-origin', Function.prototype, 'fileName', 'lineNumber', 'columnNumber');
 
   // The worker reads stacks for the log by this getter; for programs they are empty.

@@ -1,12 +1,12 @@
 //! A file written past the page cache, for frames.
 //!
-//! A frame is synced at once, so keeping it in the cache gains nothing, and costs the copy, the
-//! walk over the pages, and now and then a page's metadata: 4 % of a commit's time at p50 and a
-//! quarter at p90 and p99, measured in turns on one file.
+//! A frame is synced at once, so keeping it in the page cache gains nothing. It costs the copy, the
+//! walk over the pages and sometimes metadata of a page: 4 % of the time of a commit at p50 and a
+//! quarter at p90 and p99, measured alternately on one file.
 //!
-//! Promises: where a disk or a file system does not write so, or not so little at a time, it is
-//! said (`false`), nothing is half done that writing the ordinary way does not make whole, and it
-//! is not tried again. Reading sees what was written, either way: the kernel sees to that.
+//! Promises: if a disk or a file system does not support such writes, or not of this size, `write`
+//! returns `false`, leaves nothing that an ordinary write does not complete, and does not try
+//! again. Readers see what was written either way, through the kernel.
 
 use std::fs;
 use std::io;
@@ -17,13 +17,13 @@ use std::sync::{Mutex, PoisonError};
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 
-/// Bytes at a time; larger frames spend their time on the disk anyway.
+/// Bytes written at a time; for larger frames the disk dominates anyway.
 const BYTES_MAX: usize = 256 << 10;
 
-/// What memory must be a multiple of: a disk's sector, where it is not larger.
+/// The alignment of memory: the sector of a disk, where that is not larger.
 const ALIGNMENT: usize = 512;
 
-/// The same file, opened to be written so when that is first wanted.
+/// The same file, opened with `O_DIRECT` at first use.
 #[derive(Debug)]
 pub struct Direct {
     path: PathBuf,
@@ -33,7 +33,7 @@ pub struct Direct {
 #[derive(Debug)]
 enum State {
     Untried,
-    /// The descriptor, and memory whose part that is aligned is written from.
+    /// The descriptor, and a buffer with an aligned part.
     Open(fs::File, Vec<u8>),
     Impossible,
 }
@@ -44,7 +44,7 @@ impl Direct {
         Direct { path, state }
     }
 
-    /// Writes sectors, if this disk does; false if not.
+    /// Writes sectors; `false` if this disk does not support it.
     pub fn write(&self, offset: u64, bytes: &[u8]) -> io::Result<bool> {
         let fits = bytes.len() <= BYTES_MAX
             && bytes.len().is_multiple_of(ALIGNMENT)
@@ -85,7 +85,7 @@ impl Direct {
     }
 }
 
-/// Whether an error says that such writes are not to be had here, and nothing else.
+/// Whether an error says that such writes are not supported here, and nothing else.
 fn is_impossible(error: &io::Error) -> bool {
     let errno = Errno::from_io_error(error);
     matches!(errno, Some(Errno::INVAL | Errno::OPNOTSUPP | Errno::NOSYS))
@@ -106,21 +106,24 @@ mod tests {
     #[test]
     fn what_is_written_past_the_cache_is_read_through_it() {
         let (file, direct) = file();
-        let mut seen = [0; 8192];
-        file.as_file().read_exact_at(&mut seen, 0).expect("reads");
+        let mut probed = [0; 8192];
+        file.as_file().read_exact_at(&mut probed, 0).expect("reads");
         if !direct.write(512, &[2; 1024]).expect("writes") {
             eprintln!("this disk is not written past the cache; nothing to see here");
             return;
         }
-        file.as_file().read_exact_at(&mut seen, 0).expect("reads");
-        assert!(seen[..512].iter().all(|byte| *byte == 1));
-        assert!(seen[512..1536].iter().all(|byte| *byte == 2));
-        assert!(seen[1536..].iter().all(|byte| *byte == 1));
+        file.as_file().read_exact_at(&mut probed, 0).expect("reads");
+        assert!(probed[..512].iter().all(|byte| *byte == 1));
+        assert!(probed[512..1536].iter().all(|byte| *byte == 2));
+        assert!(probed[1536..].iter().all(|byte| *byte == 1));
         // And back again.
         file.as_file().write_all_at(&[3; 700], 600).expect("writes");
         assert!(direct.write(0, &[4; 512]).expect("writes"));
-        file.as_file().read_exact_at(&mut seen, 0).expect("reads");
-        assert_eq!((seen[511], seen[599], seen[600], seen[1299]), (4, 2, 3, 3));
+        file.as_file().read_exact_at(&mut probed, 0).expect("reads");
+        assert_eq!(
+            (probed[511], probed[599], probed[600], probed[1299]),
+            (4, 2, 3, 3)
+        );
     }
 
     #[test]

@@ -18,10 +18,10 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// The lock's name; the process id in it is for people and for the second opener's message.
 const LOCK_FILE: &str = "lock";
-/// Bytes of a lock file that are looked at.
+/// Bytes of a lock file that are read.
 const LOCK_BYTES_MAX: u64 = 32;
 
-/// Syncs this process asked its disks for: what a commit costs, for benches and tests to count.
+/// Number of syncs by this process, for benches and tests that count the cost of a commit.
 static SYNCS: AtomicU64 = AtomicU64::new(0);
 
 /// Syncs of files and folders so far, of all stores of this process.
@@ -202,23 +202,23 @@ impl File for DiskFile {
         Ok(rustix::fs::fdatasync(&self.file)?)
     }
 
-    fn write_back(&self, stretch: Range<u64>) -> io::Result<()> {
-        // A sync of a stretch is what `msync` is, over a mapping that is neither read nor written.
-        // `sync_file_range` would spare the disk's flush, and needs unsafe code.
-        let Ok(len) = usize::try_from(stretch.end.saturating_sub(stretch.start)) else {
+    fn write_back(&self, range: Range<u64>) -> io::Result<()> {
+        // `msync` over a mapping that is neither read nor written syncs a range. `sync_file_range`
+        // would save the flush of the disk, but needs unsafe code.
+        let Ok(len) = usize::try_from(range.end.saturating_sub(range.start)) else {
             return Ok(());
         };
         if len == 0 {
             return Ok(());
         }
         let mut options = MmapOptions::new();
-        options.offset(stretch.start).len(len);
+        options.offset(range.start).len(len);
         match options.map_raw_read_only(&self.file) {
             Ok(mapping) => {
                 SYNCS.fetch_add(1, Relaxed);
                 mapping.flush_range(0, len)
             }
-            // No memory for it, or a file system without mappings: the sync does it all.
+            // No memory for it, or a file system without mappings: the sync will write everything.
             Err(_) => Ok(()),
         }
     }
@@ -244,8 +244,8 @@ impl File for DiskFile {
         loop {
             match rustix::fs::fallocate(&self.file, FallocateFlags::KEEP_SIZE, offset, len) {
                 Err(rustix::io::Errno::INTR) => {}
-                // A file system that cannot promise room. What then fails when it is written is
-                // made up for later (I2), at the price of a stop near a full disk.
+                // A file system that cannot reserve space. If a write then fails, it is deferred
+                // (I2), at the price of a stop near a full disk.
                 Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS) => return Ok(()),
                 result => return Ok(result?),
             }

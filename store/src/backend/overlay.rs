@@ -1,7 +1,7 @@
 //! A disk that reads another one and keeps every change to itself.
 //!
-//! Promises: the disk below is never changed, but for its lock. `verify` opens a store through it,
-//! so that reading a store after a crash does everything recovery does and leaves no trace.
+//! Promises: the disk below is never changed, except for its lock. `verify` opens a store through
+//! it, so that reading a store after a crash does all that recovery does and leaves no trace.
 
 use super::{Backend, File, LockError, memory::Sparse};
 use std::collections::{BTreeMap, BTreeSet};
@@ -153,7 +153,7 @@ pub struct OverlayFile {
 #[derive(Default)]
 struct Changed {
     len: u64,
-    /// The file below counts up to here; cut shorter by each `set_len`.
+    /// Only this many bytes of the file below count; `set_len` may shorten it.
     below_len: u64,
     /// Blocks changed here, whole.
     blocks: BTreeSet<u64>,
@@ -192,11 +192,11 @@ impl OverlayFile {
         let mut bytes = [0; BLOCK_BYTES as usize];
         let start = block * BLOCK_BYTES;
         if changed.blocks.contains(&block) {
-            let room = changed.content.len().saturating_sub(start).min(BLOCK_BYTES) as usize;
-            changed.content.read(start, &mut bytes[..room]);
+            let space = changed.content.len().saturating_sub(start).min(BLOCK_BYTES) as usize;
+            changed.content.read(start, &mut bytes[..space]);
         } else if let Some(below) = self.below.as_ref().filter(|_| start < changed.below_len) {
-            let room = (changed.below_len - start).min(BLOCK_BYTES) as usize;
-            below.read_at(start, &mut bytes[..room])?;
+            let space = (changed.below_len - start).min(BLOCK_BYTES) as usize;
+            below.read_at(start, &mut bytes[..space])?;
         }
         Ok(bytes)
     }
@@ -215,11 +215,11 @@ impl File for Arc<OverlayFile> {
         let mut rest = bytes;
         while !rest.is_empty() {
             let within = (at % BLOCK_BYTES) as usize;
-            let room = (BLOCK_BYTES as usize - within).min(rest.len());
-            let (now, later) = rest.split_at_mut(room);
+            let space = (BLOCK_BYTES as usize - within).min(rest.len());
+            let (now, later) = rest.split_at_mut(space);
             let block = self.block(&changed, at / BLOCK_BYTES)?;
-            now.copy_from_slice(block.get(within..within + room).unwrap_or_default());
-            at += room as u64;
+            now.copy_from_slice(block.get(within..within + space).unwrap_or_default());
+            at += space as u64;
             rest = later;
         }
         Ok(())
@@ -244,7 +244,7 @@ impl File for Arc<OverlayFile> {
         Ok(())
     }
 
-    fn write_back(&self, _stretch: Range<u64>) -> io::Result<()> {
+    fn write_back(&self, _range: Range<u64>) -> io::Result<()> {
         Ok(())
     }
 
@@ -269,7 +269,7 @@ impl File for Arc<OverlayFile> {
         super::write_zeros(self, offset, inside)
     }
 
-    /// Changes live in memory, which has no room to promise.
+    /// Changes are in memory, which reserves no space.
     fn allocate(&self, _offset: u64, _len: u64) -> io::Result<()> {
         Ok(())
     }

@@ -1,8 +1,8 @@
-//! The guard around redb: its errors and panics in our words.
+//! The guard around redb, which translates its errors and panics.
 //!
-//! redb asserts what a sound file has, so over a damaged one it may panic, and may panic again when
-//! what it had in hand is dropped. Promises: no such panic leaves the catalog; after one, what redb
-//! holds is forgotten instead of dropped (memory and a descriptor stay until the process ends, and
+//! redb asserts properties of a sound file, so over a damaged one it may panic, and panic again
+//! when its objects are dropped. Promises: no such panic leaves the catalog. After one, objects of
+//! redb are forgotten instead of dropped (memory and a descriptor remain until the process ends;
 //! the store is latched, so nothing more is asked of it).
 
 use super::CATALOG_FILE;
@@ -49,8 +49,8 @@ impl Guard {
         }
     }
 
-    /// An error of redb's as one of ours. Damage latches like an error of the disk: redb itself
-    /// refuses everything after either.
+    /// Translates an error of redb. Damage latches like an error of the disk, because redb refuses
+    /// everything after either.
     pub(crate) fn told(&self, error: impl Into<redb::Error>) -> StoreError {
         let damage = match error.into() {
             redb::Error::Io(source) => {
@@ -73,7 +73,7 @@ impl Guard {
         self.latch.trip(error.to_string());
     }
 
-    /// Whether redb must not be asked anything any more.
+    /// Whether redb must not be called any more.
     pub(crate) fn has_panicked(&self) -> bool {
         self.has_panicked.load(Ordering::Relaxed)
     }

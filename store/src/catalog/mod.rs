@@ -1,10 +1,10 @@
 //! The catalog: ordered rows in redb, each with a checksum of its own.
 //!
-//! Promises: every transaction uses quick repair, so that opening after a kill costs no walk (C1);
-//! every row read was checked against its CRC-32 of table, key and value, because redb returns
-//! flipped bytes as if nothing were wrong; a tally of rows and checksums lets `verify` notice a row
-//! that vanished. A panic inside redb over damaged bytes is caught and told as damage. Knows what
-//! no row means.
+//! Promises: every transaction uses quick repair, so that opening after a kill needs no walk over
+//! the file (C1). Every row that is read is checked against its CRC-32 of table, key and value,
+//! because redb returns flipped bytes as if nothing were wrong. A tally of rows and checksums lets
+//! `verify` notice a row that vanished. A panic inside redb over damaged bytes is caught and
+//! reported as damage. Does not know what a row means.
 //!
 //! ```text
 //! redb table "rows"   key: table u8, key bytes      value: crc u32 LE, value bytes
@@ -19,7 +19,7 @@ use crate::ballast::Ballast;
 use crate::codec::{self, TallyRecord};
 use crate::error::{Damage, StoreError};
 use crate::latch::Latch;
-use crate::pace::Pace;
+use crate::write_throttle::WriteThrottle;
 use guard::{Guard, Held};
 use redb::{Database, ReadOnlyTable, ReadableDatabase, ReadableTable, Table, TableDefinition};
 use std::ops::Bound;
@@ -30,10 +30,10 @@ pub(crate) use storage::check as check_sectors;
 /// The file's name.
 pub(crate) const CATALOG_FILE: &str = "catalog.redb";
 const ROWS: TableDefinition<&[u8], &[u8]> = TableDefinition::new("rows");
-/// Rows are small and hot ones are kept by the store's layers; this is enough for branch pages.
+/// Rows are small, and hot ones are in the memtables; this is enough for branch pages.
 const CACHE_BYTES: usize = 16 << 20;
 
-/// The store's own tables, from the top so that more can be added below.
+/// The store's own tables, numbered from the top so that more can be added below.
 pub(crate) mod table {
     /// One row each of `StoreRecord`, `FoldRecord`, `OpenRecord`, `TallyRecord`.
     pub(crate) const META: u8 = 255;
@@ -47,8 +47,8 @@ pub(crate) mod table {
     pub(crate) const SEGMENTS: u8 = 251;
     /// Vat and page group (big-endian) to the group's page checksums.
     pub(crate) const PAGES: u8 = 250;
-    /// Vat to `LostRecord`.
-    pub(crate) const LOST: u8 = 249;
+    /// Vat to `LostWriteRecord`.
+    pub(crate) const LOST_WRITES: u8 = 249;
 }
 
 /// Keys in `table::META`.
@@ -73,26 +73,26 @@ pub(crate) struct Reader {
     guard: Arc<Guard>,
 }
 
-/// A row as it comes out of a scan: key without the table, and value.
+/// A row as a scan returns it: key without the table, and value.
 pub(crate) type KeyValue = (Vec<u8>, Vec<u8>);
 
 impl Catalog {
-    /// Opens, or makes in an empty file.
+    /// Opens the catalog, or creates it in an empty file.
     pub(crate) fn open<F: File>(
         file: F,
         latch: Arc<Latch>,
         ballast: Arc<Ballast<F>>,
-        pace: Arc<Pace>,
+        throttle: Arc<WriteThrottle>,
     ) -> Result<Catalog, StoreError> {
         let guard = Guard::new(latch.clone());
-        let database = guard.run(|| Ok(create(file, latch, ballast, pace)?))?;
+        let database = guard.run(|| Ok(create(file, latch, ballast, throttle)?))?;
         Ok(Catalog {
             database: guard.hold(database),
             guard,
         })
     }
 
-    /// A view of what is committed now. A catalog nothing was ever written to has no view.
+    /// A view of what is committed now. A catalog to which nothing was ever written has no view.
     pub(crate) fn reader(&self) -> Result<Reader, StoreError> {
         self.guard.check()?;
         let table = self
@@ -104,7 +104,7 @@ impl Catalog {
         })
     }
 
-    /// Makes all changes of `fill` durable together.
+    /// Makes all changes of `fill` durable in one transaction.
     pub(crate) fn write(
         &self,
         fill: impl FnOnce(&mut Batch<'_>) -> Result<(), StoreError>,
@@ -137,8 +137,8 @@ impl Catalog {
             .inspect_err(|error| self.guard.latch(error))
     }
 
-    /// Walks a copy of the file the way redb itself does; what is wrong is the error. redb brings
-    /// what it walks up to date, so it is never given the file itself.
+    /// Checks a copy of the file the way redb does. redb updates the file it checks, so it never
+    /// gets the file itself.
     pub(crate) fn check_copy<F: File>(file: F) -> Result<(), Damage> {
         let latch = Arc::new(Latch::default());
         let guard = Guard::new(latch.clone());
@@ -162,11 +162,11 @@ fn create<F: File>(
     file: F,
     latch: Arc<Latch>,
     ballast: Arc<Ballast<F>>,
-    pace: Arc<Pace>,
+    throttle: Arc<WriteThrottle>,
 ) -> Result<Database, redb::DatabaseError> {
     redb::Builder::new()
         .set_cache_size(CACHE_BYTES)
-        .create_with_backend(storage::Storage::new(file, latch, ballast, pace))
+        .create_with_backend(storage::Storage::new(file, latch, ballast, throttle))
 }
 
 impl Reader {
@@ -228,7 +228,7 @@ impl Reader {
         self.scan(table, &[], Bound::Unbounded, usize::MAX)
     }
 
-    /// Reads every row; what is wrong goes to `report`. Returns the bytes read.
+    /// Reads every row and adds damage to `report`. Returns the bytes read.
     pub(crate) fn check_rows(&self, report: &mut Vec<Damage>) -> Result<u64, StoreError> {
         self.guard.run(|| {
             let (mut bytes, mut tally, mut claimed) = (0, TallyRecord::default(), None);
@@ -392,7 +392,7 @@ fn crc(full_key: &[u8], value: &[u8]) -> u32 {
     hasher.finalize()
 }
 
-/// The checksum a row claims, spread so that two rows swapped for two others are noticed.
+/// The checksum that a row has, spread so that exchanging two rows for two others is noticed.
 fn claimed_crc(row: &[u8]) -> u64 {
     let crc = row
         .first_chunk::<4>()

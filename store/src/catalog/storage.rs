@@ -1,4 +1,4 @@
-//! redb's disk, on one of our files, every sector with a checksum.
+//! The file under redb, with a checksum for every sector.
 //!
 //! ```text
 //! file    sectors of 512 bytes, one after the other; redb's bytes run through their contents
@@ -6,37 +6,37 @@
 //!         512 zeros: never written, content zeros
 //! ```
 //! Why: redb trusts what it reads. Over a file with one byte flipped it returns wrong values,
-//! panics, and panics again while the first panic is under way, which ends the process. With the
-//! checksum below it, it never sees such a byte, and damage is told with its place. A unit of 512
-//! because a disk writes that whole or not at all: a crash leaves each sector with the checksum of
-//! its content, and redb's own order of writes and syncs stays what it relies on. A sector at the
-//! border of two of redb's pages is written with either; the other page's bytes in it stay as they
-//! are, whole.
+//! panics, and panics again during the first panic, which ends the process. With checksums below
+//! it, redb never sees such a byte, and damage is reported with its place. The unit is 512 bytes
+//! because a disk writes that whole or not at all: after a crash each sector has the checksum of
+//! its content, and redb can still rely on the order of its writes and syncs. A sector at the
+//! border of two pages of redb is written with either of them; the bytes of the other page in it
+//! stay unchanged.
 //!
-//! Promises: redb reads what it wrote or gets an error; nothing is retried or kept back; once the
-//! latch has tripped nothing is written any more, not even what redb writes when it is dropped (a
-//! sync then could succeed over pages an earlier one lost).
+//! Promises: redb reads what it wrote or gets an error. Nothing is retried or delayed. Once the
+//! latch has tripped, nothing is written any more, not even what redb writes when it is dropped (a
+//! sync could then succeed over pages that an earlier one lost).
 
 use crate::backend::File;
 use crate::ballast::Ballast;
 use crate::catalog::CATALOG_FILE;
 use crate::error::Damage;
 use crate::latch::Latch;
-use crate::pace::{PIECE_BYTES, Pace, SYNC_BYTES};
+use crate::write_throttle::{CHUNK_BYTES, SYNC_BYTES, WriteThrottle};
 use std::io;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 const SECTOR_BYTES: usize = 512;
 const CONTENT_BYTES: usize = SECTOR_BYTES - 4;
-/// redb's lengths are multiples of this, so that a number of sectors tells the length.
+/// Lengths of redb are multiples of this, so the number of sectors determines the length.
 const UNIT_BYTES: u64 = 4096;
 /// Sectors read at once when all are checked.
-const PIECE_SECTORS: u64 = 2048;
+const CHUNK_SECTORS: u64 = 2048;
 
 type Sector = [u8; SECTOR_BYTES];
 
-/// A sector whose checksum does not match: travels through redb inside an `io::Error`.
+/// A sector whose checksum does not match. It travels through redb inside an `io::Error`.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
 #[error("the sector at byte {offset} does not match its checksum")]
 pub(crate) struct SectorDamage {
@@ -48,27 +48,28 @@ pub(crate) struct Storage<F> {
     /// Writes exclude reads: a reader must not see a sector half written.
     file: RwLock<F>,
     latch: Arc<Latch>,
-    /// redb takes a write that found no room for the end of everything, so none should.
+    /// redb stops for good after a write that found no space, so there should be none.
     ballast: Arc<Ballast<F>>,
-    pace: Arc<Pace>,
+    throttle: Arc<WriteThrottle>,
     unsynced: Mutex<Unsynced>,
 }
 
-/// What redb wrote that was not brought to the disk yet: so many bytes, all in the stretch.
+/// What redb wrote and what was not written back yet: the number of bytes, and the range that
+/// contains them.
 #[derive(Debug, Default)]
 struct Unsynced {
     bytes: u64,
-    stretch: Range<u64>,
+    range: Range<u64>,
 }
 
 impl Unsynced {
     fn add(&mut self, written: Range<u64>) {
         if self.bytes == 0 {
-            self.stretch = written.clone();
+            self.range = written.clone();
         }
         self.bytes += written.end - written.start;
-        let (start, end) = (self.stretch.start, self.stretch.end);
-        self.stretch = start.min(written.start)..end.max(written.end);
+        let (start, end) = (self.range.start, self.range.end);
+        self.range = start.min(written.start)..end.max(written.end);
     }
 }
 
@@ -77,34 +78,34 @@ impl<F: File> Storage<F> {
         file: F,
         latch: Arc<Latch>,
         ballast: Arc<Ballast<F>>,
-        pace: Arc<Pace>,
+        throttle: Arc<WriteThrottle>,
     ) -> Storage<F> {
         Storage {
             file: RwLock::new(file),
             latch,
             ballast,
-            pace,
+            throttle,
             unsynced: Mutex::default(),
         }
     }
 
-    /// Brings what was written to the disk by the piece (`pace`), while nobody is kept from
-    /// reading: a transaction may write as much as a journal holds.
-    fn written(&self, stretch: Range<u64>) -> io::Result<()> {
+    /// Writes back in chunks what redb wrote (see `write_throttle`), while readers can go on: a
+    /// transaction may write as much as a journal holds.
+    fn written(&self, range: Range<u64>) -> io::Result<()> {
         let mut unsynced = self.lock_unsynced();
-        unsynced.add(stretch);
-        if unsynced.bytes < PIECE_BYTES {
+        unsynced.add(range);
+        if unsynced.bytes < CHUNK_BYTES {
             return Ok(());
         }
-        let Unsynced { bytes, stretch } = std::mem::take(&mut *unsynced);
+        let Unsynced { bytes, range } = std::mem::take(&mut *unsynced);
         drop(unsynced);
-        self.pace.before(bytes);
+        self.throttle.before(bytes);
         let file = self.file.read().unwrap_or_else(PoisonError::into_inner);
-        file.write_back(stretch)
+        file.write_back(range)
     }
 
     fn lock_unsynced(&self) -> MutexGuard<'_, Unsynced> {
-        // It says how much to write when; whole or not, nothing rests on it.
+        // It only decides how much to write back when, so a panic elsewhere does no harm.
         self.unsynced.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -151,7 +152,7 @@ impl<F: File> redb::StorageBackend for Storage<F> {
     fn sync_data(&self) -> io::Result<()> {
         self.running()?;
         let left = std::mem::take(&mut *self.lock_unsynced());
-        self.pace.before(left.bytes + SYNC_BYTES);
+        self.throttle.before(left.bytes + SYNC_BYTES);
         let file = self.file.read().unwrap_or_else(PoisonError::into_inner);
         file.sync_data()
     }
@@ -162,21 +163,21 @@ impl<F: File> redb::StorageBackend for Storage<F> {
         let sectors = sectors_of(offset, data.len())?;
         let count = (sectors.end - sectors.start) as usize;
         let mut bytes = vec![0; count * SECTOR_BYTES];
-        // Only the first and the last may hold bytes that are not overwritten.
+        // Only the first and the last sector may hold bytes that are not overwritten.
         let edges = [sectors.start, sectors.end.saturating_sub(1)];
         for &edge in edges.iter().take(count.min(2)) {
             let place = (edge - sectors.start) as usize * SECTOR_BYTES;
             let before = read_sectors(&*file, &(edge..edge + 1))?;
-            if let Some(room) = bytes.get_mut(place..place + SECTOR_BYTES) {
-                room.copy_from_slice(&before);
+            if let Some(space) = bytes.get_mut(place..place + SECTOR_BYTES) {
+                space.copy_from_slice(&before);
             }
         }
         let mut data = data;
         let mut skip = (offset % CONTENT_BYTES as u64) as usize;
         for (number, sector) in sectors.clone().zip(bytes.as_chunks_mut::<SECTOR_BYTES>().0) {
-            let room = sector.get_mut(skip..CONTENT_BYTES).unwrap_or_default();
-            let (now, later) = data.split_at(room.len().min(data.len()));
-            room.split_at_mut(now.len()).0.copy_from_slice(now);
+            let space = sector.get_mut(skip..CONTENT_BYTES).unwrap_or_default();
+            let (now, later) = data.split_at(space.len().min(data.len()));
+            space.split_at_mut(now.len()).0.copy_from_slice(now);
             data = later;
             skip = 0;
             let crc = checksum(number, sector).to_le_bytes();
@@ -189,7 +190,7 @@ impl<F: File> redb::StorageBackend for Storage<F> {
     }
 }
 
-/// Checks every sector; what is wrong goes to `report`. Returns the bytes read.
+/// Checks every sector and adds damage to `report`. Returns the bytes read.
 pub(crate) fn check<F: File>(file: &F, report: &mut Vec<Damage>) -> io::Result<u64> {
     let len = file.len()?;
     let count = len.div_ceil(SECTOR_BYTES as u64);
@@ -204,7 +205,7 @@ pub(crate) fn check<F: File>(file: &F, report: &mut Vec<Damage>) -> io::Result<u
     }
     let mut start = 0;
     while start < count {
-        let end = count.min(start + PIECE_SECTORS);
+        let end = count.min(start + CHUNK_SECTORS);
         let mut bytes = vec![0; (end - start) as usize * SECTOR_BYTES];
         file.read_at(start * SECTOR_BYTES as u64, &mut bytes)?;
         for (number, sector) in (start..end).zip(bytes.as_chunks::<SECTOR_BYTES>().0) {
@@ -220,8 +221,8 @@ pub(crate) fn check<F: File>(file: &F, report: &mut Vec<Damage>) -> io::Result<u
 
 /// The length redb sees in a file of `len` bytes.
 fn redb_len(len: u64) -> u64 {
-    let room = len / SECTOR_BYTES as u64 * CONTENT_BYTES as u64;
-    room / UNIT_BYTES * UNIT_BYTES
+    let space = len / SECTOR_BYTES as u64 * CONTENT_BYTES as u64;
+    space / UNIT_BYTES * UNIT_BYTES
 }
 
 /// The sectors that hold `len` of redb's bytes from `offset` on.
@@ -231,7 +232,7 @@ fn sectors_of(offset: u64, len: usize) -> io::Result<Range<u64>> {
     Ok(offset / CONTENT_BYTES as u64..end.div_ceil(CONTENT_BYTES as u64))
 }
 
-/// Reads sectors, each checked. Beyond the file's end is damage: a tree that names such a place.
+/// Reads and checks sectors. A place beyond the end of the file is damage: a tree refers to it.
 fn read_sectors<F: File>(file: &F, sectors: &Range<u64>) -> io::Result<Vec<u8>> {
     let start = sectors.start.saturating_mul(SECTOR_BYTES as u64);
     let bytes = (sectors.end - sectors.start).saturating_mul(SECTOR_BYTES as u64);

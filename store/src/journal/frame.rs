@@ -9,9 +9,9 @@
 //!  20  crc: u32 LE           CRC-32 of stamp key, sequence, bytes 0..20, body
 //!  24  body                  parts, one after the other; or the next segment's number (u32 LE)
 //! ```
-//! This is the content of the frame's sectors, run together. The length stands first so that the
-//! reader knows how many sectors to look at before it believes any; the predecessor is named
-//! because numbers may be skipped, and a skipped number must not look like a lost frame.
+//! This is the concatenated content of the sectors of the frame. The length comes early, so that
+//! the reader knows how many sectors to read before it trusts any. The predecessor is named because
+//! numbers may be skipped, and a skipped number must not look like a lost frame.
 
 use super::sector::{self, StampKey};
 
@@ -38,7 +38,7 @@ impl Kind {
     }
 }
 
-/// A frame's head, believed as far as its sector is.
+/// The head of a frame; it is trusted as far as its sector.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Head {
     pub kind: Kind,
@@ -48,7 +48,7 @@ pub(crate) struct Head {
     pub crc: u32,
 }
 
-/// Why a head was not understood.
+/// Why a head is malformed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum HeadError {
     Version(u16),
@@ -57,7 +57,7 @@ pub(crate) enum HeadError {
     Length,
 }
 
-/// Sectors a frame with that body has.
+/// Sectors of a frame with a body of this length.
 pub(crate) fn sectors_of_body(body_bytes: usize) -> usize {
     sector::sectors_of(HEAD_BYTES + body_bytes)
 }

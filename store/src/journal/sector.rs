@@ -6,8 +6,8 @@
 //!  12  crc: u32 LE        CRC-32 of stamp key, bytes 0..12, bytes 16..512
 //!  16  content            496 bytes
 //! ```
-//! The stamp comes first, so that content a contract controls never lies where a stamp would be
-//! looked for; and its checksum is seeded with a key contracts cannot know (J4).
+//! The stamp comes first, so that content that a contract controls never lies where a stamp is
+//! expected. Its checksum is seeded with a key that contracts cannot know (J4).
 
 /// Bytes of a sector.
 pub(crate) const SECTOR_BYTES: usize = 512;
@@ -34,10 +34,10 @@ impl StampKey {
         StampKey { keyed }
     }
 
-    /// CRC-32 of the key and then `pieces`.
-    pub(crate) fn checksum(&self, pieces: &[&[u8]]) -> u32 {
+    /// CRC-32 of the key and then `chunks`.
+    pub(crate) fn checksum(&self, chunks: &[&[u8]]) -> u32 {
         let mut hasher = self.keyed.clone();
-        pieces.iter().for_each(|piece| hasher.update(piece));
+        chunks.iter().for_each(|chunk| hasher.update(chunk));
         hasher.finalize()
     }
 }
@@ -53,7 +53,7 @@ pub(crate) enum Sector {
     Bad,
 }
 
-/// Tells what a sector is.
+/// Classifies a sector.
 pub(crate) fn classify(key: &StampKey, sector: &[u8; SECTOR_BYTES]) -> Sector {
     let [
         s0,
@@ -97,8 +97,8 @@ pub(crate) fn content(sector: &[u8; SECTOR_BYTES]) -> &[u8] {
     sector.get(STAMP_BYTES..).unwrap_or_default()
 }
 
-/// Appends the sectors that carry `head` and then `body`, all but full, the last one with zeros.
-/// Returns how many they are.
+/// Appends the sectors that carry `head` and then `body`, the last one padded with zeros. Returns
+/// their number.
 ///
 /// # Panics
 /// If sequence is 0, or the sectors are more than a `u32` counts: frames are bounded far below.
@@ -119,9 +119,9 @@ pub(crate) fn stamp(
         out.extend_from_slice(&sequence.to_le_bytes());
         out.extend_from_slice(&index.to_le_bytes());
         out.extend_from_slice(&[0; 4]);
-        let room = take(&mut head, CONTENT_BYTES, out);
-        let room = take(&mut body, room, out);
-        out.resize(out.len() + room, 0);
+        let space = take(&mut head, CONTENT_BYTES, out);
+        let space = take(&mut body, space, out);
+        out.resize(out.len() + space, 0);
         let (stamp, content) = out[start..].split_at(STAMP_BYTES);
         let crc = key.checksum(&[&stamp[..12], content]);
         out[start + 12..start + 16].copy_from_slice(&crc.to_le_bytes());
@@ -129,12 +129,12 @@ pub(crate) fn stamp(
     count as u32
 }
 
-/// Moves at most `room` bytes from the front of `from`; returns the room left.
-fn take(from: &mut &[u8], room: usize, out: &mut Vec<u8>) -> usize {
-    let (now, later) = from.split_at(from.len().min(room));
+/// Moves at most `space` bytes from the front of `from`; returns the space left.
+fn take(from: &mut &[u8], space: usize, out: &mut Vec<u8>) -> usize {
+    let (now, later) = from.split_at(from.len().min(space));
     out.extend_from_slice(now);
     *from = later;
-    room - now.len()
+    space - now.len()
 }
 
 /// Sectors that `bytes` of head and body need; one at least.

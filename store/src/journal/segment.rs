@@ -16,7 +16,7 @@
 use super::sector::SECTOR_BYTES;
 use crate::backend::{Backend, File};
 use crate::error::{Damage, OpenError};
-use crate::pace::{PIECE_BYTES, Pace};
+use crate::write_throttle::{CHUNK_BYTES, WriteThrottle};
 use std::io;
 use std::sync::Arc;
 
@@ -62,7 +62,7 @@ pub(crate) fn number_of(name: &str) -> Option<u32> {
     }
 }
 
-/// Makes a segment and everything of it durable. The caller registers it afterwards.
+/// Makes a segment and makes it durable. The caller registers it afterwards.
 pub(crate) fn create<B: Backend>(
     backend: &B,
     store_id: &[u8; 16],
@@ -72,26 +72,27 @@ pub(crate) fn create<B: Backend>(
     settle(backend, fill(backend, store_id, number, bytes, None)?)
 }
 
-/// Its content, not durable yet: what may find no room. With a pace it goes to the disk by the
-/// piece, or its sync would hold up a commit for as long as a whole segment takes.
+/// Writes the content of a segment, not durable yet. This step may find no space. With a throttle
+/// the content goes to the disk in chunks; otherwise its sync would delay a commit for as long as
+/// writing the whole segment takes.
 pub(crate) fn fill<B: Backend>(
     backend: &B,
     store_id: &[u8; 16],
     number: u32,
     bytes: u64,
-    pace: Option<&Pace>,
+    throttle: Option<&WriteThrottle>,
 ) -> io::Result<Segment<B::File>> {
     let file = backend.create(&path(number))?;
-    let zeros = vec![0; PIECE_BYTES as usize];
+    let zeros = vec![0; CHUNK_BYTES as usize];
     let mut at = SECTOR_BYTES as u64;
     file.write_at(0, &header(store_id, number, bytes))?;
     while at < bytes {
-        let piece = (bytes - at).min(PIECE_BYTES) as usize;
-        file.write_at(at, &zeros[..piece])?;
-        let end = at + piece as u64;
-        if let Some(pace) = pace {
-            pace.before(piece as u64);
-            // Where content is synced, want of room is an error like others.
+        let chunk = (bytes - at).min(CHUNK_BYTES) as usize;
+        file.write_at(at, &zeros[..chunk])?;
+        let end = at + chunk as u64;
+        if let Some(throttle) = throttle {
+            throttle.before(chunk as u64);
+            // Writing back is a sync, so missing space is an error like others.
             file.write_back(at..end).map_err(io::Error::other)?;
         }
         at = end;
@@ -103,7 +104,7 @@ pub(crate) fn fill<B: Backend>(
     })
 }
 
-/// Makes what was filled durable, its entry too.
+/// Makes the content and the directory entry durable.
 pub(crate) fn settle<B: Backend>(
     backend: &B,
     segment: Segment<B::File>,
@@ -113,7 +114,7 @@ pub(crate) fn settle<B: Backend>(
     Ok(segment)
 }
 
-/// Opens a registered segment and checks that it is the one.
+/// Opens a registered segment and checks that it is the right one.
 pub(crate) fn open<B: Backend>(
     backend: &B,
     store_id: &[u8; 16],
@@ -186,8 +187,8 @@ fn has_right_crc(sector: &[u8; SECTOR_BYTES]) -> bool {
             .is_some_and(|(rest, crc)| crc32fast::hash(rest) == u32::from_le_bytes(*crc))
 }
 
-/// Names what is wrong with a header; a version is looked at before the checksum, because a later
-/// version may have another checksum.
+/// Says what is wrong with a header. The version is tested before the checksum, because a later
+/// version may use another checksum.
 pub(crate) fn check_header(
     path: &str,
     sector: &[u8; SECTOR_BYTES],

@@ -1,9 +1,9 @@
-//! The writer: appends frames, one at a time, and rolls from segment to segment.
+//! The writer: appends frames, one at a time, and moves from segment to segment.
 //!
-//! Promises: no byte of a frame is written before the sync of the one before returned (J2); a frame
-//! costs one write and one sync, and where a segment is full one more of each, for the end frame
-//! that sends the reader on; a segment is used only after it is registered and durable (J5), and
-//! there before the frame that goes into it is sealed, so that a full disk cannot part the two.
+//! Promises: no byte of a frame is written before the sync of the frame before has returned (J2). A
+//! frame costs one write and one sync, and one more of each for an end frame when a segment is
+//! full. A segment is used only after it is registered and durable (J5), and it exists before the
+//! frame that goes into it is sealed, so a full disk cannot separate the two.
 
 use super::frame::{self, Kind};
 use super::sector::{SECTOR_BYTES, StampKey};
@@ -13,53 +13,53 @@ use crate::ballast::Ballast;
 use crate::catalog::Catalog;
 use crate::error::StoreError;
 use crate::latch::Latch;
-use crate::pace::Pace;
+use crate::write_throttle::WriteThrottle;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// What every part of an open store shares, whatever thread it is on.
+/// State that all parts of an open store share across threads.
 #[derive(Debug)]
 pub(crate) struct Shared<B: Backend> {
     pub backend: B,
     pub latch: Arc<Latch>,
     pub ballast: Arc<Ballast<B::File>>,
-    pub pace: Arc<Pace>,
+    pub throttle: Arc<WriteThrottle>,
     pub catalog: Catalog,
     pub store_id: [u8; 16],
     pub key: StampKey,
     pub segment_bytes: u64,
     pub journal: Mutex<Journal<B::File>>,
-    /// Last: the folder is let go of when everything that writes to it has ended.
+    /// Dropped last, so that the folder is locked until nothing writes to it any more.
     pub _lock: B::Lock,
 }
 
 impl<B: Backend> Shared<B> {
     pub(crate) fn lock_journal(&self) -> MutexGuard<'_, Journal<B::File>> {
-        // A panic while it was held left a frame half written; the latch is what says so, and it
-        // is tripped by the drop of the sealed frame.
+        // A panic while it was held left a frame half written; dropping the sealed frame has
+        // latched the store then.
         self.journal.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Makes a segment durable; the caller registers it. Without room nothing of it stays. With a
-    /// pace it is made beside commits, without one a commit waits for it.
+    /// Makes a durable segment; the caller registers it. If there is no space, nothing of it
+    /// remains. With a throttle commits go on meanwhile; without one a commit waits for it.
     pub(crate) fn create_segment(
         &self,
         number: u32,
         bytes: u64,
         draw: Draw,
-        pace: Option<&Pace>,
+        throttle: Option<&WriteThrottle>,
     ) -> Result<Segment<B::File>, StoreError> {
         self.latch.check()?;
         let path = segment::path(number);
-        let fill = || segment::fill(&self.backend, &self.store_id, number, bytes, pace);
+        let fill = || segment::fill(&self.backend, &self.store_id, number, bytes, throttle);
         let filled = match draw {
             Draw::Ballast => self.ballast.draw(fill),
             Draw::Nothing => fill(),
         };
         let filled = filled.map_err(|error| {
             let error = self.latch.io_or_full("make", &path, error);
-            if matches!(error, StoreError::NoRoom(_)) {
-                // Not registered: where even this fails, the next open removes it.
+            if matches!(error, StoreError::NoSpace(_)) {
+                // Not registered; if this fails as well, the next open removes it.
                 let _ = self.backend.remove(&path);
             }
             error
@@ -68,7 +68,7 @@ impl<B: Backend> Shared<B> {
     }
 }
 
-/// Whether what is made may draw on the ballast where the disk is full.
+/// Whether the ballast may be used if the disk is full.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Draw {
     Ballast,
@@ -81,17 +81,17 @@ pub(crate) struct Position {
     pub sequence: u64,
     pub segment: u32,
     pub offset: u64,
-    /// Bytes of journal up to here, counted from when the store was opened; for bounds only.
+    /// Bytes of journal up to here since the store was opened; for bounds only.
     pub total: u64,
 }
 
 /// The segments and the end of the journal.
 #[derive(Debug)]
 pub(crate) struct Journal<F> {
-    /// Segments left behind that a fold has not covered, oldest first.
+    /// Full segments that no fold has covered, oldest first.
     pub left: VecDeque<Segment<F>>,
     pub current: Segment<F>,
-    /// Segments to go on in.
+    /// Segments that may be used next.
     pub free: Vec<Segment<F>>,
     /// Where the next frame begins in `current`.
     pub offset: u64,
@@ -99,28 +99,28 @@ pub(crate) struct Journal<F> {
     pub sequence: u64,
     pub next_sequence: u64,
     pub next_segment: u32,
-    /// Bytes written, and up to where a fold covers them.
+    /// Bytes written, and how many of them a fold covers.
     pub total: u64,
     pub folded_total: u64,
     /// A frame is sealed and its write has not returned.
     pub is_writing: bool,
-    /// The last frame's sectors, kept to spare an allocation a frame.
+    /// The buffer of the last frame, kept to save an allocation a frame.
     pub buffer: Vec<u8>,
 }
 
 impl<F: File> Journal<F> {
-    /// Sectors a frame may have that goes into the current segment, with an end frame after it.
+    /// Sectors that a frame in the current segment may have, with an end frame after it.
     pub(crate) fn sectors_left(&self) -> usize {
         sectors_in(self.current.bytes.saturating_sub(self.offset))
     }
 
-    /// Sectors a frame may have that goes into a free segment.
+    /// Sectors that a frame in a free segment may have.
     pub(crate) fn sectors_free(&self) -> usize {
         sectors_in_free(&self.free)
     }
 
-    /// Takes the numbers for a frame and, if the segment must be left first, the end frame's and
-    /// the segment to go on in. `None` when there is no such segment.
+    /// Takes the number of a frame and, if it does not fit into the current segment, the number of
+    /// an end frame and the next segment. `None` if no segment is large enough.
     pub(crate) fn reserve(&mut self, sectors: usize) -> Option<Reserved<F>> {
         let next = if self.sectors_left() >= sectors {
             None
@@ -155,7 +155,7 @@ impl<F: File> Journal<F> {
         }
     }
 
-    /// Writes one frame where the journal ends and makes it durable.
+    /// Writes one frame at the end of the journal and syncs it.
     fn append<B: Backend<File = F>>(
         &mut self,
         shared: &Shared<B>,
@@ -175,14 +175,15 @@ impl<F: File> Journal<F> {
         );
         let path = || segment::path(self.current.number);
         let file = &self.current.file;
-        // The sectors are there; a file system that copies on write may want room all the same.
+        // The sectors are allocated, but a file system that copies on write may need space all the
+        // same.
         let written = shared
             .ballast
             .draw(|| file.write_sectors(self.offset, &buffer));
         if let Err(error) = written {
             let error = shared.latch.io("write", &path(), error);
             // A write that stopped inside a sector would read as rot. Nobody was told of the frame,
-            // so zeros take its place; where they do not arrive, opening will say what it finds.
+            // so zeros take its place; if they do not arrive, opening reports what it finds.
             buffer.fill(0);
             let _ = file
                 .write_at(self.offset, &buffer)
@@ -210,7 +211,7 @@ impl<F: File> Journal<F> {
         Some(self.free.swap_remove(place))
     }
 
-    /// A fold covers everything up to `position`: segments before it are free again.
+    /// A fold covers everything up to `position`; segments before it are free again.
     pub(crate) fn folded(&mut self, position: &Position) {
         self.folded_total = position.total;
         while self.current.number != position.segment || !self.left.is_empty() {
@@ -224,45 +225,45 @@ impl<F: File> Journal<F> {
     }
 }
 
-/// What a frame is given when it is sealed.
+/// What sealing reserves for a frame.
 #[derive(Debug)]
 pub(crate) struct Reserved<F> {
     pub sequence: u64,
-    /// The end frame's number, and the segment the frame itself goes into.
+    /// The number of the end frame, and the segment that the frame itself goes into.
     pub end: Option<(u64, Segment<F>)>,
-    /// Sectors the next frame may have behind this one.
+    /// Sectors that the next frame in the same segment may have.
     pub sectors_after: usize,
 }
 
-/// Sectors a frame may have in the largest of these.
+/// Sectors that a frame in the largest of these may have.
 pub(crate) fn sectors_in_free<F>(free: &[Segment<F>]) -> usize {
     let most = free.iter().map(|segment| segment.bytes).max();
     sectors_in(most.unwrap_or(0).saturating_sub(FIRST_FRAME))
 }
 
-/// Sectors a frame may have in so many bytes, with an end frame after it.
+/// Sectors that a frame in this many bytes may have, with an end frame after it.
 fn sectors_in(bytes: u64) -> usize {
     (bytes / SECTOR_BYTES as u64).saturating_sub(1) as usize
 }
 
 /// A frame that has its number and is not written yet. Dropping it unwritten latches the store,
-/// since what was staged in it would be lost without anyone being told.
+/// because staged parts would be lost silently.
 #[derive(Debug)]
 pub struct Sealed<B: Backend> {
     pub(crate) shared: Arc<Shared<B>>,
     pub(crate) sequence: u64,
-    /// Where the current segment is left for another.
+    /// Set if the current segment is full.
     pub(crate) end: Option<(u64, Segment<B::File>)>,
     pub(crate) body: Vec<u8>,
     pub(crate) is_written: bool,
 }
 
-/// A frame that is durable: what it holds is committed, and its outputs may leave.
+/// A durable frame: its parts are committed, and its outputs may leave.
 #[derive(Debug)]
 #[must_use = "a durable frame must be applied"]
 pub struct Durable {
     pub(crate) position: Position,
-    /// The body's memory, to be filled again.
+    /// The buffer of the body, for the next frame.
     pub(crate) body: Vec<u8>,
 }
 
@@ -284,13 +285,13 @@ impl<B: Backend> Sealed<B> {
         (frame::sectors_of_body(self.body.len()) * SECTOR_BYTES) as u64
     }
 
-    /// Makes the frame durable. Any error latches the whole store; whether the frame is durable is
-    /// then known only after the store was opened again.
+    /// Makes the frame durable. Any error latches the store; then only opening it again tells
+    /// whether the frame is durable.
     pub fn write(mut self) -> Result<Durable, StoreError> {
         let shared = self.shared.clone();
         shared.latch.check()?;
         let mut journal = shared.lock_journal();
-        let writing = shared.pace.write_frame();
+        let writing = shared.throttle.write_frame();
         if let Some((end_sequence, next)) = self.end.take() {
             roll(&shared, &mut journal, end_sequence, next)?;
         }
@@ -317,7 +318,7 @@ impl<B: Backend> Drop for Sealed<B> {
     }
 }
 
-/// Leaves the current segment for another.
+/// Moves from the current segment to another.
 fn roll<B: Backend>(
     shared: &Shared<B>,
     journal: &mut Journal<B::File>,

@@ -1,37 +1,37 @@
-//! What may stand where the next frame would, as a table of named cases (J3).
+//! The possible states of the place where the next frame would be, as a table of named cases (J3).
 //!
-//! Promises: every evidence matches exactly one row (a test tries them all). Reads nothing itself.
+//! Promises: any evidence matches exactly one row (a test tries all of it). Reads nothing itself.
 
 /// The sector where the next frame would begin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Head {
     /// Zeros, or the stamp of an older frame.
     Old,
-    /// Stamped by a frame newer than the last: its first sector, its head understood, naming the
-    /// last frame as its predecessor.
+    /// Stamped as the first sector of a newer frame; its head is valid and names the last frame as
+    /// its predecessor.
     Sound,
-    /// The same, naming another predecessor.
+    /// The same, but with another predecessor.
     OtherPredecessor,
-    /// Stamped by a newer frame, but its head makes no sense or is of another version.
-    Senseless,
-    /// Neither zeros nor a right stamp.
+    /// Stamped by a newer frame, but its head is malformed or of another version.
+    Malformed,
+    /// Neither zeros nor a valid stamp.
     Bad,
 }
 
-/// What the reader saw from that sector on.
+/// What the reader found from that sector on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Evidence {
     pub head: Head,
-    /// Sectors of the frame (as many as its head says, or up to the last one seen of it).
+    /// About the sectors of the frame: as many as its head says, or up to the last one found.
     pub has_new: bool,
     pub has_old: bool,
     pub has_bad: bool,
-    /// A sector of the frame where another of its sectors belongs.
+    /// A sector of the frame is in the place of another one.
     pub has_misplaced: bool,
-    /// The checksum of the whole; looked at when all sectors are new.
+    /// The checksum of the whole; tested when all sectors are new.
     pub whole_matches: bool,
-    /// After the frame, up to the segment's end, and at the beginning of segments not in use.
-    /// Looked at only when the frame is not complete.
+    /// About the rest of the segment after the frame, and the beginning of segments not in use.
+    /// Tested only when the frame is not complete.
     pub bad_beyond: bool,
     pub newer_beyond: bool,
 }
@@ -39,28 +39,28 @@ pub(crate) struct Evidence {
 /// The rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Case {
-    /// The frame is complete: committed.
+    /// The frame is complete, so it is committed.
     Committed,
-    /// Nothing newer than the last frame: the journal ends here.
+    /// Nothing is newer than the last frame: the journal ends here.
     End,
-    /// Part of one frame and nothing wrong: nobody was told of it. Dropped.
+    /// A part of one frame and nothing wrong: nobody was told of it, so it is dropped.
     Torn,
-    /// Damage, from here on: refused, with the place.
+    /// From here on: damage, refused and reported with its place.
     BadSector,
     Misplaced,
     NewerBeyond,
     LostFrame,
-    SenselessHead,
+    MalformedHead,
     WrongWhole,
 }
 
 type Matches = fn(&Evidence) -> bool;
 
-/// Each row and when it is the one.
+/// Each row and its condition.
 pub(crate) const CASES: [(Case, Matches); 9] = [
     (Case::Committed, |e| is_complete(e) && e.whole_matches),
     (Case::WrongWhole, |e| is_complete(e) && !e.whole_matches),
-    (Case::SenselessHead, |e| e.head == Head::Senseless),
+    (Case::MalformedHead, |e| e.head == Head::Malformed),
     (Case::LostFrame, |e| e.head == Head::OtherPredecessor),
     (Case::BadSector, |e| {
         e.head == Head::Bad || is_open(e) && any_bad(e)
@@ -82,12 +82,12 @@ pub(crate) fn decide(evidence: &Evidence) -> Case {
         .expect("every evidence matches a row, as a test shows")
 }
 
-/// All sectors of the frame are there, each at its place.
+/// All sectors of the frame are there, each in its place.
 fn is_complete(e: &Evidence) -> bool {
     e.head == Head::Sound && !e.has_old && !e.has_bad && !e.has_misplaced
 }
 
-/// The frame is not complete, and its head is no verdict by itself.
+/// The frame is not complete, and its head alone does not decide the case.
 fn is_open(e: &Evidence) -> bool {
     matches!(e.head, Head::Old | Head::Sound) && !is_complete(e)
 }
@@ -96,7 +96,7 @@ fn any_bad(e: &Evidence) -> bool {
     e.has_bad || e.bad_beyond
 }
 
-/// Open, and nothing wrong anywhere.
+/// Not decided by the head, and nothing wrong anywhere.
 fn is_quiet(e: &Evidence) -> bool {
     is_open(e) && !any_bad(e) && !e.has_misplaced && !e.newer_beyond
 }
@@ -106,7 +106,7 @@ fn has_begun(e: &Evidence) -> bool {
 }
 
 impl Case {
-    /// What a person is told of damage.
+    /// The message about damage.
     pub(crate) fn what(self) -> &'static str {
         match self {
             Case::Committed | Case::End | Case::Torn => "nothing is wrong",
@@ -114,7 +114,7 @@ impl Case {
             Case::Misplaced => "a sector of a frame stands in another one's place",
             Case::NewerBeyond => "a newer frame follows: at least one is lost here",
             Case::LostFrame => "the frame does not follow the one before it: at least one is lost",
-            Case::SenselessHead => "the frame's head makes no sense",
+            Case::MalformedHead => "the frame's head makes no sense",
             Case::WrongWhole => "the frame's checksum does not match its sectors",
         }
     }
@@ -129,7 +129,7 @@ mod tests {
             Head::Old,
             Head::Sound,
             Head::OtherPredecessor,
-            Head::Senseless,
+            Head::Malformed,
             Head::Bad,
         ];
         heads.into_iter().flat_map(|head| {
@@ -151,7 +151,7 @@ mod tests {
 
     #[test]
     fn every_evidence_matches_exactly_one_row() {
-        let mut seen = std::collections::BTreeMap::new();
+        let mut probed = std::collections::BTreeMap::new();
         for evidence in all() {
             let rows: Vec<Case> = CASES
                 .iter()
@@ -159,9 +159,9 @@ mod tests {
                 .map(|row| row.0)
                 .collect();
             assert_eq!(rows, [decide(&evidence)], "{evidence:?}");
-            *seen.entry(format!("{:?}", rows[0])).or_insert(0) += 1;
+            *probed.entry(format!("{:?}", rows[0])).or_insert(0) += 1;
         }
-        assert_eq!(seen.len(), CASES.len(), "each row is reached: {seen:?}");
+        assert_eq!(probed.len(), CASES.len(), "each row is reached: {probed:?}");
     }
 
     #[test]

@@ -1,6 +1,6 @@
-//! The folder as a whole: its version file, whether there is a store, and making one.
+//! The folder as a whole: its version file, whether there is a store, and creating one.
 //!
-//! Promises: a store that was ever opened to its end is never taken for an unfinished one, and an
+//! Promises: a store that was opened completely once is never taken for an unfinished one, and an
 //! unfinished one holds nothing that could be lost.
 
 use crate::backend::{Backend, File, is_full, read_all};
@@ -8,33 +8,33 @@ use crate::ballast::Ballast;
 use crate::catalog::{CATALOG_FILE, Catalog, meta, table};
 use crate::codec::{FoldRecord, SegmentRecord, StoreRecord};
 use crate::engines::ENGINES_DIR;
-use crate::error::{Damage, NoRoom, OpenError, StoreError};
+use crate::error::{Damage, NoSpace, OpenError, StoreError};
 use crate::images::HEAP_DIR;
 use crate::journal::sector::SECTOR_BYTES;
 use crate::journal::segment::{self, FIRST_FRAME, JOURNAL_DIR};
 use crate::latch::Latch;
 use crate::logs::{LOG_BLOCK_BYTES, LOGS_DIR};
 use crate::options::Options;
-use crate::pace::Pace;
-use crate::side::SIDE_DIR;
+use crate::spill::SPILL_DIR;
+use crate::write_throttle::WriteThrottle;
 use std::io;
 use std::sync::Arc;
 
-/// Tells at a glance which program may open the folder; the last file made of a new store but one
-/// row of the catalog.
+/// Says which program may open the folder. Creating a store writes it last, except for one row of
+/// the catalog.
 pub(crate) const VERSION_FILE: &str = "VERSION";
 const VERSION_BYTES_MAX: usize = 64;
 const VERSION_PREFIX: &str = "kenvat store ";
 /// The format of the whole folder.
 pub(crate) const STORE_VERSION: u64 = 3;
-pub(crate) const DIRS: [&str; 5] = [JOURNAL_DIR, HEAP_DIR, LOGS_DIR, ENGINES_DIR, SIDE_DIR];
+pub(crate) const DIRS: [&str; 5] = [JOURNAL_DIR, HEAP_DIR, LOGS_DIR, ENGINES_DIR, SPILL_DIR];
 
 /// The catalog of an existing store; `None` if there is no store yet.
 pub(crate) fn open_catalog<B: Backend>(
     backend: &B,
     latch: &Arc<Latch>,
     ballast: &Arc<Ballast<B::File>>,
-    pace: &Arc<Pace>,
+    throttle: &Arc<WriteThrottle>,
 ) -> Result<Option<Catalog>, OpenError> {
     let has_version = check_version(backend)?;
     let file = match backend.open(CATALOG_FILE) {
@@ -45,7 +45,7 @@ pub(crate) fn open_catalog<B: Backend>(
     let file = match (file, has_version) {
         (Some(file), true) => file,
         (None, true) => return Err(Damage::new(CATALOG_FILE, 0, "the file is missing").into()),
-        // What a creation leaves that did not come to its end: nothing that holds anything.
+        // An interrupted creation leaves this; it holds nothing.
         (file, false) => return unfinished(backend, file).map(|()| None),
     };
     if file
@@ -59,11 +59,11 @@ pub(crate) fn open_catalog<B: Backend>(
         file,
         latch.clone(),
         ballast.clone(),
-        pace.clone(),
+        throttle.clone(),
     )?))
 }
 
-/// Whether there is a version file, and ours.
+/// Whether there is a version file with the right version.
 pub(crate) fn check_version<B: Backend>(backend: &B) -> Result<bool, OpenError> {
     let file = match backend.open(VERSION_FILE) {
         Ok(file) => file,
@@ -78,7 +78,7 @@ pub(crate) fn check_version<B: Backend>(backend: &B) -> Result<bool, OpenError> 
         }
         Err(error) => return Err(io_error("read", VERSION_FILE, error).into()),
     };
-    // What a creation leaves when the power fails between the entry and the content.
+    // A creation leaves this if the power fails between the directory entry and the content.
     if bytes.iter().all(|&byte| byte == 0) {
         return Ok(false);
     }
@@ -93,20 +93,20 @@ pub(crate) fn check_version<B: Backend>(backend: &B) -> Result<bool, OpenError> 
     }
 }
 
-/// Makes sure a folder without a version file holds nothing that could be lost.
+/// Makes sure that a folder without a version file holds nothing that could be lost.
 fn unfinished<B: Backend>(backend: &B, catalog: Option<B::File>) -> Result<(), OpenError> {
     let refuse = |why: String| OpenError::NotAStore {
         dir: backend.name(),
         why,
     };
-    for dir in [HEAP_DIR, LOGS_DIR, ENGINES_DIR, SIDE_DIR] {
+    for dir in [HEAP_DIR, LOGS_DIR, ENGINES_DIR, SPILL_DIR] {
         if let Some(name) = list(backend, dir)?.first() {
             return Err(refuse(format!(
                 "{VERSION_FILE} is missing, but there is {dir}/{name}"
             )));
         }
     }
-    // Other files in the folder itself are the host's business.
+    // Other files in the folder itself belong to the host.
     if catalog.is_none() && !list(backend, JOURNAL_DIR)?.is_empty() {
         return Err(refuse(format!(
             "{VERSION_FILE} and {CATALOG_FILE} are missing"
@@ -123,7 +123,7 @@ fn unfinished<B: Backend>(backend: &B, catalog: Option<B::File>) -> Result<(), O
             )));
         }
     }
-    // A catalog that says the store was finished: the version file was lost.
+    // If the catalog says that the store was finished, the version file was lost.
     let Some(file) = catalog else { return Ok(()) };
     let ballast = Arc::new(Ballast::none());
     let is_finished = Catalog::open(file, Arc::default(), ballast, Arc::default())
@@ -135,13 +135,13 @@ fn unfinished<B: Backend>(backend: &B, catalog: Option<B::File>) -> Result<(), O
     Ok(())
 }
 
-/// Makes a new store, but for its version file and the row `settle` writes after that: a crash in
-/// between leaves what `unfinished` knows.
+/// Creates a store except for the version file and the row that `settle` writes after it. A crash
+/// before that leaves what `unfinished` recognises.
 pub(crate) fn create<B: Backend>(
     backend: &B,
     latch: &Arc<Latch>,
     ballast: &Arc<Ballast<B::File>>,
-    pace: &Arc<Pace>,
+    throttle: &Arc<WriteThrottle>,
     options: &Options,
 ) -> Result<Catalog, OpenError> {
     let told = |file: &'static str| move |error| OpenError::from(io_error("create", file, error));
@@ -152,7 +152,7 @@ pub(crate) fn create<B: Backend>(
     }
     let file = backend.create(CATALOG_FILE).map_err(told(CATALOG_FILE))?;
     let mut random = [0; 32];
-    getrandom::fill(&mut random).map_err(|error| StoreError::NoRandomness(error.to_string()))?;
+    getrandom::fill(&mut random).map_err(no_randomness)?;
     let (store_id, stamp_key) = halves(&random);
     let log_file_bytes = options
         .log_file_bytes
@@ -164,11 +164,11 @@ pub(crate) fn create<B: Backend>(
         log_file_bytes,
     };
     let bytes = segment::bytes_for(2, options.segment_bytes);
-    // The catalog's entry is durable before a segment's can be: a segment without a catalog is a
-    // store that lost one.
+    // The directory entry of the catalog becomes durable before that of a segment, so a segment
+    // without a catalog means that the catalog was lost.
     backend.sync_dir("").map_err(told("folder"))?;
     segment::create(backend, &store_id, 1, bytes).map_err(told(JOURNAL_DIR))?;
-    let catalog = Catalog::open(file, latch.clone(), ballast.clone(), pace.clone())?;
+    let catalog = Catalog::open(file, latch.clone(), ballast.clone(), throttle.clone())?;
     catalog.write(|batch| {
         batch.put_record(table::META, meta::STORE, &store)?;
         let fold = FoldRecord {
@@ -197,13 +197,20 @@ pub(crate) fn write_version<B: Backend>(backend: &B) -> Result<(), OpenError> {
     write().map_err(|error| io_error("write", VERSION_FILE, error).into())
 }
 
+fn no_randomness(error: getrandom::Error) -> StoreError {
+    StoreError::NoRandomness(match error.raw_os_error() {
+        Some(code) => io::Error::from_raw_os_error(code),
+        None => io::Error::other(error.to_string()),
+    })
+}
+
 fn halves(random: &[u8; 32]) -> ([u8; 16], [u8; 16]) {
     let (mut first, mut second) = ([0; 16], [0; 16]);
     first.copy_from_slice(&random[..16]);
     second.copy_from_slice(&random[16..]);
     (first, second)
 }
-/// Names in a folder; one that is not there has none.
+/// Names in a folder; none if the folder does not exist.
 pub(crate) fn list<B: Backend>(backend: &B, dir: &str) -> Result<Vec<String>, OpenError> {
     match backend.list(dir) {
         Ok(names) => Ok(names),
@@ -215,7 +222,7 @@ pub(crate) fn list<B: Backend>(backend: &B, dir: &str) -> Result<Vec<String>, Op
 pub(crate) fn io_error(what: &'static str, file: &str, source: io::Error) -> StoreError {
     if is_full(&source) {
         let (file, why) = (file.to_owned(), source.to_string());
-        return NoRoom { what, file, why }.into();
+        return NoSpace { what, file, why }.into();
     }
     StoreError::Io {
         what,

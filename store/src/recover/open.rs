@@ -1,7 +1,7 @@
 //! Opening a store: the steps of recovery, in their order.
 
+use super::coalesce::CoalescedWrites;
 use super::folder::{create, io_error, list, open_catalog, write_version};
-use super::gather::Gathered;
 use super::rows::{Rows, open_segments};
 use super::scan::{self, Found, Place, Segments};
 use super::sort::{self, Sorted};
@@ -18,18 +18,18 @@ use crate::journal::sector::StampKey;
 use crate::journal::segment::{self, JOURNAL_DIR};
 use crate::journal::writer::{Journal, Position, Shared};
 use crate::latch::Latch;
-use crate::layer::Layer;
 use crate::logs::{self, LOGS_DIR, Logs};
+use crate::memtable::Memtable;
 use crate::options::Options;
-use crate::pace::Pace;
 use crate::pages::PageCache;
-use crate::room::Room;
-use crate::side::{self, SIDE_DIR};
+use crate::space::Space;
+use crate::spill::{self, SPILL_DIR};
 use crate::store::{Filling, Store};
+use crate::write_throttle::WriteThrottle;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex};
 
-/// Everything up to a store that may be used.
+/// Recovers and returns a store that is ready for use.
 pub(crate) fn open<B: Backend>(
     backend: B,
     options: Options,
@@ -51,21 +51,21 @@ pub(crate) fn open<B: Backend>(
     let ballast = Ballast::open(&backend, options.ballast_bytes)
         .map_err(|error| io_error("open", BALLAST_FILE, error))?;
     let ballast = Arc::new(ballast);
-    let pace = Arc::new(Pace::default());
-    let catalog = match open_catalog(&backend, &latch, &ballast, &pace)? {
+    let throttle = Arc::new(WriteThrottle::default());
+    let catalog = match open_catalog(&backend, &latch, &ballast, &throttle)? {
         Some(catalog) => catalog,
         None => {
             recovery.created = true;
-            create(&backend, &latch, &ballast, &pace, &options)?
+            create(&backend, &latch, &ballast, &throttle, &options)?
         }
     };
     let rows = Rows::read(&catalog)?;
     let (segments, unregistered) = open_segments(&backend, &rows)?;
     let key = StampKey::new(&rows.store.stamp_key);
     let (found, sorted) =
-        sort::sort_beside(|take| scan::scan_with(&segments, &key, &rows.fold, take))?;
+        sort::sort_concurrently(|take| scan::scan_with(&segments, &key, &rows.fold, take))?;
     if rows.open.opens == 0 {
-        // Never opened to the end: a version file that is there may be so in memory only (J6).
+        // The store was never opened completely, so its version file may exist in memory only (J6).
         write_version(&backend)?;
     }
     let open_record = settle(&catalog, &segments, &rows, &found)?;
@@ -77,7 +77,7 @@ pub(crate) fn open<B: Backend>(
         backend,
         latch,
         ballast,
-        pace,
+        throttle,
         catalog,
         store_id: rows.store.store_id,
         key,
@@ -87,16 +87,16 @@ pub(crate) fn open<B: Backend>(
     };
     let mut store = assemble(Arc::new(shared), options, rows, open_record.opens)?;
     store.mark_missing_images()?;
-    store.mark_lost_sides()?;
+    store.mark_lost_writes()?;
     apply_frames(&mut store, sorted, &mut recovery)?;
     remove_unnamed(&store, &mut recovery)?;
     recovery.damages = store.known_damages();
-    store.room.behind_sealed = store.shared.lock_journal().sectors_left();
+    store.space.after_sealed = store.shared.lock_journal().sectors_left();
     store.count_place();
     store.fill_ballast()?;
     Ok((store, recovery))
 }
-/// Makes what was read durable, before anything acts on it.
+/// Makes durable what was read, before the store acts on it.
 fn settle<F: File>(
     catalog: &Catalog,
     segments: &Segments<F>,
@@ -136,7 +136,7 @@ fn settle<F: File>(
     Ok(record)
 }
 
-/// The journal to go on with.
+/// The journal, ready to be continued.
 fn journal<F: File>(
     segments: &Segments<F>,
     rows: &Rows,
@@ -197,51 +197,49 @@ fn assemble<B: Backend>(
         next_vat: fold.next_vat,
         unused_ids: BTreeSet::new(),
         engines: rows.engines,
-        active: Layer::default(),
-        folding: None,
+        active: Memtable::default(),
+        immutable: None,
         filling: Filling::default(),
         spare_body: None,
         in_flight: VecDeque::new(),
         applying: BTreeSet::new(),
-        side_jobs: Vec::new(),
-        // Never used before: the number of opens is durable by now.
-        next_side: opens << 32,
+        spill_jobs: Vec::new(),
+        // Unused so far, because the number of opens is durable by now.
+        next_spill: opens << 32,
         applied,
         folded: applied,
-        behind: BTreeMap::new(),
-        room: Room::default(),
+        backlog: BTreeMap::new(),
+        space: Space::default(),
     })
 }
 
-/// Applies what the journal holds after the fold position.
+/// Applies the frames after the fold position.
 fn apply_frames<B: Backend>(
     store: &mut Store<B>,
     mut sorted: Sorted,
     recovery: &mut Recovery,
 ) -> Result<(), OpenError> {
     let shared = store.shared.clone();
-    let mut gathered = Gathered::default();
-    let stretches = &mut sorted.rows;
-    store
-        .active
-        .put_all(stretches.pop_front().unwrap_or_default());
+    let mut coalesced = CoalescedWrites::default();
+    let ranges = &mut sorted.rows;
+    store.active.put_all(ranges.pop_front().unwrap_or_default());
     for frame in sorted.frames {
-        replay::replay(store, &frame, &sorted.terminated, stretches, &mut gathered)?;
+        replay::replay(store, &frame, &sorted.terminated, ranges, &mut coalesced)?;
         store.images.trim(store.options.open_images_max, |vat| {
             store.active.images.contains(&vat)
         });
         recovery.frames_applied += 1;
     }
-    gathered.write(store)?;
+    coalesced.write(store)?;
     store.applied = shared.lock_journal().position();
     Ok(())
 }
 
-/// Removes files no row names: a crash came between a frame or transaction and the removal, or
-/// between making a file and the row that names it.
+/// Removes files that no row names: a crash came between a frame or transaction and the removal, or
+/// between creating a file and the row that names it.
 fn remove_unnamed<B: Backend>(store: &Store<B>, recovery: &mut Recovery) -> Result<(), OpenError> {
     let backend = &store.shared.backend;
-    // A name the store does not give is not the store's to remove; `verify` tells of it.
+    // Other names are not the store's to remove; `verify` reports them.
     let is_gone = |vat: Option<VatId>| vat.is_some_and(|vat| !store.vats.contains_key(&vat));
     let mut heaps = list(backend, HEAP_DIR)?;
     heaps.retain(|name| is_gone(name.parse().ok()));
@@ -249,10 +247,10 @@ fn remove_unnamed<B: Backend>(store: &Store<B>, recovery: &mut Recovery) -> Resu
     let mut logs = list(backend, LOGS_DIR)?;
     logs.retain(|name| is_gone(logs::vat_of(name)));
     remove(backend, LOGS_DIR, logs, recovery)?;
-    let mut sides = list(backend, SIDE_DIR)?;
-    let named: BTreeSet<u64> = store.named_sides()?;
-    sides.retain(|name| side::id_of(name).is_some_and(|id| !named.contains(&id)));
-    remove(backend, SIDE_DIR, sides, recovery)?;
+    let mut spills = list(backend, SPILL_DIR)?;
+    let named: BTreeSet<u64> = store.named_spills()?;
+    spills.retain(|name| spill::id_of(name).is_some_and(|id| !named.contains(&id)));
+    remove(backend, SPILL_DIR, spills, recovery)?;
     let mut engines = list(backend, ENGINES_DIR)?;
     engines.retain(|name| {
         let hash = name.strip_suffix(".genesis").unwrap_or(name).parse();

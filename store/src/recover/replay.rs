@@ -1,34 +1,35 @@
-//! Applying committed frames again, from their bytes: all but rows, which `sort` has.
+//! Applying committed frames again, from their bytes, except for rows, which `sort` handles.
 //!
-//! Promises: the same images and logs as the first time, whatever of it reached the disk;
-//! every word is stored, equal or not, so that the page cache writes it again (I4). A vat whose
-//! image is missing or cut is marked and left alone; the others go on. A part that makes no sense
-//! is damage of the journal: its frame's checksums matched, so it was written that way.
+//! Promises: images and logs end as they were the first time, whatever of it reached the disk.
+//! Every word is written, even if it is equal, so that the page cache writes it again (I4). A vat
+//! whose image is missing or truncated is marked and left alone; the others go on. A malformed part
+//! is damage of the journal: the checksums of its frame matched, so it was written that way.
 
 use crate::backend::Backend;
-use crate::codec::{self, PartRecord, SideRecord};
+use crate::codec::{self, PartRecord, SpillRecord};
 use crate::delta::{self, Run};
 use crate::error::{Damage, OpenError, StoreError};
 use crate::ids::{EngineHash, VatId};
-use crate::images::Room;
+use crate::images::ZeroedSpace;
 use crate::journal::segment;
-use crate::loose_rows::LooseRows;
+use crate::memtable::rows::UnsortedRows;
 use crate::options::PAGE_LIMIT_MAX;
-use crate::recover::gather::Gathered;
+use crate::recover::coalesce::CoalescedWrites;
 use crate::recover::scan::Place;
 use crate::recover::sort::Rest;
-use crate::side;
+use crate::spill;
 use crate::store::Store;
 use std::collections::{BTreeSet, VecDeque};
 
-/// Applies one frame but for its rows, of which the next of `stretches` are laid over those of each
-/// side file; the words it changes are left in `gathered`, to be written.
+/// Applies one frame except for its rows. After each spill file the next element of `ranges` is
+/// added, which holds the rows behind it. Changed words are left in `coalesced`, to be written
+/// later.
 pub(crate) fn replay<B: Backend>(
     store: &mut Store<B>,
     Rest { place, parts }: &Rest,
     terminated: &BTreeSet<VatId>,
-    stretches: &mut VecDeque<LooseRows>,
-    gathered: &mut Gathered,
+    ranges: &mut VecDeque<UnsortedRows>,
+    coalesced: &mut CoalescedWrites,
 ) -> Result<(), OpenError> {
     for_each_part(place, parts, |part, _| {
         let skips = |vat: u64| terminated.contains(&VatId(vat));
@@ -42,26 +43,24 @@ pub(crate) fn replay<B: Backend>(
                 }
             }
             PartRecord::Heap { vat, delta } if !skips(vat) => {
-                replay_heap(store, place, VatId(vat), delta, gathered)
+                replay_heap(store, place, VatId(vat), delta, coalesced)
             }
-            PartRecord::Side(record) => {
+            PartRecord::Spill(record) => {
                 if skips(record.vat) {
                     replay_rows(store, &record)?;
                 } else {
-                    // Its words come after those of the parts before it, page for page.
-                    gathered.write(store)?;
-                    replay_side(store, place, &record)?;
+                    // Its words come after those of the parts before it.
+                    coalesced.write(store)?;
+                    replay_spill(store, place, &record)?;
                 }
-                // And its rows before those of the parts behind it.
-                store
-                    .active
-                    .put_all(stretches.pop_front().unwrap_or_default());
+                // Its rows come before those of the parts after it.
+                store.active.put_all(ranges.pop_front().unwrap_or_default());
                 Ok(())
             }
             PartRecord::Pages { vat, checksums } if !skips(vat) => {
                 let (pairs, rest) = checksums.as_chunks::<8>();
                 if !rest.is_empty() {
-                    return Err(senseless(place, "page checksums are cut off"));
+                    return Err(malformed(place, "page checksums are cut off"));
                 }
                 let pages = store.active.pages.entry(VatId(vat)).or_default();
                 pages.extend(pairs.iter().map(|[p0, p1, p2, p3, c0, c1, c2, c3]| {
@@ -101,16 +100,16 @@ fn replay_create<B: Backend>(
     };
     let engine = EngineHash(engine);
     if !store.engines.contains_key(&engine) {
-        return Err(senseless(
+        return Err(malformed(
             place,
             &format!("a vat on engine {engine}, which is not known"),
         ));
     }
-    // Without its genesis image the vat cannot be made; the store cannot go on past a frame it
-    // cannot apply, so this is damage of the store, told with the genesis file's name.
+    // Without its genesis image the vat cannot be made, and the store cannot skip a frame. So this
+    // is damage of the store, reported with the name of the genesis file.
     let genesis = store.genesis(engine)?;
     if page_limit < genesis.extent() || page_limit > crate::options::PAGE_LIMIT_MAX {
-        return Err(senseless(
+        return Err(malformed(
             place,
             "a heap smaller than its genesis image, or too large",
         ));
@@ -124,12 +123,12 @@ fn replay_heap<B: Backend>(
     place: &Place,
     vat: VatId,
     delta: &[u8],
-    gathered: &mut Gathered,
+    coalesced: &mut CoalescedWrites,
 ) -> Result<(), OpenError> {
     let page_limit = known(store, place, vat)?;
-    // It was checked against the vat's limit of its time, which the image may have been made longer
-    // for: how long is not in any frame.
-    delta::check(delta, PAGE_LIMIT_MAX).map_err(|error| senseless(place, &error.to_string()))?;
+    // The delta was checked against the limit of its time, up to which the image may have been
+    // extended; no frame records that limit.
+    delta::check(delta, PAGE_LIMIT_MAX).map_err(|error| malformed(place, &error.to_string()))?;
     let pages = delta::runs(delta).map(|run| run.pages().end).max();
     extend(store, vat, page_limit, pages.unwrap_or(0))?;
     store.active.images.insert(vat);
@@ -143,12 +142,14 @@ fn replay_heap<B: Backend>(
         }
         let zeroed = match run {
             Run::Words { page, start, bytes } => {
-                gathered.add(vat, page, start, bytes);
+                coalesced.add(vat, page, start, bytes);
                 continue;
             }
             Run::Zeros { .. } => {
-                gathered.forget(vat, run.pages());
-                store.images.zero(vat, page_limit, run.pages(), Room::Given)
+                coalesced.forget(vat, run.pages());
+                store
+                    .images
+                    .zero(vat, page_limit, run.pages(), ZeroedSpace::Released)
             }
         };
         match zeroed {
@@ -157,13 +158,13 @@ fn replay_heap<B: Backend>(
             Err(error) => return Err(error.into()),
         }
     }
-    if gathered.is_full() {
-        gathered.write(store)?;
+    if coalesced.is_full() {
+        coalesced.write(store)?;
     }
     Ok(())
 }
 
-/// Makes the image as long as a frame says it was.
+/// Makes the image as long as a frame requires.
 fn extend<B: Backend>(
     store: &mut Store<B>,
     vat: VatId,
@@ -186,30 +187,30 @@ fn extend<B: Backend>(
     }
 }
 
-/// A side file is checked whole before anything of it is used. Damage of it is damage of its vat.
-fn replay_side<B: Backend>(
+/// Applies a spill file, after checking it whole. Its damage is damage of its vat.
+fn replay_spill<B: Backend>(
     store: &mut Store<B>,
     place: &Place,
-    record: &SideRecord,
+    record: &SpillRecord,
 ) -> Result<(), OpenError> {
     let vat = VatId(record.vat);
     let page_limit = known(store, place, vat)?;
     let shared = store.shared.clone();
-    let contents = match side::check(&shared, record) {
+    let contents = match spill::check(&shared, record) {
         Ok(contents) => contents,
         Err(StoreError::Damaged(damage)) => {
-            store.lose_side(record, damage.of(vat));
+            store.lose_write(record, damage.of(vat));
             return Ok(());
         }
         Err(error) => return Err(error.into()),
     };
-    store.active.sides.push(*record);
+    store.active.spills.push(*record);
     for (key, row) in contents.rows {
-        store.active.put_side(key, row);
+        store.active.put_spilled(key, row);
     }
     if contents.log_bytes > 0 {
         let skipped = store.log_skipped(vat, contents.log_bytes);
-        let log = side::log_of(&shared, record, skipped)?;
+        let log = spill::log_of(&shared, record, skipped)?;
         store.skip_log(vat, skipped);
         store.append_log(vat, &log)?;
     }
@@ -219,7 +220,7 @@ fn replay_side<B: Backend>(
     };
     store.active.images.insert(vat);
     let image = store.images.file(vat, page_limit);
-    match image.and_then(|image| side::apply(&shared, record, PAGE_LIMIT_MAX, &image)) {
+    match image.and_then(|image| spill::apply(&shared, record, PAGE_LIMIT_MAX, &image)) {
         Ok(()) => {
             extend(store, vat, page_limit, last.saturating_add(1))?;
             store.active.pages.entry(vat).or_default().extend(pages);
@@ -233,14 +234,14 @@ fn replay_side<B: Backend>(
     }
 }
 
-/// Of a vat that ends in a later frame only the rows matter, which are not its own. Where they are
-/// lost, what the frame itself says of them stands.
-fn replay_rows<B: Backend>(store: &mut Store<B>, record: &SideRecord) -> Result<(), OpenError> {
-    match side::check(&store.shared, record) {
+/// Sets the rows of a spill file whose vat ends in a later frame; nothing else of it matters. If
+/// the file is damaged, what the frame itself says of the rows stands.
+fn replay_rows<B: Backend>(store: &mut Store<B>, record: &SpillRecord) -> Result<(), OpenError> {
+    match spill::check(&store.shared, record) {
         Ok(contents) => {
-            store.active.sides.push(*record);
+            store.active.spills.push(*record);
             for (key, row) in contents.rows {
-                store.active.put_side(key, row);
+                store.active.put_spilled(key, row);
             }
             Ok(())
         }
@@ -249,15 +250,15 @@ fn replay_rows<B: Backend>(store: &mut Store<B>, record: &SideRecord) -> Result<
     }
 }
 
-/// The page limit of a vat the frames before must have made.
+/// The page limit of a vat, which an earlier frame must have created.
 fn known<B: Backend>(store: &Store<B>, place: &Place, vat: VatId) -> Result<u32, OpenError> {
     let vat_found = store.vats.get(&vat);
     vat_found
         .map(|vat| vat.page_limit)
-        .ok_or_else(|| senseless(place, &format!("a part of vat {vat}, which is not known")))
+        .ok_or_else(|| malformed(place, &format!("a part of vat {vat}, which is not known")))
 }
 
-/// Each part of a body, and the bytes it is coded as.
+/// Passes each part of a body to `take`, with its coded bytes.
 pub(super) fn for_each_part(
     place: &Place,
     body: &[u8],
@@ -266,14 +267,14 @@ pub(super) fn for_each_part(
     let mut rest = body;
     while !rest.is_empty() {
         let (part, tail) =
-            codec::decode_part(rest).map_err(|error| senseless(place, &error.to_string()))?;
+            codec::decode_part(rest).map_err(|error| malformed(place, &error.to_string()))?;
         take(part, &rest[..rest.len() - tail.len()])?;
         rest = tail;
     }
     Ok(())
 }
 
-pub(super) fn senseless(place: &Place, what: &str) -> OpenError {
+pub(super) fn malformed(place: &Place, what: &str) -> OpenError {
     let what = format!("frame {} makes no sense: {what}", place.sequence);
     Damage::new(segment::path(place.segment), place.offset, what).into()
 }

@@ -11,8 +11,8 @@ use crate::engines::Engine;
 use crate::error::OpenError;
 use crate::ids::{EngineHash, VatId};
 use crate::journal::segment::{self, JOURNAL_DIR};
-use crate::layer::{Phase, Vat};
 use crate::logs::LOG_BLOCK_BYTES;
+use crate::vat::{Phase, Vat};
 use std::collections::BTreeMap;
 
 /// The store's own rows.
@@ -104,7 +104,7 @@ fn each<T: bincode::Decode<()>, K: Ord>(
     Ok(found)
 }
 
-/// Opens what the catalog registers; names what it does not.
+/// Opens the segments that the catalog registers, and returns the names of other ones.
 pub(crate) fn open_segments<B: Backend>(
     backend: &B,
     rows: &Rows,
@@ -117,7 +117,7 @@ pub(crate) fn open_segments<B: Backend>(
     let mut names = list(backend, JOURNAL_DIR)?;
     names.retain(|name| segment::number_of(name).is_some_and(|n| !segments.contains_key(&n)));
     for name in &names {
-        // What an interrupted creation left is ours to remove; another store's segment is not.
+        // What an interrupted creation left may be removed; a segment of another store may not.
         segment::refuse_foreign(backend, &rows.store.store_id, name)?;
     }
     Ok((segments, names))

@@ -1,11 +1,12 @@
 //! Reading the journal from the fold position to its end.
 //!
 //! Promises: reads only; every length is checked against the segment before it is used; each byte
-//! is read once, and a frame's body given away as soon as the frame is known to be committed.
+//! is read once, and the body of a frame is passed on as soon as the frame is known to be
+//! committed.
 
 use super::Dropped;
 use super::case::Case;
-use super::look::Reader;
+use super::probe::Reader;
 use crate::backend::File;
 use crate::codec::FoldRecord;
 use crate::error::{Damage, OpenError, StoreError};
@@ -15,7 +16,7 @@ use crate::journal::segment::{self, FIRST_FRAME, Segment};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
-/// A committed frame's place.
+/// The place of a committed frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Place {
     pub sequence: u64,
@@ -35,7 +36,7 @@ impl Place {
 #[derive(Debug)]
 pub(crate) struct Found {
     pub frames: Vec<Place>,
-    /// Segments in the order of their frames; the last is the one to go on in.
+    /// Segments in the order of their frames; the last one is continued.
     pub chain: Vec<u32>,
     /// Where the journal ends.
     pub offset: u64,
@@ -43,7 +44,7 @@ pub(crate) struct Found {
     pub torn: Option<Torn>,
 }
 
-/// A frame a crash cut off, and the stretch its sectors lie in.
+/// A frame that a crash cut off, and the length of the range of its sectors.
 #[derive(Clone, Debug)]
 pub(crate) struct Torn {
     pub dropped: Dropped,
@@ -53,7 +54,7 @@ pub(crate) struct Torn {
 /// Segments by number.
 pub(crate) type Segments<F> = BTreeMap<u32, Segment<F>>;
 
-/// Reads on from the fold position.
+/// Reads the journal from the fold position on.
 pub(crate) fn scan<F: File>(
     segments: &Segments<F>,
     key: &StampKey,
@@ -62,14 +63,14 @@ pub(crate) fn scan<F: File>(
     scan_with(segments, key, fold, |_, _| {})
 }
 
-/// The same; `take` is given the body of each committed frame that has parts.
+/// The same; passes the body of each committed frame with parts to `take`.
 pub(crate) fn scan_with<F: File>(
     segments: &Segments<F>,
     key: &StampKey,
     fold: &FoldRecord,
     mut take: impl FnMut(Place, Vec<u8>),
 ) -> Result<Found, OpenError> {
-    let ahead = Ahead::default();
+    let read_ahead = ReadAhead::default();
     let mut found = Found {
         frames: Vec::new(),
         chain: vec![fold.segment],
@@ -93,32 +94,32 @@ pub(crate) fn scan_with<F: File>(
         let reader = Reader {
             segment,
             segments,
-            ahead: &ahead,
+            read_ahead: &read_ahead,
             key,
             chain: &found.chain,
             last: found.sequence,
         };
-        let (case, seen) = reader.look(found.offset)?;
+        let (case, probed) = reader.probe(found.offset)?;
         match case {
             Case::Committed => {}
             Case::End => return Ok(found),
             Case::Torn => {
-                found.torn = Some(reader.torn(&seen, found.offset));
+                found.torn = Some(reader.torn(&probed, found.offset));
                 return Ok(found);
             }
             damage => {
-                let damage = Damage::new(segment::path(number), seen.at, damage.what());
-                return Err(seen.named.unwrap_or(damage.into()));
+                let damage = Damage::new(segment::path(number), probed.at, damage.what());
+                return Err(probed.named.unwrap_or(damage.into()));
             }
         }
-        let place = seen.place(number, found.offset)?;
+        let place = probed.place(number, found.offset)?;
         found.frames.push(place);
         found.sequence = place.sequence;
         found.offset += place.bytes();
         match place.kind {
-            Kind::Parts => take(place, seen.body),
+            Kind::Parts => take(place, probed.body),
             Kind::End => {
-                number = next_segment(&seen.body, &found.chain, &place)?;
+                number = next_segment(&probed.body, &found.chain, &place)?;
                 found.chain.push(number);
                 found.offset = FIRST_FRAME;
             }
@@ -126,43 +127,43 @@ pub(crate) fn scan_with<F: File>(
     }
 }
 
-/// Reads stretches that follow each other with fewer calls: what lies behind one is kept for the
-/// next.
+/// Reads consecutive ranges with fewer system calls: reads more than was asked for and keeps it for
+/// the next read.
 #[derive(Debug, Default)]
-pub(crate) struct Ahead(RefCell<Piece>);
+pub(crate) struct ReadAhead(RefCell<Chunk>);
 
 #[derive(Debug, Default)]
-struct Piece {
+struct Chunk {
     segment: u32,
     offset: u64,
     bytes: Vec<u8>,
 }
 
-impl Ahead {
-    /// Lets `see` have so many bytes of a segment.
-    pub(crate) fn look<F: File, T>(
+impl ReadAhead {
+    /// Passes a range of a segment to `see`.
+    pub(crate) fn probe<F: File, T>(
         &self,
         segment: &Segment<F>,
         offset: u64,
         len: u64,
         see: impl FnOnce(&[u8]) -> T,
     ) -> Result<T, OpenError> {
-        const PIECE_BYTES: u64 = 256 << 10;
-        let mut piece = self.0.borrow_mut();
-        if piece.get(segment.number, offset, len).is_none() {
+        const CHUNK_BYTES: u64 = 256 << 10;
+        let mut chunk = self.0.borrow_mut();
+        if chunk.get(segment.number, offset, len).is_none() {
             let rest = segment.bytes.saturating_sub(offset);
-            // Where more than what was asked for cannot be read, only what was asked for counts.
-            let wanted = rest.min(PIECE_BYTES);
-            if wanted <= len || piece.fill(segment, offset, wanted).is_err() {
-                piece.fill(segment, offset, len)?;
+            // If the larger range cannot be read, only the requested one counts.
+            let wanted = rest.min(CHUNK_BYTES);
+            if wanted <= len || chunk.fill(segment, offset, wanted).is_err() {
+                chunk.fill(segment, offset, len)?;
             }
         }
-        let bytes = piece.get(segment.number, offset, len);
+        let bytes = chunk.get(segment.number, offset, len);
         Ok(see(bytes.unwrap_or_default()))
     }
 }
 
-impl Piece {
+impl Chunk {
     fn get(&self, segment: u32, offset: u64, len: u64) -> Option<&[u8]> {
         if self.segment != segment {
             return None;
@@ -178,7 +179,7 @@ impl Piece {
         offset: u64,
         len: u64,
     ) -> Result<(), OpenError> {
-        // Nothing of it counts until it is read.
+        // The buffer is invalid until the read succeeds.
         self.segment = 0;
         let read = read_into(segment, offset, len, &mut self.bytes);
         (self.segment, self.offset) = (segment.number, offset);
@@ -186,7 +187,7 @@ impl Piece {
     }
 }
 
-/// Bytes of a segment; an error of the disk says where.
+/// Reads a range of a segment; an error of the disk says where.
 pub(crate) fn read_bytes<F: File>(
     segment: &Segment<F>,
     offset: u64,
@@ -197,7 +198,7 @@ pub(crate) fn read_bytes<F: File>(
     Ok(bytes)
 }
 
-/// The same, into memory that was used before.
+/// The same, into a buffer that is reused.
 fn read_into<F: File>(
     segment: &Segment<F>,
     offset: u64,
@@ -228,15 +229,15 @@ fn next_segment(body: &[u8], chain: &[u32], place: &Place) -> Result<u32, OpenEr
     Ok(number)
 }
 
-/// The body of a frame whose sectors are `bytes`.
+/// The body of a frame with these sectors.
 pub(super) fn body_of(bytes: &[u8]) -> Option<(Vec<u8>, frame::Head)> {
     let (sectors, _) = bytes.as_chunks::<SECTOR_BYTES>();
     let head = frame::parse_head(sector::content(sectors.first()?)).ok()?;
     let mut body = Vec::with_capacity(sectors.len() * CONTENT_BYTES);
-    let mut behind = HEAD_BYTES;
+    let mut backlog = HEAD_BYTES;
     for sector in sectors {
-        body.extend_from_slice(sector::content(sector).get(behind..)?);
-        behind = 0;
+        body.extend_from_slice(sector::content(sector).get(backlog..)?);
+        backlog = 0;
     }
     body.truncate(head.body_bytes as usize);
     (body.len() == head.body_bytes as usize).then_some((body, head))
@@ -260,7 +261,7 @@ mod tests {
         StampKey::new(&[5; 16])
     }
 
-    /// A journal and what is written to it, frame by frame.
+    /// A journal, and frames written to it one by one.
     struct Bench {
         segments: Segments<MemoryFile>,
         at: u64,
@@ -427,14 +428,14 @@ mod tests {
         });
         assert_eq!(elsewhere, refused(second, Case::NewerBeyond));
         // A length that leaves the segment, rightly stamped.
-        let senseless = with(&|bench| {
+        let malformed = with(&|bench| {
             let mut head = vec![1, 0, frame::FRAME_VERSION as u8, 0, 255, 0, 0, 0];
             head.resize(HEAD_BYTES, 0);
             let mut bytes = Vec::new();
             sector::stamp(&key(), 11, &head, b"", &mut bytes);
             bench.write(bench.at, &bytes);
         });
-        assert_eq!(senseless, refused(second, Case::SenselessHead));
+        assert_eq!(malformed, refused(second, Case::MalformedHead));
         // Sectors of two frames with the same number, which no writer makes.
         let whole = with(&|bench| {
             let at = bench.at;

@@ -1,58 +1,58 @@
-//! Taking frames apart while the journal is still being read, on a thread of its own.
+//! Decodes frames on a second thread while the journal is still being read.
 //!
-//! Rows are most parts of most journals, and what they need is memory and time, not a disk: they
-//! are put in their place while the next frame is read and checked, and nothing of a frame is
-//! decoded a second time but what changes files.
+//! Most parts of most journals are rows, which need memory and time but no disk. They are inserted
+//! while the next frame is read and checked. Other parts are decoded again only if they change
+//! files.
 //!
-//! Promises: touches no file, so it may run before what was read is made durable; rows as if the
-//! frames were applied in order; the other parts are kept as they stand, at most as many bytes as
-//! the journal has.
+//! Promises: touches no file, so it may run before what was read is made durable. The rows are as
+//! if the frames were applied in order. The other parts are kept as they stand; they have at most
+//! as many bytes as the journal.
 
-use super::replay::{for_each_part, senseless};
+use super::replay::{for_each_part, malformed};
 use super::scan::Place;
 use crate::codec::PartRecord;
 use crate::error::{OpenError, StoreError};
 use crate::ids::VatId;
-use crate::loose_rows::LooseRows;
+use crate::memtable::rows::UnsortedRows;
 use crate::options::{ENGINE_TABLES, ROW_KEY_BYTES_MAX, ROW_VALUE_BYTES_MAX};
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::mpsc::sync_channel;
 use std::thread;
 
-/// Frames read and not taken apart, at most. So many that the reader need not be stopped and woken
-/// in between; what they hold together is no more than the journal's bound.
+/// Frames that are read and not decoded, at most. The reader should hardly ever have to wait;
+/// together they hold no more than the bound of the journal.
 const AHEAD_MAX: usize = 1024;
 
 /// What committed frames hold.
 #[derive(Debug, Default)]
 pub(crate) struct Sorted {
-    /// Up to the first side file, from there to the next, and so on: one holds rows that only its
-    /// reading tells of, and which come before those of the parts behind it.
-    pub rows: VecDeque<LooseRows>,
-    /// The vats they end. Their other parts are skipped in all frames, since their files may be
-    /// gone already; ids are never used again, so none of it can be another vat's.
+    /// The rows before the first spill file, then those up to the next one, and so on. A spill file
+    /// holds rows that come between, and that are known only when it is read.
+    pub rows: VecDeque<UnsortedRows>,
+    /// The vats that they end. Other parts of these vats are skipped in all frames, since their
+    /// files may be gone already; ids are never reused, so no other vat is concerned.
     pub terminated: BTreeSet<VatId>,
     pub frames: Vec<Rest>,
 }
 
-/// What of a frame changes more than rows.
+/// The parts of a frame that change more than rows.
 #[derive(Debug)]
 pub(crate) struct Rest {
     pub place: Place,
-    /// Its parts but for the rows, coded as they were.
+    /// The coded parts without rows.
     pub parts: Vec<u8>,
 }
 
-/// Runs `read`, which gives away frames one by one, and sorts them beside it. Of two errors the
-/// one about the earlier frame is told, which is the sorter's.
-pub(crate) fn sort_beside<T>(
+/// Runs `read`, which passes on frames one by one, and decodes them on a second thread. Of two
+/// errors the one about the earlier frame is returned, which is the decoder's.
+pub(crate) fn sort_concurrently<T>(
     read: impl FnOnce(&mut dyn FnMut(Place, Vec<u8>)) -> Result<T, OpenError>,
 ) -> Result<(T, Sorted), OpenError> {
     let (sender, receiver) = sync_channel::<(Place, Vec<u8>)>(AHEAD_MAX);
     thread::scope(|scope| {
         let sort = move || {
             let mut sorted = Sorted {
-                rows: [LooseRows::default()].into(),
+                rows: [UnsortedRows::default()].into(),
                 ..Sorted::default()
             };
             for (place, body) in receiver {
@@ -67,7 +67,7 @@ pub(crate) fn sort_beside<T>(
             file: "journal".to_owned(),
             source,
         })?;
-        // Where the sorter is gone it has an error to tell, and what else is read is not wanted.
+        // If the decoder has ended, it has an error to return, and further frames are not needed.
         let read = read(&mut |place, body| drop(sender.send((place, body))));
         drop(sender);
         let sorted = sorter.join().expect("it does not panic")?;
@@ -83,10 +83,10 @@ impl Sorted {
                 PartRecord::Row { table, key, value } => {
                     let value_bytes = value.map_or(0, <[u8]>::len);
                     if key.len() > ROW_KEY_BYTES_MAX || value_bytes > ROW_VALUE_BYTES_MAX {
-                        return Err(senseless(&place, "a row longer than any may be"));
+                        return Err(malformed(&place, "a row longer than any may be"));
                     }
                     if table >= ENGINE_TABLES {
-                        return Err(senseless(&place, "a row of the store's own"));
+                        return Err(malformed(&place, "a row of the store's own"));
                     }
                     let rows = self.rows.back_mut().expect("there is one from the start");
                     rows.insert(table, key, value);
@@ -95,7 +95,7 @@ impl Sorted {
                 PartRecord::Terminate { vat } => {
                     self.terminated.insert(VatId(vat));
                 }
-                PartRecord::Side(_) => self.rows.push_back(LooseRows::default()),
+                PartRecord::Spill(_) => self.rows.push_back(UnsortedRows::default()),
                 _ => {}
             }
             parts.extend_from_slice(bytes);
@@ -109,10 +109,10 @@ impl Sorted {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::codec::{self, SideRecord};
+    use crate::codec::{self, SpillRecord};
     use crate::error::Damage;
     use crate::journal::frame::Kind;
-    use crate::loose_rows::LooseRow;
+    use crate::memtable::rows::RowRef;
 
     fn place(sequence: u64) -> Place {
         Place {
@@ -141,7 +141,7 @@ mod tests {
     }
 
     fn sort(bodies: Vec<Vec<u8>>) -> Result<Sorted, OpenError> {
-        let sorted = sort_beside(|take| {
+        let sorted = sort_concurrently(|take| {
             (1..)
                 .zip(bodies)
                 .for_each(|(at, body)| take(place(at), body));
@@ -162,7 +162,7 @@ mod tests {
         let sorted = sort(vec![first, second, body(&[row(b"c", Some(b""))])]).unwrap();
         let rows: Vec<_> = sorted.rows[0].sorted();
         assert_eq!(sorted.rows.len(), 1);
-        let expected: [LooseRow<'_>; 3] =
+        let expected: [RowRef<'_>; 3] =
             [(3, b"a", None), (3, b"b", Some(b"2")), (3, b"c", Some(b""))];
         assert_eq!(rows, expected);
         assert_eq!(sorted.terminated, [VatId(7)].into());
@@ -177,15 +177,15 @@ mod tests {
     }
 
     #[test]
-    fn rows_behind_a_side_file_stay_apart_from_those_before_it() {
-        let side = PartRecord::Side(SideRecord {
+    fn rows_after_a_spill_file_stay_apart_from_those_before_it() {
+        let spill = PartRecord::Spill(SpillRecord {
             vat: 1,
             id: 2,
             bytes: 3,
             sha256: [4; 32],
         });
-        let first = body(&[row(b"a", Some(b"1")), side.clone(), row(b"a", Some(b"2"))]);
-        let second = body(&[row(b"a", Some(b"3")), side.clone()]);
+        let first = body(&[row(b"a", Some(b"1")), spill.clone(), row(b"a", Some(b"2"))]);
+        let second = body(&[row(b"a", Some(b"3")), spill.clone()]);
         let sorted = sort(vec![first, second]).unwrap();
         let of = |at: usize| sorted.rows[at].get(3, b"a");
         assert_eq!(
@@ -193,7 +193,7 @@ mod tests {
             (Some(Some(&b"1"[..])), Some(Some(&b"3"[..])))
         );
         assert_eq!((sorted.rows.len(), of(2)), (3, None));
-        assert_eq!(sorted.frames[0].parts, body(&[side]));
+        assert_eq!(sorted.frames[0].parts, body(&[spill]));
     }
 
     #[test]
@@ -210,7 +210,7 @@ mod tests {
             (vec![99], "makes no sense"),
         ] {
             let later = || OpenError::from(Damage::new("journal/1", 9, "later"));
-            let result = sort_beside(|take| {
+            let result = sort_concurrently(|take| {
                 take(place(1), wrong);
                 (2..AHEAD_MAX as u64 * 3).for_each(|at| take(place(at), body(&[])));
                 Err::<(), _>(later())
@@ -218,7 +218,8 @@ mod tests {
             let error = result.expect_err("it makes no sense").to_string();
             assert!(error.contains("frame 1") && error.contains(what), "{error}");
         }
-        let later = sort_beside(|_| Err::<(), _>(Damage::new("journal/1", 9, "later").into()));
+        let later =
+            sort_concurrently(|_| Err::<(), _>(Damage::new("journal/1", 9, "later").into()));
         assert!(later.expect_err("damaged").to_string().contains("later"));
     }
 }

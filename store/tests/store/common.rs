@@ -5,8 +5,8 @@
 
 use kenvat_store::backend::memory::{Crash, MemoryBackend};
 use kenvat_store::{
-    Delta, EngineHash, Genesis, ImageError, Options, PAGE_BYTES, Part, Row, Side, SideError, Store,
-    VatId, push_run, push_zeros,
+    Delta, EngineHash, Genesis, ImageError, Options, PAGE_BYTES, Part, Row, SpillFile,
+    SpillFileError, Store, VatId, push_run, push_zeros,
 };
 use std::collections::{BTreeMap, VecDeque};
 
@@ -37,19 +37,19 @@ pub type RunOf = (u32, usize, Vec<u64>);
 pub enum Op {
     Create(u64),
     Heap(u64, Vec<RunOf>),
-    /// The same by a side file, a piece each.
-    Side(u64, Vec<Vec<RunOf>>),
-    /// A side file with whatever one may hold.
+    /// The same in a spill file, one chunk each.
+    Spill(u64, Vec<Vec<RunOf>>),
+    /// A spill file with anything it may hold.
     Large(u64, Large),
     Log(u64, Vec<u8>),
     Row(u8, Vec<u8>, Option<Vec<u8>>),
     Terminate(u64),
 }
 
-/// What a side file holds: pieces of a delta, rows, log.
+/// The content of a spill file: parts of a delta, rows, log.
 #[derive(Clone, Debug, Default)]
 pub struct Large {
-    pub pieces: Vec<Vec<RunOf>>,
+    pub chunks: Vec<Vec<RunOf>>,
     pub rows: Vec<(u8, Vec<u8>, Vec<u8>)>,
     pub log: Vec<u8>,
 }
@@ -104,12 +104,12 @@ impl Model {
                 let vat = self.vats.get_mut(vat).unwrap();
                 runs.iter().for_each(|run| vat.write(run));
             }
-            Op::Side(vat, pieces) => {
+            Op::Spill(vat, chunks) => {
                 let vat = self.vats.get_mut(vat).unwrap();
-                pieces.iter().flatten().for_each(|run| vat.write(run));
+                chunks.iter().flatten().for_each(|run| vat.write(run));
             }
-            Op::Large(vat, Large { pieces, rows, log }) => {
-                self.apply(&Op::Side(*vat, pieces.clone()));
+            Op::Large(vat, Large { chunks, rows, log }) => {
+                self.apply(&Op::Spill(*vat, chunks.clone()));
                 self.apply(&Op::Log(*vat, log.clone()));
                 for (table, key, value) in rows {
                     self.rows.insert((*table, key.clone()), value.clone());
@@ -155,7 +155,7 @@ pub fn part(op: &Op, engine: EngineHash) -> Part {
             vat: VatId(vat),
             delta: delta(&runs),
         },
-        Op::Side(..) | Op::Large(..) => unreachable!("made by the driver"),
+        Op::Spill(..) | Op::Large(..) => unreachable!("made by the driver"),
         Op::Log(vat, bytes) => Part::Log {
             vat: VatId(vat),
             bytes,
@@ -220,26 +220,26 @@ pub struct Driver {
 
 impl Driver {
     pub fn stage(&mut self, ops: &[Op]) -> Result<(), String> {
-        let sides = self.sides(ops).map_err(|error| error.to_string())?;
-        self.stage_with(ops, sides)
+        let spills = self.spills(ops).map_err(|error| error.to_string())?;
+        self.stage_with(ops, spills)
     }
 
-    /// The side files a commit needs, durable.
-    pub fn sides(&mut self, ops: &[Op]) -> Result<VecDeque<Side>, SideError> {
-        let sides = ops.iter().filter_map(|op| match op {
-            Op::Side(vat, pieces) => Some(self.side(*vat, pieces)),
+    /// The durable spill files that a commit needs.
+    pub fn spills(&mut self, ops: &[Op]) -> Result<VecDeque<SpillFile>, SpillFileError> {
+        let spills = ops.iter().filter_map(|op| match op {
+            Op::Spill(vat, chunks) => Some(self.spill(*vat, chunks)),
             Op::Large(vat, large) => Some(self.large(*vat, large)),
             _ => None,
         });
-        sides.collect()
+        spills.collect()
     }
 
-    fn stage_with(&mut self, ops: &[Op], mut sides: VecDeque<Side>) -> Result<(), String> {
+    fn stage_with(&mut self, ops: &[Op], mut spills: VecDeque<SpillFile>) -> Result<(), String> {
         let mut model = self.known.acknowledged.clone();
         for op in ops {
             let part = match op {
-                Op::Side(..) | Op::Large(..) => {
-                    Part::Side(sides.pop_front().expect("one for each"))
+                Op::Spill(..) | Op::Large(..) => {
+                    Part::Spill(spills.pop_front().expect("one for each"))
                 }
                 op => part(op, self.engine),
             };
@@ -251,65 +251,65 @@ impl Driver {
     }
 
     pub fn commit(&mut self, ops: &[Op]) -> Result<(), String> {
-        let sides = self.sides(ops).map_err(|error| error.to_string())?;
-        self.commit_with(ops, sides)
+        let spills = self.spills(ops).map_err(|error| error.to_string())?;
+        self.commit_with(ops, spills)
     }
 
-    pub fn commit_with(&mut self, ops: &[Op], sides: VecDeque<Side>) -> Result<(), String> {
-        self.stage_with(ops, sides)?;
+    pub fn commit_with(&mut self, ops: &[Op], spills: VecDeque<SpillFile>) -> Result<(), String> {
+        self.stage_with(ops, spills)?;
         let sealed = self.store.seal().map_err(|error| error.to_string())?;
         let durable = sealed.unwrap().write().map_err(|error| error.to_string())?;
         self.known.acknowledged = self.known.in_flight.take().unwrap();
         self.store
             .apply(durable)
             .map_err(|error| error.to_string())?;
-        self.finish_sides()
+        self.finish_spills()
     }
 
-    pub fn side(&mut self, vat: u64, pieces: &[Vec<RunOf>]) -> Result<Side, SideError> {
-        let pieces = pieces.to_vec();
+    pub fn spill(&mut self, vat: u64, chunks: &[Vec<RunOf>]) -> Result<SpillFile, SpillFileError> {
+        let chunks = chunks.to_vec();
         self.large(
             vat,
             &Large {
-                pieces,
+                chunks,
                 ..Large::default()
             },
         )
     }
 
-    pub fn large(&mut self, vat: u64, large: &Large) -> Result<Side, SideError> {
+    pub fn large(&mut self, vat: u64, large: &Large) -> Result<SpillFile, SpillFileError> {
         let store = &mut self.store;
         let is_there = store.vat(VatId(vat)).is_some();
-        let mut writer = store.begin_side(VatId(vat), PAGES)?;
-        for piece in &large.pieces {
-            writer.push(delta(piece).as_bytes())?;
+        let mut writer = store.begin_spill(VatId(vat), PAGES)?;
+        for chunk in &large.chunks {
+            writer.push(delta(chunk).as_bytes())?;
         }
         for (table, key, value) in &large.rows {
             writer.push_row(*table, key.clone(), value)?;
         }
         writer.push_log(&large.log)?;
-        if large.pieces.is_empty() {
+        if large.chunks.is_empty() {
             return writer.finish(None);
         }
         let base = match is_there {
-            true => store.side_base(VatId(vat)).map_err(|error| match error {
-                ImageError::Store(error) => SideError::Store(error),
+            true => store.spill_base(VatId(vat)).map_err(|error| match error {
+                ImageError::Store(error) => SpillFileError::Store(error),
                 other => panic!("{other}"),
             })?,
-            false => store.side_base_of(self.engine)?,
+            false => store.spill_base_of(self.engine)?,
         };
         writer.finish(Some(&base))
     }
 
-    pub fn finish_sides(&mut self) -> Result<(), String> {
+    pub fn finish_spills(&mut self) -> Result<(), String> {
         loop {
-            let jobs = self.store.take_side_jobs();
+            let jobs = self.store.take_spill_jobs();
             if jobs.is_empty() {
                 return Ok(());
             }
             for job in jobs {
                 let applied = job.run().map_err(|error| error.to_string())?;
-                let finished = self.store.finish_side(applied);
+                let finished = self.store.finish_spill(applied);
                 finished.map_err(|error| error.to_string())?;
             }
         }

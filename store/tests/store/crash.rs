@@ -35,7 +35,7 @@ fn live(disk: &MemoryBackend, known: &mut Known) -> Result<(), String> {
     closing(disk, known, || driver.store.close()).map_err(|error| error.to_string())
 }
 
-/// Counts what redb writes when it is closed: nobody waits for it, or hears of its failing.
+/// Counts what redb writes when it is closed; nobody waits for that or notices a failure.
 fn closing<T>(disk: &MemoryBackend, known: &mut Known, close: impl FnOnce() -> T) -> T {
     let before = disk.operations();
     let result = close();
@@ -79,7 +79,7 @@ fn first_life(driver: &mut Driver) -> Result<(), String> {
     )])?;
     driver.commit(&[Op::Heap(1, vec![(0, 2, vec![]), (2, 9, vec![4; 3])])])?;
     driver.commit(&[
-        Op::Side(
+        Op::Spill(
             1,
             vec![
                 vec![(0, 9, vec![3; 5])],
@@ -95,7 +95,7 @@ fn first_life(driver: &mut Driver) -> Result<(), String> {
         Op::Large(
             1,
             Large {
-                pieces: vec![vec![(0, 9, vec![4; 5])]],
+                chunks: vec![vec![(0, 9, vec![4; 5])]],
                 rows: vec![
                     (1, b"f".to_vec(), vec![9; 3000]),
                     (1, b"g".to_vec(), b"6".to_vec()),
@@ -107,9 +107,9 @@ fn first_life(driver: &mut Driver) -> Result<(), String> {
     ])?;
     driver.commit(&[Op::Heap(1, vec![(4, 8, vec![7])]), set(1, "h", 900)])?;
     driver.commit(&[row("h", Some("small")), Op::Log(1, b"three\n".to_vec())])?;
-    // Made, and never named by a frame. Nobody waits for its removal: the next open sees to it.
-    let side = driver.side(2, &[vec![(3, 3, vec![3])]]);
-    drop(side.map_err(|error| error.to_string())?);
+    // Made and never named by a frame. Nobody waits for its removal; the next open ensures it.
+    let spill = driver.spill(2, &[vec![(3, 3, vec![3])]]);
+    drop(spill.map_err(|error| error.to_string())?);
     driver.known.closing_operations += 1;
     driver.commit(&[Op::Terminate(2), row("b", Some("3"))])?;
     driver.store.fold().map_err(|error| error.to_string())?;
@@ -129,7 +129,10 @@ fn set(vat: u64, key: &str, len: usize) -> Op {
 }
 
 fn second_life(driver: &mut Driver) -> Result<(), String> {
-    driver.commit(&[Op::Create(3), Op::Side(3, vec![vec![(1, 0, vec![1; 130])]])])?;
+    driver.commit(&[
+        Op::Create(3),
+        Op::Spill(3, vec![vec![(1, 0, vec![1; 130])]]),
+    ])?;
     // Kept beyond their vat's end, and set while a fold runs.
     driver.commit(&[set(1, "i", 700)])?;
     driver.fold_around(
@@ -150,7 +153,7 @@ fn operations() -> u64 {
     disk.operations()
 }
 
-/// Those among them whose failing nobody hears of.
+/// The operations among them whose failure is not noticed.
 fn closing_operations() -> u64 {
     let mut known = Known::default();
     live(&MemoryBackend::new(), &mut known).unwrap();
@@ -172,7 +175,8 @@ fn a_crash_at_every_operation_loses_nothing_acknowledged_and_tears_no_frame() {
             ..Faults::default()
         });
         let mut known = Known::default();
-        // Not noticed only in what redb writes when it is closed, which nobody waits for.
+        // A failure may go unnoticed only in what redb writes when it is closed, for which nobody
+        // waits.
         let _ = live(&disk, &mut known);
         for crash in crashes(1) {
             let after = disk.crash(crash);
@@ -199,7 +203,8 @@ fn a_crash_at_every_operation_of_recovery_changes_nothing() {
             ..Faults::default()
         });
         let mut known = Known::default();
-        // Not noticed only in what redb writes when it is closed, which nobody waits for.
+        // A failure may go unnoticed only in what redb writes when it is closed, for which nobody
+        // waits.
         let _ = live(&disk, &mut known);
         for crash in [Crash::Kept, Crash::Torn { seed: freeze_at }] {
             let crashed = disk.crash(crash);

@@ -185,7 +185,7 @@ fn judge(path: &str, met: &Met) -> (bool, Vec<String>) {
         ("ballast", Met::Unnoticed) => (true, vec![]),
         // Made again from the frames after the fold.
         ("logs", Met::Unnoticed) => (true, vec![]),
-        // A spare segment's content is looked at by `verify` only, but its header at each open.
+        // Only `verify` reads the content of a spare segment, but every open reads its header.
         _ => (false, named),
     }
 }

@@ -118,7 +118,7 @@ fn frames_are_written_and_folds_run_on_other_threads() {
             page_limit: 16,
         })
         .unwrap();
-    let mut folding: Option<Folding> = None;
+    let mut immutable: Option<Folding> = None;
     let mut folds = 0;
     for n in 1..=600u64 {
         let sealed = {
@@ -147,17 +147,17 @@ fn frames_are_written_and_folds_run_on_other_threads() {
             })
             .unwrap();
         store.apply(writing.join().unwrap().unwrap()).unwrap();
-        if folding.as_ref().is_some_and(Folding::is_finished) {
-            let handle = folding.take().unwrap();
+        if immutable.as_ref().is_some_and(Folding::is_finished) {
+            let handle = immutable.take().unwrap();
             store.finish_fold(handle.join().unwrap().unwrap()).unwrap();
             folds += 1;
         }
         if store.fold_due() {
             let fold = store.begin_fold().unwrap().unwrap();
-            folding = Some(std::thread::spawn(move || fold.run()));
+            immutable = Some(std::thread::spawn(move || fold.run()));
         }
     }
-    if let Some(handle) = folding {
+    if let Some(handle) = immutable {
         store.finish_fold(handle.join().unwrap().unwrap()).unwrap();
         folds += 1;
     }

@@ -1,7 +1,8 @@
-//! What a fold under way, and one that has ended, must not change.
+//! What a running fold, and one that has ended, must not change.
 //!
-//! Claims: what is read while a fold runs is what was committed last; a vat that ended leaves
-//! nothing; a fold begins only while what it will write finds room.
+//! Claims: reads during a fold return what was committed last; a vat that ended leaves nothing; a
+//! fold begins only if there is space for what it will write; images that were written stay open
+//! until the fold that syncs them.
 
 use crate::common::*;
 use kenvat_store::backend::memory::{Crash, MemoryBackend};
@@ -23,7 +24,7 @@ fn row(key: &str, value: Option<&str>) -> Op {
     Op::Row(1, key.as_bytes().to_vec(), value)
 }
 
-/// One row in a side file.
+/// One row in a spill file.
 fn large_row(vat: u64, key: &str, value: Vec<u8>) -> Op {
     let rows = vec![(1, key.as_bytes().to_vec(), value)];
     let large = Large {
@@ -141,7 +142,7 @@ fn many_images_written_make_a_fold_due_and_so_does_a_long_journal() {
 }
 
 #[test]
-fn a_fold_begins_only_with_room_for_the_rows_that_are_in_side_files() {
+fn a_fold_begins_only_with_space_for_the_rows_that_are_in_spill_files() {
     let disk = MemoryBackend::new();
     let mut driver = driver_with(&disk, tiny());
     driver.commit(&[Op::Create(1)]).unwrap();
@@ -152,7 +153,7 @@ fn a_fold_begins_only_with_room_for_the_rows_that_are_in_side_files() {
     // Less than the catalog will take.
     disk.set_capacity(Some(disk.taken() + (4 << 20)));
     let begun = driver.store.begin_fold();
-    assert!(matches!(begun, Err(StoreError::NoRoom(_))), "{begun:?}");
+    assert!(matches!(begun, Err(StoreError::NoSpace(_))), "{begun:?}");
     assert!(driver.store.latched().is_none());
     disk.set_capacity(None);
     driver.store.fold().unwrap();

@@ -21,7 +21,7 @@ enum Step {
 enum Choice {
     Create,
     Heap(usize, Vec<RunOf>),
-    Side(usize, Vec<RunOf>),
+    Spill(usize, Vec<RunOf>),
     /// Rows by key and length, and bytes of log, with a delta or without one.
     Large(usize, Vec<RunOf>, Vec<(u8, usize)>, usize),
     Log(usize, usize),
@@ -72,7 +72,7 @@ fn choice() -> impl Strategy<Value = Choice> {
     prop_oneof![
         2 => Just(Choice::Create),
         8 => (0..9usize, runs()).prop_map(|(vat, runs)| Choice::Heap(vat, runs)),
-        2 => (0..9usize, runs()).prop_map(|(vat, runs)| Choice::Side(vat, runs)),
+        2 => (0..9usize, runs()).prop_map(|(vat, runs)| Choice::Spill(vat, runs)),
         2 => large(),
         3 => (0..9usize, 1..40_000usize).prop_map(|(vat, len)| Choice::Log(vat, len)),
         4 => (0..3u8, 0..6u8, proptest::option::of(0..900usize))
@@ -104,8 +104,8 @@ fn step() -> impl Strategy<Value = Step> {
 
 fn changed(ops: &[Op], vat: u64) -> bool {
     ops.iter().any(|op| match op {
-        Op::Heap(of, _) | Op::Side(of, _) => *of == vat,
-        Op::Large(of, large) => *of == vat && !large.pieces.is_empty(),
+        Op::Heap(of, _) | Op::Spill(of, _) => *of == vat,
+        Op::Large(of, large) => *of == vat && !large.chunks.is_empty(),
         _ => false,
     })
 }
@@ -118,28 +118,28 @@ fn ops(driver: &mut Driver, choices: &[Choice]) -> Vec<Op> {
         b"step".to_vec(),
         Some(vec![choices.len() as u8]),
     )];
-    let mut sides = BTreeSet::new();
+    let mut spills = BTreeSet::new();
     for choice in choices {
         let pick = |n: usize| model.vats.keys().copied().nth(n % model.vats.len().max(1));
         let op = match choice {
             Choice::Create => Some(Op::Create(driver.store.next_vat_id().0)),
             Choice::Heap(n, runs) => pick(*n)
-                .filter(|vat| !sides.contains(vat))
+                .filter(|vat| !spills.contains(vat))
                 .map(|vat| Op::Heap(vat, runs.clone())),
             // No other change of that heap is in the frame.
-            Choice::Side(n, runs) => pick(*n).filter(|vat| !changed(&ops, *vat)).map(|vat| {
-                sides.insert(vat);
-                Op::Side(vat, runs.iter().map(|run| vec![run.clone()]).collect())
+            Choice::Spill(n, runs) => pick(*n).filter(|vat| !changed(&ops, *vat)).map(|vat| {
+                spills.insert(vat);
+                Op::Spill(vat, runs.iter().map(|run| vec![run.clone()]).collect())
             }),
             Choice::Large(n, runs, rows, log) => {
                 let vat = pick(*n).filter(|vat| runs.is_empty() || !changed(&ops, *vat));
                 vat.map(|vat| {
                     if !runs.is_empty() {
-                        sides.insert(vat);
+                        spills.insert(vat);
                     }
                     let row = |(key, len): &(u8, usize)| (1, vec![*key], vec![!*key; *len]);
                     let large = Large {
-                        pieces: runs.iter().map(|run| vec![run.clone()]).collect(),
+                        chunks: runs.iter().map(|run| vec![run.clone()]).collect(),
                         rows: rows.iter().map(row).collect(),
                         log: (0..*log).map(|n| (n / 1000) as u8).collect(),
                     };

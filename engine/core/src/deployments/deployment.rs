@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use kenvat_store::{EngineHash, PART_OVERHEAD_BYTES, Side, VatId, Wish};
+use kenvat_store::{EngineHash, PART_OVERHEAD_BYTES, Reservation, SpillFile, VatId};
 
 use super::{FIRST_TURN, Purpose};
 use crate::api::{Call, Deploy, VatLimits};
@@ -185,18 +185,18 @@ impl<W> Deployment<W> {
         vat: VatId,
         engine: EngineHash,
         checked: &'a Checked,
-    ) -> Wish<'a> {
+    ) -> Reservation<'a> {
         let count = self.deploy.files.len() + self.deploy.give.len();
         let sources = match checked.rows_are_spilled {
             true => 0,
             false => self.source_bytes() + count * PART_OVERHEAD_BYTES,
         };
-        Wish {
+        Reservation {
             vat,
             creates: Some((engine, self.page_limit)),
             delta: (!checked.delta.is_empty()).then_some(&checked.delta),
             log_bytes: checked.log.len(),
-            side_log_bytes: checked.side.as_ref().map_or(0, Side::log_bytes),
+            spill_log_bytes: checked.side.as_ref().map_or(0, SpillFile::log_bytes),
             row_bytes: VAT_ROWS_BYTES
                 + sources
                 + checked.timers.len() * (TIMER_ROW_BYTES + PART_OVERHEAD_BYTES),

@@ -262,7 +262,7 @@ impl<W> Deploying<'_, W> {
             self.cx.stage_row(rows::put(rows::SOURCES, key, &sources));
         }
         if let Some(side) = checked.side {
-            self.cx.stage(Part::Side(side));
+            self.cx.stage(Part::Spill(side));
         }
         for (timer, row) in &created.timers {
             self.cx

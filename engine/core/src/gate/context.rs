@@ -1,7 +1,7 @@
 //! What a procedure of the core works with besides the owners it borrows: the clock, the settings,
 //! the ledger, orders for workers, and the three ways out (see the folder's head).
 
-use kenvat_store::{Part, Row, VatId, Wish};
+use kenvat_store::{Part, Reservation, Row, VatId};
 
 use super::{Ack, Durable, FrameNo, Gate, HandedOver, OnCommit, Output, Refusal, Waiter};
 use crate::Settings;
@@ -176,7 +176,10 @@ impl<'a, W> Context<'a, W> {
         self.ledger
     }
 
-    pub(crate) fn reserve(&mut self, reservation: &Wish<'_>) -> Result<Reserved, LedgerError> {
+    pub(crate) fn reserve(
+        &mut self,
+        reservation: &Reservation<'_>,
+    ) -> Result<Reserved, LedgerError> {
         self.ledger.reserve(reservation)
     }
 

@@ -3,7 +3,7 @@
 //! Promises: an undone turn is consumed with its error in its place in the order, behind the gate,
 //! and never run again (T2).
 
-use kenvat_store::{Part, VatId, Wish};
+use kenvat_store::{Part, Reservation, VatId};
 
 use crate::api::KilledBy;
 use crate::check::write_line;
@@ -110,12 +110,12 @@ impl<W> Undo<'_, W> {
         let text = format!("a timer's turn was undone ({by:?}): {why}");
         write_line(&mut line, turn, "error", &text);
         let bytes = line.into_bytes();
-        let reservation = Wish {
+        let reservation = Reservation {
             vat,
             creates: None,
             delta: None,
             log_bytes: bytes.len(),
-            side_log_bytes: 0,
+            spill_log_bytes: 0,
             row_bytes: 0,
         };
         if self.cx.reserve(&reservation)? == Reserved::Taken {

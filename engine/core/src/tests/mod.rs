@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use kenvat_store::{Delta, EngineHash, Part, VatId, Wish};
+use kenvat_store::{Delta, EngineHash, Part, Reservation, VatId};
 
 use super::event::{Death, Effect, Event, Ledger, LedgerError, Reserved};
 use super::limits::{CoreLimits, FRAME_BYTES, UNDONE_PAUSE_MS};
@@ -48,7 +48,7 @@ impl Ledger for Rows {
         Ok(self.rows.get(&(table, key.to_vec())).cloned())
     }
 
-    fn reserve(&mut self, _wish: &Wish<'_>) -> Result<Reserved, LedgerError> {
+    fn reserve(&mut self, _wish: &Reservation<'_>) -> Result<Reserved, LedgerError> {
         Ok(self.refuses.clone().unwrap_or(Reserved::Taken))
     }
 

@@ -5,7 +5,7 @@ use crate::check::Violation;
 use crate::rows::{self, AnswerRow};
 use crate::spill::{Spill, SpillError};
 use kenvat_store::backend::memory::MemoryBackend;
-use kenvat_store::{Options, Row, Side, Store};
+use kenvat_store::{Options, Row, SpillFile, Store};
 use kenvat_wire::protocol::LogLine;
 
 const LARGE: usize = FRAME_BYTES + 1;
@@ -54,10 +54,10 @@ impl Bench {
     }
 
     /// The side file the frame being filled names, and where.
-    fn staged_side(&self) -> Option<(usize, &Side)> {
+    fn staged_side(&self) -> Option<(usize, &SpillFile)> {
         let mut parts = self.staged.iter().enumerate();
         parts.find_map(|(at, part)| match part {
-            Part::Side(side) => Some((at, side)),
+            Part::Spill(side) => Some((at, side)),
             _ => None,
         })
     }
@@ -75,7 +75,7 @@ impl Bench {
 
 fn write(aside: Spill) -> Result<super::super::Checked, SpillError> {
     let (mut store, _) = Store::open(MemoryBackend::new(), Options::default()).unwrap();
-    let writer = store.begin_side(VatId(1), 100).unwrap();
+    let writer = store.begin_spill(VatId(1), 100).unwrap();
     aside.write(writer, None)
 }
 

@@ -17,6 +17,18 @@ use crate::Goal;
 use crate::error::Malformed;
 pub use token::{Place, Slash, Token, TokenKind};
 
+/// What a quick look ahead sees. In strict code `async`, `static` and arrow functions are told by it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Glance {
+    LineEnd,
+    /// `=>`
+    Arrow,
+    Function,
+    /// `(`, `=`, `;` or `}`.
+    EndsName,
+    Other,
+}
+
 #[derive(Clone)]
 pub struct Lexer<'a> {
     src: &'a [u8],
@@ -63,11 +75,6 @@ impl<'a> Lexer<'a> {
         self.src.get(self.at..).unwrap_or_default()
     }
 
-    /// Passes over bytes the caller has looked at, none of which ends a line.
-    pub fn pass(&mut self, bytes: usize) {
-        self.at = (self.at + bytes).min(self.src.len());
-    }
-
     pub fn next(&mut self, slash: Slash) -> Token {
         let trivia = self.skip_trivia();
         let place = self.place();
@@ -103,6 +110,61 @@ impl<'a> Lexer<'a> {
         }
     }
 
+    /// Whether a name comes next and `=>` after it.
+    pub fn is_name_before_arrow(&self) -> bool {
+        let mut ahead = self.clone();
+        let _ = ahead.skip_trivia();
+        matches!(ahead.token(Slash::Divides), TokenKind::Name(_)) && ahead.glance() == Glance::Arrow
+    }
+
+    /// What comes next, by the engine's own quick look ahead (`simple_next_token` in quickjs.c),
+    /// which decides what `async` and `static` mean. It knows comments, but of spaces and of ends
+    /// of lines those of ASCII alone; the first byte of any other character it takes for the
+    /// Latin-1 letter of that number.
+    pub fn glance(&self) -> Glance {
+        let mut at = self.at;
+        let byte = |at: usize| self.src.get(at).copied().unwrap_or(0);
+        loop {
+            match byte(at) {
+                b'\r' | b'\n' => return Glance::LineEnd,
+                b' ' | b'\t' | 0x0B | 0x0C => at += 1,
+                b'/' if byte(at + 1) == b'/' => return Glance::LineEnd,
+                b'/' if byte(at + 1) == b'*' => match self.glance_over_comment(at + 2) {
+                    Some(end) => at = end,
+                    None => return Glance::LineEnd,
+                },
+                _ => break,
+            }
+        }
+        let rest = self.src.get(at..).unwrap_or_default();
+        // A letter of Latin-1, by its number, goes on with the name.
+        let goes_on = |rest: &[u8]| rest.first().is_some_and(|byte| is_latin1_name_byte(*byte));
+        match rest {
+            [b'=', b'>', ..] => Glance::Arrow,
+            [b'(' | b'=' | b';' | b'}', ..] => Glance::EndsName,
+            _ => match rest.strip_prefix(b"function") {
+                Some(after) if !goes_on(after) => Glance::Function,
+                _ => Glance::Other,
+            },
+        }
+    }
+
+    /// Where a comment ends, given what stands behind its `/*`; `None` where a line ends first.
+    fn glance_over_comment(&self, start: usize) -> Option<usize> {
+        let rest = self.src.get(start..).unwrap_or_default();
+        let stop = rest.iter().enumerate().find(|(at, byte)| match byte {
+            0 | b'\r' | b'\n' => true,
+            b'*' => rest.get(at + 1) == Some(&b'/'),
+            _ => false,
+        });
+        match stop {
+            Some((_, b'\r' | b'\n')) => None,
+            Some((at, b'*')) => Some(start + at + 2),
+            Some((at, _)) => Some(start + at),
+            None => Some(self.src.len()),
+        }
+    }
+
     /// The part of a template after the `}` just read.
     pub fn template_part(&mut self) -> Token {
         let place = self.place();
@@ -113,6 +175,12 @@ impl<'a> Lexer<'a> {
             end: self.at as u32,
             newline: false,
         }
+    }
+
+    /// Bytes of the spaces and comments that the text begins with.
+    pub fn trivia(mut self) -> usize {
+        let _ = self.skip_trivia();
+        self.at
     }
 
     /// A byte ahead; zero past the end.
@@ -267,6 +335,7 @@ impl<'a> Lexer<'a> {
             return TokenKind::Bad(Malformed::Character);
         }
         let text = self.src.get(start..self.at).unwrap_or_default();
+        // One with an escape contains a backslash, as no keyword does.
         TokenKind::Name(words::word(text))
     }
 
@@ -456,6 +525,12 @@ impl<'a> Lexer<'a> {
             false => TokenKind::Binary,
         }
     }
+}
+
+/// Whether a byte, taken for a character of Latin-1, can stand in a name.
+fn is_latin1_name_byte(byte: u8) -> bool {
+    let is_letter = matches!(byte, 0xAA | 0xB5 | 0xB7 | 0xBA | 0xC0..=0xD6 | 0xD8..=0xF6 | 0xF8..);
+    byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'$') || is_letter
 }
 
 fn starts_name(byte: u8) -> bool {

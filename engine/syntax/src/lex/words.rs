@@ -1,16 +1,12 @@
-//! Names: keywords as far as they matter to where an infix `!` may stand, and the hidden names.
+//! Names: keywords as far as they matter to the structure of a text, escapes, and what a name is.
 
 use std::borrow::Cow;
-
-use crate::HIDDEN_NAMES;
 
 /// A name by what it does to the grammar around it. Names with escapes are never keywords.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Word {
     /// An identifier or a keyword that is a value: `this`, `null`, …
     Other,
-    /// One of `HIDDEN_NAMES`, with escapes or without.
-    Hidden(Hidden),
     Async,
     Await,
     /// `break`, `continue`.
@@ -18,7 +14,7 @@ pub enum Word {
     Case,
     Catch,
     Class,
-    /// `var`, `const`.
+    /// `var`, `const`, and `let`: all code is strict, where `let` is no identifier.
     Declare,
     Default,
     Delete,
@@ -32,7 +28,6 @@ pub enum Word {
     Import,
     /// `in`, `instanceof`.
     Infix,
-    Let,
     New,
     Of,
     /// `return`, `throw`.
@@ -46,30 +41,8 @@ pub enum Word {
     Yield,
 }
 
-/// Which of the hidden functions.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Hidden {
-    /// `x ! m(a)`, `x ! [k](a)`.
-    Send,
-    /// `x ! (a)`.
-    Call,
-    /// `x ! p`, `x ! [k]`.
-    Get,
-}
-
-impl Hidden {
-    pub fn name(self) -> &'static str {
-        HIDDEN_NAMES[self as usize]
-    }
-
-    const ALL: [Hidden; 3] = [Hidden::Send, Hidden::Call, Hidden::Get];
-}
-
-/// What a name's text means; with escapes it is compared as what they stand for.
+/// What a name's text means.
 pub fn word(text: &[u8]) -> Word {
-    if text.contains(&b'\\') {
-        return hidden(&unescaped(text)).map_or(Word::Other, Word::Hidden);
-    }
     match text {
         b"async" => Word::Async,
         b"await" => Word::Await,
@@ -77,7 +50,7 @@ pub fn word(text: &[u8]) -> Word {
         b"case" => Word::Case,
         b"catch" => Word::Catch,
         b"class" => Word::Class,
-        b"var" | b"const" => Word::Declare,
+        b"var" | b"const" | b"let" => Word::Declare,
         b"default" => Word::Default,
         b"delete" => Word::Delete,
         b"export" => Word::Export,
@@ -88,7 +61,6 @@ pub fn word(text: &[u8]) -> Word {
         b"if" | b"while" | b"switch" => Word::Head,
         b"import" => Word::Import,
         b"in" | b"instanceof" => Word::Infix,
-        b"let" => Word::Let,
         b"new" => Word::New,
         b"of" => Word::Of,
         b"return" | b"throw" => Word::Return,
@@ -97,35 +69,19 @@ pub fn word(text: &[u8]) -> Word {
         b"typeof" | b"void" => Word::Unary,
         b"with" => Word::With,
         b"yield" => Word::Yield,
-        _ => hidden(text).map_or(Word::Other, Word::Hidden),
+        _ => Word::Other,
     }
 }
 
-fn hidden(text: &[u8]) -> Option<Hidden> {
-    let mut all = Hidden::ALL.into_iter();
-    all.find(|hidden| hidden.name().as_bytes() == text)
-}
-
-/// The first of the hidden names that stands anywhere in a text, as a name or not, with escapes or
-/// without.
-pub fn mentioned(text: &[u8]) -> Option<&'static str> {
-    let plain = match text.contains(&b'\\') {
-        true => Cow::Owned(unescaped(text)),
-        false => Cow::Borrowed(text),
-    };
-    let mut names = HIDDEN_NAMES.into_iter();
-    names.find(|name| {
-        let mut windows = plain.windows(name.len());
-        windows.any(|window| window == name.as_bytes())
-    })
-}
-
-/// A text with its `\u` escapes of ASCII characters replaced; others stay, being in no hidden name.
-fn unescaped(text: &[u8]) -> Vec<u8> {
+/// A text with its `\u` and `\x` escapes of ASCII characters replaced; others stay.
+pub fn decoded(text: &[u8]) -> Cow<'_, [u8]> {
+    if !text.contains(&b'\\') {
+        return Cow::Borrowed(text);
+    }
     let mut plain = Vec::with_capacity(text.len());
     let mut rest = text;
     while let Some((first, after)) = rest.split_first() {
-        match escape(rest) {
+        match escape(rest).or_else(|| short_escape(rest)) {
             Some((number @ 0..0x80, length)) => {
                 plain.push(number as u8);
                 rest = rest.get(length..).unwrap_or_default();
@@ -136,7 +92,22 @@ fn unescaped(text: &[u8]) -> Vec<u8> {
             }
         }
     }
-    plain
+    Cow::Owned(plain)
+}
+
+/// The value of a name that may be written with escapes; `None` where it is no text.
+pub fn name(text: &str) -> Option<String> {
+    let mut value = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find('\\') {
+        let (before, escaped) = rest.split_at(at);
+        let (number, length) = escape(escaped.as_bytes())?;
+        value.push_str(before);
+        value.push(char::from_u32(number)?);
+        rest = escaped.get(length..)?;
+    }
+    value.push_str(rest);
+    Some(value)
 }
 
 /// Whether a text that was cut as a name is one: in a string, where it ends up, anything would do.
@@ -173,11 +144,19 @@ pub fn escape(text: &[u8]) -> Option<(u32, usize)> {
     if let Some(braced) = digits.strip_prefix(b"{") {
         return braced_escape(braced);
     }
-    let mut number = 0;
-    for byte in digits.get(..4)? {
-        number = number * 16 + char::from(*byte).to_digit(16)?;
-    }
-    Some((number, 6))
+    Some((hexadecimal(digits.get(..4)?)?, 6))
+}
+
+/// Likewise for `\x41`, which only strings have.
+fn short_escape(text: &[u8]) -> Option<(u32, usize)> {
+    let digits = text.strip_prefix(b"\\x")?;
+    Some((hexadecimal(digits.get(..2)?)?, 4))
+}
+
+fn hexadecimal(digits: &[u8]) -> Option<u32> {
+    digits.iter().try_fold(0, |number, byte| {
+        Some(number * 16 + char::from(*byte).to_digit(16)?)
+    })
 }
 
 /// After `\u{`. Reads no further than its digits, so that many broken ones cost no more than one.

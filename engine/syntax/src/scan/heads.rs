@@ -1,43 +1,58 @@
 //! What stands before bodies: functions, classes, properties, imports and exports.
 
-use super::state::{After, Expect, Kind};
+use super::state::{After, Expect, Kind, Member};
 use super::{Flow, Scanner, Step};
 use crate::error::Refusal;
 use crate::lex::words::Word;
-use crate::lex::{Token, TokenKind};
+use crate::lex::{Glance, Token, TokenKind};
 
 impl Scanner<'_> {
     /// `function` was read.
     pub(super) fn function(&mut self, after: After) -> Step {
         self.ctx.fn_after = after;
+        self.ctx.fn_async = std::mem::take(&mut self.ctx.async_function);
         self.expect(Expect::FnHead)
     }
 
     /// After `function`: its name and parameters.
     pub(super) fn fn_head(&mut self, token: &Token) -> Step {
         match token.kind {
-            TokenKind::Name(_) => self.no_hidden(token).map(|()| Flow::Done),
-            TokenKind::Binary => Ok(Flow::Done),
-            TokenKind::LParen => self.push(token, Kind::Paren, After::FnBody, Expect::Operand),
+            TokenKind::Name(_) | TokenKind::Binary => Ok(Flow::Done),
+            TokenKind::LParen => self.parameters(token),
             _ => self.unexpected(token),
         }
+    }
+
+    /// The parenthesis before a function's parameters.
+    fn parameters(&mut self, token: &Token) -> Step {
+        let opened = (Kind::Paren, After::FnBody, Expect::Operand);
+        self.push_function(token, opened, self.ctx.fn_async)
     }
 
     pub(super) fn fn_body(&mut self, token: &Token) -> Step {
-        let after = self.ctx.fn_after;
+        let opened = (Kind::Statements, self.ctx.fn_after, Expect::Statement);
         match token.kind {
-            TokenKind::LBrace => self.push(token, Kind::Statements, after, Expect::Statement),
+            // The engine takes an expression as the body of any function.
+            TokenKind::Arrow => {
+                self.fresh();
+                self.expect(Expect::FnArrow)
+            }
+            TokenKind::LBrace => self.push_function(token, opened, self.ctx.fn_async),
             _ => self.unexpected(token),
         }
     }
 
-    pub(super) fn arrow_body(&mut self, token: &Token) -> Step {
-        match token.kind {
-            TokenKind::LBrace => {
-                self.push(token, Kind::Statements, After::ArrowDone, Expect::Statement)
-            }
-            _ => self.again(Expect::Operand),
+    pub(super) fn arrow_body(&mut self, token: &Token, after: After) -> Step {
+        let is_async = self.ctx.fn_async;
+        if token.kind == TokenKind::LBrace {
+            let opened = (Kind::Statements, after, Expect::Statement);
+            return self.push_function(token, opened, is_async);
         }
+        let began = self.ctx.ternaries;
+        // Two that began at one depth end together, and only the inner one counts.
+        let _ = self.ctx.arrows.pop_if(|(outer, _)| *outer == began);
+        self.ctx.arrows.push((began, is_async));
+        self.again(Expect::Operand)
     }
 
     /// An arrow function's block is the end of its expression.
@@ -58,7 +73,7 @@ impl Scanner<'_> {
     pub(super) fn class_name(&mut self, token: &Token) -> Step {
         match token.kind {
             TokenKind::Name(Word::Extends) => self.expect_operand(),
-            TokenKind::Name(_) => self.no_hidden(token).map(|()| Flow::Done),
+            TokenKind::Name(_) => Ok(Flow::Done),
             TokenKind::LBrace => self.class_body(),
             _ => self.unexpected(token),
         }
@@ -70,22 +85,28 @@ impl Scanner<'_> {
         self.expect(Expect::Member)
     }
 
-    /// In a class: names and the words before them, up to what they name. As names of properties
-    /// the hidden ones are harmless.
+    /// In a class: names and the words before them, up to what they name.
     pub(super) fn member(&mut self, token: &Token) -> Step {
         match token.kind {
-            TokenKind::Name(_) | TokenKind::Str | TokenKind::Number | TokenKind::Private => {
+            TokenKind::Name(word) => self.member_word(token, word),
+            TokenKind::Str | TokenKind::Number | TokenKind::Private => self.member_name(),
+            TokenKind::Binary => self.member_star(),
+            TokenKind::Semi => {
+                self.ctx.member = Member::Start;
                 Ok(Flow::Done)
             }
-            TokenKind::Binary | TokenKind::Semi => Ok(Flow::Done),
-            TokenKind::LBracket => self.push(token, Kind::Index, After::Member, Expect::Operand),
+            TokenKind::LBracket => {
+                self.begin_member();
+                self.push(token, Kind::Index, After::Member, Expect::Operand)
+            }
             TokenKind::LParen => {
                 self.ctx.fn_after = After::Member;
-                self.push(token, Kind::Paren, After::FnBody, Expect::Operand)
+                self.parameters(token)
             }
             // `static {`
             TokenKind::LBrace => {
-                self.push(token, Kind::Statements, After::Member, Expect::Statement)
+                let opened = (Kind::Statements, After::Member, Expect::Statement);
+                self.push_function(token, opened, false)
             }
             TokenKind::Assign => self.expect_operand(),
             TokenKind::RBrace | TokenKind::End => self.close(token),
@@ -95,27 +116,21 @@ impl Scanner<'_> {
 
     /// In an object: likewise, but a name alone is a variable too.
     pub(super) fn prop_name(&mut self, token: &Token) -> Step {
-        if let TokenKind::Name(Word::Hidden(hidden)) = token.kind {
-            self.ctx.shorthand = Some((hidden, token.place));
-            return Ok(Flow::Done);
-        }
-        if let Some((hidden, place)) = self.ctx.shorthand.take()
-            && matches!(
-                token.kind,
-                TokenKind::Comma | TokenKind::RBrace | TokenKind::Assign
-            )
-        {
-            return self.refuse(Refusal::Hidden(hidden.name()), place);
-        }
         match token.kind {
-            TokenKind::Name(_) | TokenKind::Str | TokenKind::Number | TokenKind::Private => {
+            TokenKind::Name(word) => self.member_word(token, word),
+            TokenKind::Str | TokenKind::Number | TokenKind::Private => self.member_name(),
+            TokenKind::Binary => self.member_star(),
+            TokenKind::Comma => {
+                self.ctx.member = Member::Start;
                 Ok(Flow::Done)
             }
-            TokenKind::Binary | TokenKind::Comma => Ok(Flow::Done),
-            TokenKind::LBracket => self.push(token, Kind::Index, After::PropName, Expect::Operand),
+            TokenKind::LBracket => {
+                self.begin_member();
+                self.push(token, Kind::Index, After::PropName, Expect::Operand)
+            }
             TokenKind::LParen => {
                 self.ctx.fn_after = After::PropName;
-                self.push(token, Kind::Paren, After::FnBody, Expect::Operand)
+                self.parameters(token)
             }
             TokenKind::Colon | TokenKind::Spread => {
                 self.fresh();
@@ -125,6 +140,63 @@ impl Scanner<'_> {
             TokenKind::Assign => self.expect_operand(),
             TokenKind::RBrace => self.close(token),
             _ => self.unexpected(token),
+        }
+    }
+
+    /// A member begins, unless words before its name were read. After a name a line must have ended.
+    fn begin_member(&mut self) {
+        if self.ctx.member != Member::Prefix {
+            self.ctx.fn_async = false;
+        }
+    }
+
+    fn member_name(&mut self) -> Step {
+        self.begin_member();
+        self.ctx.member = Member::Name;
+        Ok(Flow::Done)
+    }
+
+    /// `*`, after `async` or alone.
+    fn member_star(&mut self) -> Step {
+        self.begin_member();
+        self.ctx.member = Member::Prefix;
+        Ok(Flow::Done)
+    }
+
+    /// A name, or a word before one.
+    fn member_word(&mut self, token: &Token, word: Word) -> Step {
+        if self.ctx.member == Member::Prefix {
+            return self.member_name();
+        }
+        let is_static = self.ctx.kind == Kind::ClassBody
+            && self.ctx.member != Member::Static
+            && self.lexer.text(token) == b"static"
+            && self.lexer.glance() != Glance::EndsName;
+        if is_static {
+            self.ctx.fn_async = false;
+            self.ctx.member = Member::Static;
+            return Ok(Flow::Done);
+        }
+        let is_prefix = match (word, self.lexer.text(token)) {
+            (Word::Async, _) => self.lexer.glance() != Glance::LineEnd,
+            (_, b"get" | b"set") => true,
+            _ => false,
+        };
+        self.member_name()?;
+        if is_prefix && !self.is_name_alone() {
+            self.ctx.member = Member::Prefix;
+            self.ctx.fn_async = word == Word::Async;
+        }
+        Ok(Flow::Done)
+    }
+
+    /// Whether the `get`, `set` or `async` just read is a member's name.
+    fn is_name_alone(&self) -> bool {
+        let next = self.lexer.peek();
+        match next.kind {
+            TokenKind::Colon | TokenKind::Comma | TokenKind::RBrace => true,
+            TokenKind::LParen | TokenKind::Semi => true,
+            kind => kind == TokenKind::Assign && next.end - next.place.offset == 1,
         }
     }
 
@@ -143,7 +215,10 @@ impl Scanner<'_> {
             TokenKind::Name(Word::Class) => {
                 self.push(token, Kind::ClassHead, After::Statement, Expect::ClassName)
             }
-            TokenKind::Name(Word::Async) if self.function_follows() => Ok(Flow::Done),
+            TokenKind::Name(Word::Async) if self.lexer.glance() == Glance::Function => {
+                self.ctx.async_function = true;
+                Ok(Flow::Done)
+            }
             _ => {
                 self.fresh();
                 self.again(Expect::Operand)
@@ -162,7 +237,7 @@ impl Scanner<'_> {
     /// An import, or an export from another module, up to that module's name.
     pub(super) fn import_decl(&mut self, token: &Token) -> Step {
         match token.kind {
-            TokenKind::Name(_) => self.no_hidden(token).map(|()| Flow::Done),
+            TokenKind::Name(_) => Ok(Flow::Done),
             TokenKind::Comma | TokenKind::Binary => Ok(Flow::Done),
             TokenKind::LBrace => self.push(token, Kind::List, After::ImportDecl, Expect::List),
             TokenKind::Str if matches!(self.previous, TokenKind::Name(_)) => self.module_or_alias(),
@@ -206,7 +281,7 @@ impl Scanner<'_> {
     /// In the braces of an import, an export or attributes.
     pub(super) fn list(&mut self, token: &Token) -> Step {
         match token.kind {
-            TokenKind::Name(_) => self.no_hidden(token).map(|()| Flow::Done),
+            TokenKind::Name(_) => Ok(Flow::Done),
             TokenKind::Str | TokenKind::Comma | TokenKind::Colon => Ok(Flow::Done),
             TokenKind::RBrace => self.close(token),
             _ => self.unexpected(token),

@@ -6,7 +6,10 @@
 //! (`Stop::Malformed`).
 //!
 //! `statement`, `operand`, `operator` are the three places code can be at; `heads` what stands
-//! before bodies: functions, classes, properties, imports; `send` the infix `!` and its way back.
+//! before bodies: functions, classes, properties, imports; `send` the infix `!`.
+//!
+//! All code is strict: `let` always declares, and `yield` is always a keyword. What `await` and
+//! `async` are is told as quickjs-ng tells it, function by function.
 
 mod heads;
 mod operand;
@@ -17,21 +20,11 @@ mod statement;
 mod tokens;
 
 use crate::error::{Malformed, Refusal};
-use crate::lex::words::Word;
 use crate::lex::{Lexer, Place, Slash, Token, TokenKind};
 use crate::transform::edits::Edits;
 use crate::{DEPTH_MAX, Goal};
-use state::{After, Chain, Context, Expect, Kind, Last};
+use state::{After, Chain, Context, Expect, Kind, Last, Member};
 pub use tokens::{ScannedToken, read_tokens, tokens};
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mode {
-    Rewrite,
-    /// The text of one function, back to the author's.
-    Restore,
-    /// The same, read as a class's member.
-    RestoreMethod,
-}
 
 /// Why the scan ended early.
 #[derive(Debug)]
@@ -54,13 +47,14 @@ type Step = Result<Flow, Stop>;
 pub struct Scanner<'a> {
     src: &'a [u8],
     lexer: Lexer<'a>,
-    mode: Mode,
+    goal: Goal,
     edits: Edits,
     ctx: Context,
     outer: Vec<Context>,
     sends: u32,
     /// The token before this one.
     previous: TokenKind,
+    ended: bool,
 }
 
 /// How often one token can lead to another state before it is used: more than any way there is.
@@ -68,20 +62,17 @@ const AGAIN_MAX: usize = 8;
 
 impl<'a> Scanner<'a> {
     /// A text of less than 4 GiB.
-    pub fn new(src: &'a [u8], goal: Goal, mode: Mode) -> Self {
-        let ctx = match mode {
-            Mode::RestoreMethod => Context::new(Kind::ClassBody, After::Statement, Expect::Member),
-            _ => Context::new(Kind::Statements, After::Statement, Expect::Statement),
-        };
+    pub fn new(src: &'a [u8], goal: Goal) -> Self {
         Scanner {
             src,
             lexer: Lexer::new(src, goal),
-            mode,
+            goal,
             edits: Edits::default(),
-            ctx,
+            ctx: Context::new(Kind::Statements, After::Statement, Expect::Statement),
             outer: Vec::new(),
             sends: 0,
             previous: TokenKind::End,
+            ended: false,
         }
     }
 
@@ -95,27 +86,39 @@ impl<'a> Scanner<'a> {
     }
 
     pub fn run(&mut self) -> Result<(), Stop> {
-        loop {
-            let token = self.lexer.next(self.slash());
-            if let TokenKind::Bad(malformed) = token.kind {
-                return Err(Stop::Malformed(malformed, token.place));
-            }
+        while let Some(token) = self.next_token()? {
             self.take(&token)?;
-            if token.kind == TokenKind::End {
-                return Ok(());
-            }
             self.previous = token.kind;
+        }
+        Ok(())
+    }
+
+    /// The next token; `None` after the text's end was taken.
+    fn next_token(&mut self) -> Result<Option<Token>, Stop> {
+        if self.ended {
+            return Ok(None);
+        }
+        let token = self.lexer.next(self.slash());
+        match token.kind {
+            TokenKind::Bad(malformed) => return Err(Stop::Malformed(malformed, token.place)),
+            TokenKind::End => self.ended = true,
+            TokenKind::Binary if self.goal == Goal::Module => self.keep_from_comment(&token),
+            _ => {}
+        }
+        Ok(Some(token))
+    }
+
+    /// `<!--` is three operators in a module and begins a comment in the script that it becomes.
+    fn keep_from_comment(&mut self, token: &Token) {
+        if self.lexer.text(token) == b"<" && self.lexer.rest().starts_with(b"!--") {
+            self.edits.replace(token.place.plus(1), 0, "/*~<*/");
         }
     }
 
-    /// Shows where each token stands and what it is, until `go_on` says no or there is malformed.
+    /// Shows where each token stands and what it is, until `go_on` says no or there is an error.
     pub fn each_place(&mut self, mut go_on: impl FnMut(Place, TokenKind) -> bool) {
-        loop {
-            let token = self.lexer.next(self.slash());
-            if matches!(token.kind, TokenKind::Bad(_)) || !go_on(token.place, token.kind) {
-                return;
-            }
-            if self.take(&token).is_err() {
+        while let Ok(Some(token)) = self.next_token() {
+            if !go_on(token.place, token.kind) || self.take(&token).is_err() {
                 return;
             }
             self.previous = token.kind;
@@ -151,7 +154,8 @@ impl<'a> Scanner<'a> {
             Expect::ForHead => self.for_head(token),
             Expect::FnHead => self.fn_head(token),
             Expect::FnBody => self.fn_body(token),
-            Expect::ArrowBody => self.arrow_body(token),
+            Expect::FnArrow => self.arrow_body(token, self.ctx.fn_after),
+            Expect::ArrowBody => self.arrow_body(token, After::ArrowDone),
             Expect::ArrowDone => self.arrow_done(token),
             Expect::ClassName => self.class_name(token),
             Expect::Member => self.member(token),
@@ -166,8 +170,6 @@ impl<'a> Scanner<'a> {
             Expect::AfterBang => self.after_bang(token),
             Expect::AfterName => self.after_name(token),
             Expect::AfterKey => self.after_key(token),
-            Expect::UndoWhat => self.undo_what(token),
-            Expect::UndoRest => self.undo_rest(token),
         }
     }
 
@@ -181,16 +183,6 @@ impl<'a> Scanner<'a> {
 
     fn refuse<T>(&self, form: Refusal, place: Place) -> Result<T, Stop> {
         Err(Stop::Refused(form, place))
-    }
-
-    /// A hidden name as a variable, a label or what is imported.
-    fn no_hidden(&self, token: &Token) -> Result<(), Stop> {
-        match token.kind {
-            TokenKind::Name(Word::Hidden(hidden)) => {
-                self.refuse(Refusal::Hidden(hidden.name()), token.place)
-            }
-            _ => Ok(()),
-        }
     }
 
     fn expect(&mut self, expect: Expect) -> Step {
@@ -210,6 +202,22 @@ impl<'a> Scanner<'a> {
         self.ctx.element = false;
     }
 
+    /// A whole expression has ended.
+    fn end_expression(&mut self) {
+        self.fresh();
+        self.ctx.ternaries = 0;
+        self.ctx.arrows.clear();
+        self.ctx.member = Member::Start;
+    }
+
+    /// Whether `await` is a keyword here, as the engine has it: everywhere in a module, and in the
+    /// async functions of a script. A field's initial value is a function of its own.
+    fn awaits(&self) -> bool {
+        let of_arrow = self.ctx.arrows.last().map(|(_, is_async)| *is_async);
+        let outside = self.ctx.is_async && self.ctx.kind != Kind::ClassBody;
+        self.goal == Goal::Module || of_arrow.unwrap_or(outside)
+    }
+
     fn expect_operand(&mut self) -> Step {
         self.fresh();
         self.expect(Expect::Operand)
@@ -217,8 +225,7 @@ impl<'a> Scanner<'a> {
 
     /// The statement, or the class member, before this token has ended without a semicolon.
     fn next_statement(&mut self, token: &Token) -> Step {
-        self.fresh();
-        self.ctx.ternaries = 0;
+        self.end_expression();
         match self.ctx.kind {
             Kind::Statements => self.again(Expect::Statement),
             Kind::ClassBody => self.again(Expect::Member),
@@ -230,8 +237,27 @@ impl<'a> Scanner<'a> {
         if self.outer.len() == DEPTH_MAX {
             return self.refuse(Refusal::TooDeep, token.place);
         }
-        let inner = Context::new(kind, after, expect);
+        let mut inner = Context::new(kind, after, expect);
+        // A computed name belongs to what is around its class.
+        let is_name = self.ctx.kind == Kind::ClassBody && after == After::Member;
+        inner.is_async = if is_name {
+            self.ctx.is_async
+        } else {
+            self.awaits()
+        };
         self.outer.push(std::mem::replace(&mut self.ctx, inner));
+        Ok(Flow::Done)
+    }
+
+    /// The parameters or the body of a function.
+    fn push_function(
+        &mut self,
+        token: &Token,
+        (kind, after, expect): (Kind, After, Expect),
+        is_async: bool,
+    ) -> Step {
+        self.push(token, kind, after, expect)?;
+        self.ctx.is_async = is_async;
         Ok(Flow::Done)
     }
 
@@ -257,7 +283,7 @@ impl<'a> Scanner<'a> {
             match part.kind {
                 TokenKind::Template => {}
                 TokenKind::TemplateHead => {
-                    self.ctx.ternaries = 0;
+                    self.end_expression();
                     return self.expect_operand();
                 }
                 TokenKind::Bad(malformed) => return Err(Stop::Malformed(malformed, part.place)),
@@ -290,38 +316,30 @@ impl<'a> Scanner<'a> {
                 (Expect::AfterKey, Last::Plain)
             }
             After::Statement => {
-                self.fresh();
+                self.end_expression();
                 (Expect::Statement, Last::Plain)
             }
             After::ArrowDone => {
                 self.fresh();
                 (Expect::ArrowDone, Last::Plain)
             }
-            After::Member => (Expect::Member, Last::Plain),
-            After::PropName => (Expect::PropName, Last::Plain),
+            After::Member | After::PropName => {
+                // A computed name has ended, or what was named.
+                self.ctx.member = match inner.kind {
+                    Kind::Index => Member::Name,
+                    _ => Member::Start,
+                };
+                let expect = match inner.after {
+                    After::Member => Expect::Member,
+                    _ => Expect::PropName,
+                };
+                (expect, Last::Plain)
+            }
             After::FnBody => (Expect::FnBody, Last::Plain),
             After::ImportDecl => (Expect::ImportDecl, Last::Plain),
             After::ExportTail => (Expect::ExportTail, Last::Plain),
-            After::UndoKey => {
-                self.edits.replace(token.place, 1, "]");
-                (Expect::UndoRest, Last::Plain)
-            }
         };
         self.ctx.chain.last = last;
         self.expect(expect)
-    }
-
-    /// Whether the next token is `function`, on this line.
-    fn function_follows(&self) -> bool {
-        let next = self.lexer.peek();
-        next.kind == TokenKind::Name(Word::Function) && !next.newline
-    }
-
-    /// Whether the `let` just read declares something.
-    fn let_declares(&self) -> bool {
-        match self.lexer.peek().kind {
-            TokenKind::Name(word) => !matches!(word, Word::Infix | Word::Of),
-            kind => matches!(kind, TokenKind::LBracket | TokenKind::LBrace),
-        }
     }
 }

@@ -1,10 +1,10 @@
 //! Where an operand begins.
 
-use super::state::{After, Chain, Expect, Kind, Last, Prefix};
-use super::{Flow, Mode, Scanner, Step};
+use super::state::{After, AsyncHead, Chain, Expect, Kind, Last, Prefix};
+use super::{Flow, Scanner, Step};
 use crate::error::Refusal;
 use crate::lex::words::Word;
-use crate::lex::{Token, TokenKind};
+use crate::lex::{Glance, Token, TokenKind};
 
 impl Scanner<'_> {
     pub(super) fn operand(&mut self, token: &Token) -> Step {
@@ -49,7 +49,8 @@ impl Scanner<'_> {
 
     fn operand_word(&mut self, token: &Token, word: Word) -> Step {
         match word {
-            Word::Unary | Word::Await | Word::Infix => self.expect_operand(),
+            Word::Unary | Word::Infix => self.expect_operand(),
+            Word::Await if self.awaits() => self.expect_operand(),
             Word::Delete => {
                 self.fresh();
                 self.ctx.prefix = Prefix::Delete;
@@ -71,14 +72,10 @@ impl Scanner<'_> {
             Word::Class => self.part(token, Kind::ClassHead, After::Brace, Expect::ClassName),
             Word::Async => self.async_word(token),
             Word::Super => self.whole(token, Last::Super),
-            Word::Of => self.whole(token, Last::Of),
+            Word::Import => self.whole(token, Last::Import),
             // In a `for`'s head; what they declare is its target.
             Word::Declare => Ok(Flow::Done),
-            Word::Let if self.let_declares() => Ok(Flow::Done),
-            Word::Hidden(hidden) => match self.mode {
-                Mode::Rewrite => self.refuse(Refusal::Hidden(hidden.name()), token.place),
-                _ => self.undo_open(token, hidden),
-            },
+            _ if self.is_using(token) => Ok(Flow::Done),
             word if begins_statement(word) && self.ctx.kind == Kind::Statements => {
                 self.next_statement(token)
             }
@@ -86,18 +83,39 @@ impl Scanner<'_> {
         }
     }
 
-    /// `async function`, `async x => …`, or a variable of that name.
+    /// `async function`, `async x => …`, `async (…) => …`, or a variable of that name.
     fn async_word(&mut self, token: &Token) -> Step {
         let next = self.lexer.peek();
+        if self.lexer.glance() == Glance::LineEnd {
+            return self.whole(token, Last::Plain);
+        }
         match next.kind {
-            TokenKind::Name(Word::Function) if !next.newline => {
+            TokenKind::Name(Word::Function) => {
                 self.begin(token);
+                self.ctx.async_function = true;
                 Ok(Flow::Done)
             }
-            TokenKind::Name(Word::Infix | Word::Of) => self.whole(token, Last::Plain),
-            TokenKind::Name(_) if !next.newline => Ok(Flow::Done),
-            _ => self.whole(token, Last::Plain),
+            TokenKind::Name(_) if self.lexer.is_name_before_arrow() => {
+                self.ctx.async_arrow = true;
+                Ok(Flow::Done)
+            }
+            _ => {
+                self.whole(token, Last::Plain)?;
+                self.ctx.chain.async_head = AsyncHead::Word;
+                Ok(Flow::Done)
+            }
         }
+    }
+
+    /// `for (await using x of y)`: the name after it is declared, even if it is `of`.
+    fn is_using(&self, token: &Token) -> bool {
+        let awaited = self.previous == TokenKind::Name(Word::Await);
+        let is_head = self.ctx.kind == Kind::For && !self.ctx.clause && awaited;
+        if !is_head || self.lexer.text(token) != b"using" {
+            return false;
+        }
+        let next = self.lexer.peek();
+        matches!(next.kind, TokenKind::Name(Word::Of | Word::Other)) && !next.newline
     }
 
     /// Begins the operand here, unless a `new` or `async` before has.
@@ -108,11 +126,16 @@ impl Scanner<'_> {
                 start: token.place,
                 prefix: self.ctx.prefix,
                 element: self.ctx.element,
+                async_head: match self.ctx.async_arrow {
+                    true => AsyncHead::Whole,
+                    false => AsyncHead::None,
+                },
                 ..Chain::default()
             };
         }
         self.ctx.prefix = Prefix::None;
         self.ctx.element = false;
+        self.ctx.async_arrow = false;
     }
 
     /// An operand of one token.

@@ -1,6 +1,6 @@
 //! After an operand: it goes on, is sent to, or ends.
 
-use super::state::{After, Expect, Kind, Last};
+use super::state::{After, AsyncHead, Expect, Kind, Last, Member};
 use super::{Flow, Scanner, Step, Stop};
 use crate::error::Refusal;
 use crate::lex::words::Word;
@@ -26,6 +26,7 @@ impl Scanner<'_> {
             }
             TokenKind::Name(Word::Of) if self.ctx.kind == Kind::For && !self.ctx.clause => {
                 self.finish_loop_target()?;
+                self.ctx.arrows.clear();
                 self.expect_operand()
             }
             TokenKind::Name(_)
@@ -37,6 +38,7 @@ impl Scanner<'_> {
                 self.neighbour(token)
             }
             TokenKind::Arrow => {
+                self.ctx.fn_async = self.ctx.chain.async_head == AsyncHead::Whole;
                 self.fresh();
                 self.expect(Expect::ArrowBody)
             }
@@ -70,6 +72,11 @@ impl Scanner<'_> {
         }
         let chain = &mut self.ctx.chain;
         (chain.carried, chain.last) = (None, Last::Plain);
+        let calls = token.kind == TokenKind::LParen;
+        chain.async_head = match chain.async_head {
+            AsyncHead::Word if calls => AsyncHead::Whole,
+            _ => AsyncHead::None,
+        };
         match token.kind {
             TokenKind::Dot => self.expect(Expect::Dot),
             TokenKind::OptionalDot => {
@@ -146,13 +153,21 @@ impl Scanner<'_> {
     fn colon(&mut self, token: &Token) -> Step {
         self.finish()?;
         if self.ctx.ternaries > 0 {
+            // Arrow functions between `?` and `:` end here.
+            let open = self.ctx.ternaries;
+            while self
+                .ctx
+                .arrows
+                .pop_if(|(began, _)| *began >= open)
+                .is_some()
+            {}
             self.ctx.ternaries -= 1;
             return self.expect_operand();
         }
         match self.ctx.kind {
             // A label, a case or `default`.
             Kind::Statements => {
-                self.fresh();
+                self.end_expression();
                 self.expect(Expect::Statement)
             }
             _ => self.unexpected(token),
@@ -161,12 +176,11 @@ impl Scanner<'_> {
 
     fn comma(&mut self, token: &Token) -> Step {
         self.finish_element()?;
-        if self.ctx.undo.is_some() {
-            return self.undo_bang(token);
-        }
+        self.ctx.arrows.clear();
         match self.ctx.kind {
             Kind::Object => {
                 self.fresh();
+                self.ctx.member = Member::Start;
                 self.expect(Expect::PropName)
             }
             Kind::ClassBody => self.unexpected(token),
@@ -180,8 +194,7 @@ impl Scanner<'_> {
 
     fn semicolon(&mut self, token: &Token) -> Step {
         self.finish()?;
-        self.fresh();
-        self.ctx.ternaries = 0;
+        self.end_expression();
         match self.ctx.kind {
             Kind::Statements => self.expect(Expect::Statement),
             Kind::ClassBody => self.expect(Expect::Member),

@@ -1,11 +1,13 @@
-//! The infix `!`: from the author's text to a call, and back.
+//! The infix `!`: from the author's text to a call. What is put in is marked with the text's tag,
+//! for which `~` stands here; `transform::restore` finds it by these marks alone.
 
 use super::state::{After, Expect, Kind, Last};
-use super::{Flow, Mode, Scanner, Step};
+use super::{Scanner, Step};
 use crate::SENDS_MAX;
 use crate::error::Refusal;
-use crate::lex::words::{self, Hidden};
+use crate::lex::words;
 use crate::lex::{Token, TokenKind, is_name_byte};
+use crate::names::Hidden;
 
 impl Scanner<'_> {
     /// A `!` right after an operand.
@@ -16,16 +18,13 @@ impl Scanner<'_> {
             _ if chain.optional => Some(Refusal::Optional),
             _ if chain.postfix => Some(Refusal::AfterUpdate),
             Last::Super => Some(Refusal::Super),
+            Last::Import => Some(Refusal::Import),
             Last::Brace => Some(Refusal::AfterBrace),
-            Last::Of => Some(Refusal::AfterOf),
             Last::Private => Some(Refusal::Private),
             _ => None,
         };
         if let Some(form) = form {
             return self.refuse(form, token.place);
-        }
-        if self.mode != Mode::Rewrite {
-            return self.unexpected(token);
         }
         if self.sends == SENDS_MAX {
             return self.refuse(Refusal::TooManySends, token.place);
@@ -77,7 +76,7 @@ impl Scanner<'_> {
         };
         let sends = token.kind == TokenKind::LParen;
         self.open(if sends { Hidden::Send } else { Hidden::Get });
-        let close = if sends { ")" } else { "))" };
+        let close = if sends { ")/*~]*/" } else { ")/*~]*/)" };
         self.edits.replace(bracket.place, 1, close);
         self.arguments(token, sends)
     }
@@ -98,74 +97,7 @@ impl Scanner<'_> {
         let before = before.and_then(|at| self.src.get(at));
         // `return(x) ! m()`: the call's name must not run into the word before.
         let glued = before.is_some_and(|byte| is_name_byte(*byte));
-        self.edits.open(chain.start, hidden.name(), glued);
-        self.edits.replace(chain.bang, 1, ",");
-    }
-
-    /// Restoring: a hidden name, which begins a rewritten send.
-    pub(super) fn undo_open(&mut self, token: &Token, hidden: Hidden) -> Step {
-        let rest = self.lexer.rest();
-        let glued = rest.starts_with(b" (");
-        if !glued && !rest.starts_with(b"(") {
-            return self.unexpected(token);
-        }
-        let mut place = token.place;
-        let mut cut = token.end - token.place.offset + 1;
-        if glued {
-            if place.offset == place.line_start {
-                return self.unexpected(token);
-            }
-            place.offset -= 1;
-            cut += 2;
-        }
-        self.lexer.pass(1 + usize::from(glued));
-        self.edits.replace(place, cut, "");
-        self.begin(token);
-        self.push(token, Kind::Paren, After::Operand, Expect::Operand)?;
-        self.ctx.undo = Some(hidden);
-        Ok(Flow::Done)
-    }
-
-    /// The comma that was the `!`.
-    pub(super) fn undo_bang(&mut self, token: &Token) -> Step {
-        self.edits.replace(token.place, 1, "!");
-        self.fresh();
-        self.expect(Expect::UndoWhat)
-    }
-
-    pub(super) fn undo_what(&mut self, token: &Token) -> Step {
-        match (self.ctx.undo, token.kind) {
-            (Some(Hidden::Send | Hidden::Get), TokenKind::Str) => {
-                let length = token.end - token.place.offset;
-                self.edits.replace(token.place, 1, "");
-                self.edits.replace(token.place.plus(length - 1), 1, "");
-                self.expect(Expect::UndoRest)
-            }
-            (Some(Hidden::Send | Hidden::Get), TokenKind::LParen) => {
-                self.edits.replace(token.place, 1, "[");
-                self.push(token, Kind::Paren, After::UndoKey, Expect::Operand)
-            }
-            (Some(Hidden::Call), TokenKind::Number) => {
-                let length = token.end - token.place.offset;
-                self.edits.replace(token.place, length, "");
-                self.expect(Expect::UndoRest)
-            }
-            _ => self.unexpected(token),
-        }
-    }
-
-    /// After what is sent: the comma that was `(`, or the `)` that was put there.
-    pub(super) fn undo_rest(&mut self, token: &Token) -> Step {
-        match (self.ctx.undo.take(), token.kind) {
-            (Some(Hidden::Send | Hidden::Call), TokenKind::Comma) => {
-                self.edits.replace(token.place, 1, "(");
-                self.expect_operand()
-            }
-            (Some(Hidden::Get), TokenKind::RParen) => {
-                self.edits.replace(token.place, 1, "");
-                self.close(token)
-            }
-            _ => self.unexpected(token),
-        }
+        self.edits.open(chain.start, hidden, glued);
+        self.edits.replace(chain.bang, 1, ",/*~*/");
     }
 }

@@ -1,6 +1,5 @@
 //! What the scanner knows of the place it is at.
 
-use crate::lex::words::Hidden;
 use crate::lex::{Place, Token};
 
 /// What is open around the current place, by how it is read inside.
@@ -48,7 +47,6 @@ pub enum After {
     FnBody,
     ImportDecl,
     ExportTail,
-    UndoKey,
 }
 
 /// What may come next.
@@ -66,7 +64,8 @@ pub enum Expect {
     ForHead,
     FnHead,
     FnBody,
-    /// After `=>`.
+    /// After `=>`, of a function of another kind and of an arrow function.
+    FnArrow,
     ArrowBody,
     /// After an arrow function's block: its expression has ended.
     ArrowDone,
@@ -89,9 +88,6 @@ pub enum Expect {
     /// After `x ! p` and after `x ! [k]`: arguments make it a send.
     AfterName,
     AfterKey,
-    /// Restoring: what is sent, and the rest of it.
-    UndoWhat,
-    UndoRest,
 }
 
 /// What the operand read so far ends with.
@@ -100,9 +96,9 @@ pub enum Last {
     #[default]
     Plain,
     Super,
+    Import,
     /// `#p`, as in `#p in x`.
     Private,
-    Of,
     Brace,
     /// `x ! m(a)`.
     Send,
@@ -130,6 +126,29 @@ pub struct Chain {
     pub bang: Place,
     /// It is a literal with this send as an element, which makes it no pattern.
     pub carried: Option<Place>,
+    pub async_head: AsyncHead,
+}
+
+/// How much of the head of an async arrow function was read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum AsyncHead {
+    #[default]
+    None,
+    /// `async`, which may be a name: parameters may follow.
+    Word,
+    /// `async x` or `async (…)`: only `=>` is missing.
+    Whole,
+}
+
+/// What was read of a member of a class or an object literal.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Member {
+    #[default]
+    Start,
+    Static,
+    /// `get`, `set`, `async` or `*`: a name follows.
+    Prefix,
+    Name,
 }
 
 impl Chain {
@@ -147,7 +166,7 @@ pub enum Prefix {
 }
 
 /// One open bracket's state.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Context {
     pub kind: Kind,
     pub after: After,
@@ -166,10 +185,18 @@ pub struct Context {
     pub fn_after: After,
     /// The name or closing bracket of the send that is being read.
     pub sent: Option<Token>,
-    /// A property's name that is a hidden name: an error if it is a shorthand.
-    pub shorthand: Option<(Hidden, Place)>,
-    /// Restoring: this parenthesis is a rewritten send's.
-    pub undo: Option<Hidden>,
+    pub member: Member,
+    /// The function whose body this is, or whose parameters these are, is async.
+    pub is_async: bool,
+    /// Likewise the function whose head is being read.
+    pub fn_async: bool,
+    /// `async` was read before `function`.
+    pub async_function: bool,
+    /// `async` was read before an arrow function's only parameter.
+    pub async_arrow: bool,
+    /// Arrow functions whose body is an expression that is being read, the innermost last: how many
+    /// `?` waited for their `:` where each began, and whether it is async.
+    pub arrows: Vec<(u32, bool)>,
 }
 
 impl Context {
@@ -186,8 +213,12 @@ impl Context {
             target: None,
             fn_after: After::Statement,
             sent: None,
-            shorthand: None,
-            undo: None,
+            member: Member::Start,
+            is_async: false,
+            fn_async: false,
+            async_function: false,
+            async_arrow: false,
+            arrows: Vec::new(),
         }
     }
 }

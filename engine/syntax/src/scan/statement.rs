@@ -3,7 +3,7 @@
 use super::state::{After, Expect, Kind};
 use super::{Flow, Scanner, Step};
 use crate::lex::words::Word;
-use crate::lex::{Token, TokenKind};
+use crate::lex::{Glance, Token, TokenKind};
 
 impl Scanner<'_> {
     pub(super) fn statement(&mut self, token: &Token) -> Step {
@@ -31,14 +31,16 @@ impl Scanner<'_> {
             }
             Word::Jump => self.expect(Expect::Jump),
             Word::Declare | Word::Case => self.expect_operand(),
-            Word::Let if self.let_declares() => self.expect_operand(),
             Word::Default => {
                 // Its colon leads to a statement.
                 self.fresh();
                 self.expect(Expect::Operator)
             }
             Word::Function => self.function(After::Statement),
-            Word::Async if self.function_follows() => Ok(Flow::Done),
+            Word::Async if self.lexer.glance() == Glance::Function => {
+                self.ctx.async_function = true;
+                Ok(Flow::Done)
+            }
             Word::Class => self.push(token, Kind::ClassHead, After::Statement, Expect::ClassName),
             Word::Import if self.imports() => self.expect(Expect::ImportDecl),
             Word::Export => self.expect(Expect::Export),
@@ -59,10 +61,7 @@ impl Scanner<'_> {
     /// After `break` and `continue`: a label on the same line.
     pub(super) fn jump(&mut self, token: &Token) -> Step {
         match token.kind {
-            TokenKind::Name(_) if !token.newline => {
-                self.no_hidden(token)?;
-                self.expect(Expect::Statement)
-            }
+            TokenKind::Name(_) if !token.newline => self.expect(Expect::Statement),
             _ => self.again(Expect::Statement),
         }
     }

@@ -2,32 +2,33 @@
 //! imports read these.
 
 use super::state::Expect;
-use super::{AGAIN_MAX, Flow, Mode, Scanner, Stop};
+use super::{AGAIN_MAX, Flow, Scanner, Stop};
 use crate::Goal;
-use crate::lex::{Token, TokenKind};
+use crate::lex::{Place, Token, TokenKind};
+use crate::transform::edits::Edits;
 
 /// One token.
 #[derive(Clone, Copy, Debug)]
 pub struct ScannedToken {
     pub kind: TokenKind,
+    pub place: Place,
     pub start: usize,
     pub end: usize,
-    /// From 1.
-    pub line: u32,
+    /// Where the lexer stood behind it: for the `}` of a template, behind the part that follows.
+    pub after: Place,
     /// How many brackets are open around it; a closing one counts as inside.
     pub depth: usize,
     /// It begins a statement of the text's own level.
     pub statement: bool,
     /// It stands where an operand begins, and so names no property.
     pub operand: bool,
-    pub newline: bool,
 }
 
-/// The tokens of a text up to its end.
-pub fn tokens(source: &[u8], goal: Goal) -> Result<Vec<ScannedToken>, Stop> {
+/// The tokens of a text up to its end, and the edits of its infix `!`.
+pub fn tokens(source: &[u8], goal: Goal) -> Result<(Vec<ScannedToken>, Edits), Stop> {
     let mut tokens = Vec::new();
-    read_tokens(source, goal, |token| tokens.push(token))?;
-    Ok(tokens)
+    let edits = read_tokens(source, goal, |token| tokens.push(token))?;
+    Ok((tokens, edits))
 }
 
 /// Gives `each` the tokens of a text, up to its end or to what cannot be read.
@@ -35,30 +36,26 @@ pub fn read_tokens(
     source: &[u8],
     goal: Goal,
     mut each: impl FnMut(ScannedToken),
-) -> Result<(), Stop> {
-    let mut scanner = Scanner::new(source, goal, Mode::Rewrite);
-    loop {
-        let token = scanner.lexer.next(scanner.slash());
-        if let TokenKind::Bad(malformed) = token.kind {
-            return Err(Stop::Malformed(malformed, token.place));
-        }
+) -> Result<Edits, Stop> {
+    let mut scanner = Scanner::new(source, goal);
+    while let Some(token) = scanner.next_token()? {
         let depth = scanner.outer.len();
         let (statement, operand) = scanner.take_noting(&token)?;
-        if token.kind == TokenKind::End {
-            return Ok(());
-        }
         scanner.previous = token.kind;
-        each(ScannedToken {
-            kind: token.kind,
-            start: token.place.offset as usize,
-            end: token.end as usize,
-            line: token.place.line,
-            depth,
-            statement,
-            operand,
-            newline: token.newline,
-        });
+        if token.kind != TokenKind::End {
+            each(ScannedToken {
+                kind: token.kind,
+                place: token.place,
+                start: token.place.offset as usize,
+                end: token.end as usize,
+                after: scanner.lexer.place(),
+                depth,
+                statement,
+                operand,
+            });
+        }
     }
+    Ok(scanner.edits)
 }
 
 impl Scanner<'_> {

@@ -5,8 +5,8 @@
 //! what lies behind the last one is cut without looking. Total and linear.
 
 use crate::Goal;
-use crate::lex::{Place, TokenKind, words};
-use crate::scan::{Mode, Scanner};
+use crate::lex::{Place, TokenKind};
+use crate::scan::Scanner;
 
 /// One line of a text, counted from 1, without its end.
 pub fn line(text: &[u8], number: u32) -> Option<&[u8]> {
@@ -39,12 +39,7 @@ fn anchor(text: &[u8], wanted: impl Fn(Place) -> bool) -> Place {
     if text.len() > u32::MAX as usize {
         return last;
     }
-    // The author's own text, or a rewritten one.
-    let mode = match words::mentioned(text) {
-        None => Mode::Rewrite,
-        Some(_) => Mode::Restore,
-    };
-    let mut scanner = Scanner::new(text, Goal::Module, mode);
+    let mut scanner = Scanner::new(text, Goal::Module);
     scanner.each_place(|place, kind| {
         let is_wanted = wanted(place);
         if is_wanted {

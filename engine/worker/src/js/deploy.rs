@@ -14,7 +14,7 @@ use super::door::{self, Inside, Parsed, Script};
 use super::fault::{describe, thrown};
 use super::realm::Realm;
 use super::registry::Slot;
-use super::sends::{self, Whose};
+use super::sends::Whose;
 use super::settle::{Pending, Stage, when_settled};
 use super::value::{Cx, JsResult, Kind, NAMES_ALL, UNDEFINED, Value};
 use super::{modules, output, powers};
@@ -198,13 +198,13 @@ fn compile_common(realm: &Realm, file: &str, text: &str) -> JsResult<Option<Valu
     let Some(script) = read_common(realm, file, text) else {
         return Ok(None);
     };
-    let name = sends::keep(realm, Whose::Program(file), &script.columns)?;
+    let name = script.keep(realm, Whose::Program(file))?;
     let inside = Inside {
         scope: &realm.registry.get(Slot::Scope)?,
         globals: &realm.registry.get(Slot::Globals)?,
         importer: &realm.registry.get(Slot::Importer)?,
     };
-    door::evaluate(realm, &inside, &script.text, &name, COMMON_LINE).map(Some)
+    door::evaluate_script(realm, &inside, &script, &name, COMMON_LINE).map(Some)
 }
 
 /// Runs a CommonJS file; gives its `module.exports`.

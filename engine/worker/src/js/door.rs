@@ -22,7 +22,7 @@ use super::sends::{self, Whose};
 use super::value::{Cx, JsResult, PROPERTY_PLAIN, Value};
 use super::{fault, repairs};
 use crate::parsing::{self, Purpose, Stop};
-use kenvat_syntax::Columns;
+use kenvat_syntax::{Columns, Hidden, Names};
 
 /// Words of the context that are looked at; it has fewer than twice as many.
 const CONTEXT_WORDS: usize = 112;
@@ -85,15 +85,90 @@ fn words(cx: Cx) -> [u64; CONTEXT_WORDS] {
     unsafe { cx.raw().cast::<[u64; CONTEXT_WORDS]>().read() }
 }
 
-/// A scope for evaluations in which names are looked up in `globals` and nowhere else.
-pub fn scope(realm: &Realm, globals: &Value) -> JsResult<Value> {
-    let maker = realm.registry.get(Slot::MakeScope)?;
+/// What makes the scopes of texts with the usual names: compiled once, at genesis.
+pub fn keep_scope_makers(realm: &Realm) -> JsResult<()> {
+    let names = Names::default();
+    for (slot, text) in [
+        (Slot::MakeScope, scope_text(names)),
+        (Slot::MakeModuleScope, module_scope_text(names)),
+    ] {
+        realm.registry.set(slot, compile_scope(realm.cx, &text)?)?;
+    }
+    Ok(())
+}
+
+fn compile_scope(cx: Cx, text: &str) -> JsResult<Value> {
+    cx.eval(text, "kenvat:scope", 1, qjs::JS_EVAL_TYPE_GLOBAL)
+}
+
+/// Makes a scope for evaluations in which names are looked up in one object and nowhere else.
+///
+/// The scope's own names are hidden behind parameters nobody fills, and no text that is evaluated
+/// in it mentions them. A function's parameters come before its `with`, so that the globals cannot
+/// lend another `eval`; one is named `arguments`, since that name would otherwise find the
+/// function's own. An evaluation with direct `eval` sees these scopes as its own; calls of what
+/// they lend get no `this`, unlike those of code in `with`.
+fn scope_text(names: Names) -> String {
+    let globals = names.name(Hidden::Globals);
+    let within = scope_within(names);
+    format!("(function ({globals}) {{ with ({globals}) {{ return {within} }} }})")
+}
+
+/// The same with a second object of names, a module's imports, before the globals.
+fn module_scope_text(names: Names) -> String {
+    let [globals, bindings] = [Hidden::Globals, Hidden::Bindings].map(|name| names.name(name));
+    let within = scope_within(names);
+    format!(
+        "(function ({globals}) {{ with ({globals}) {{
+           return function ({bindings}) {{ with ({bindings}) {{ return {within} }} }} }} }})"
+    )
+}
+
+/// The innermost of a scope: what takes the announced text.
+fn scope_within(names: Names) -> String {
+    let lender = names.name(Hidden::Lender);
+    let parameters = [
+        Hidden::Globals,
+        Hidden::Bindings,
+        Hidden::Lender,
+        Hidden::Import,
+        Hidden::Send,
+        Hidden::Call,
+        Hidden::Get,
+    ];
+    let parameters = parameters.map(|name| names.name(name)).join(", ");
+    format!(
+        "function ({lender}, arguments) {{
+           with ({lender}) {{
+             return ({parameters}) => {{
+               'use strict';
+               return eval('the door takes the text that was announced');
+             }};
+           }}
+         }}"
+    )
+}
+
+/// A scope for texts with these names, in which names are looked up in `globals` and nowhere else.
+pub fn scope(realm: &Realm, globals: &Value, names: Names) -> JsResult<Value> {
+    let maker = match names.is_usual() {
+        true => realm.registry.get(Slot::MakeScope)?,
+        false => compile_scope(realm.cx, &scope_text(names))?,
+    };
     maker.call(globals, std::slice::from_ref(globals))
 }
 
 /// The same with what a module imports before it, as properties of `bindings`.
-pub fn module_scope(realm: &Realm, globals: &Value, bindings: &Value) -> JsResult<Value> {
-    let maker = realm.registry.get(Slot::MakeModuleScope)?;
+pub fn module_scope(
+    realm: &Realm,
+    globals: &Value,
+    bindings: &Value,
+    names: Names,
+) -> JsResult<Value> {
+    let maker = match names.is_usual() {
+        true => realm.registry.get(Slot::MakeModuleScope)?,
+        false => compile_scope(realm.cx, &module_scope_text(names))?,
+    };
     let within = maker.call(globals, std::slice::from_ref(globals))?;
     within.call(globals, std::slice::from_ref(bindings))
 }
@@ -112,10 +187,38 @@ pub struct Script {
     pub text: Vec<u8>,
     /// Where its columns come from.
     pub columns: Columns,
+    /// The names of what was put in; `None` where nothing was.
+    pub names: Option<Names>,
 }
 
-/// Evaluates a script in a scope that `scope` made of its globals; lines count from `line`. `name`
-/// is its file's as `sends::keep` gave it.
+impl Script {
+    /// What the text is kept under, see `sends::keep`.
+    pub fn keep(&self, realm: &Realm, whose: Whose) -> JsResult<String> {
+        sends::keep(realm, whose, &self.columns, self.names)
+    }
+}
+
+/// Evaluates a script that may have other names than the usual ones, which `inside`'s scope binds.
+pub fn evaluate_script(
+    realm: &Realm,
+    inside: &Inside,
+    script: &Script,
+    name: &str,
+    line: i32,
+) -> JsResult<Value> {
+    let Some(names) = script.names.filter(|names| !names.is_usual()) else {
+        return evaluate(realm, inside, &script.text, name, line);
+    };
+    let scope = scope(realm, inside.globals, names)?;
+    let inside = Inside {
+        scope: &scope,
+        ..*inside
+    };
+    evaluate(realm, &inside, &script.text, name, line)
+}
+
+/// Evaluates a script in a scope that `scope` made of its globals, for the text's names; lines count
+/// from `line`. `name` is its file's as `sends::keep` gave it.
 pub fn evaluate(
     realm: &Realm,
     inside: &Inside,
@@ -218,7 +321,7 @@ pub fn parse(
     let Err(mut failed) = compile(whose.file()) else {
         return Ok(());
     };
-    let name = sends::keep(realm, whose, &script.columns)?;
+    let name = script.keep(realm, whose)?;
     if name != whose.file() {
         // The same again, under the name its columns are kept by.
         match compile(&name) {

@@ -22,27 +22,15 @@ use crate::abort;
 use crate::heap::layout::STACK_LIMIT_BYTES;
 use crate::heap::mapping;
 
-/// The innermost of a scope: what takes the announced text.
-macro_rules! scope_within {
-    () => {
-        "function (kenvat$lender, arguments) {
-           with (kenvat$lender) {
-             return (kenvat$globals, kenvat$bindings, kenvat$lender, __kv_i,
-               __kenvat_send, __kenvat_call, __kenvat_get) => {
-               'use strict';
-               return eval('the door takes the text that was announced');
-             };
-           }
-         }"
-    };
-}
-
 /// The library in evaluation order: each file is a function of the host object and gives an object
 /// of globals for every compartment. `tame.js` is first, so that nothing else sees what it takes
 /// out; `freeze.js` is last, and hardens whatever the others gave.
 const LIBRARY: [(&str, &str); 17] = [
     ("tame.js", include_str!("../../js/tame.js")),
-    ("bang.js", include_str!("../../js/bang.js")),
+    (
+        "function-text.js",
+        include_str!("../../js/function-text.js"),
+    ),
     ("override.js", include_str!("../../js/override.js")),
     ("format.js", include_str!("../../js/format.js")),
     ("far.js", include_str!("../../js/far.js")),
@@ -63,26 +51,6 @@ const LIBRARY: [(&str, &str); 17] = [
     ("compartment.js", include_str!("../../js/compartment.js")),
 ];
 const FREEZE: (&str, &str) = ("freeze.js", include_str!("../../js/freeze.js"));
-
-/// Makes a scope for evaluations in which names are looked up in one object and nowhere else.
-///
-/// The scope's own names are hidden behind parameters nobody fills. A function's parameters come
-/// before its `with`, so that the globals cannot lend another `eval`; one is named `arguments`,
-/// since that name would otherwise find the function's own. An evaluation with direct `eval` sees
-/// these scopes as its own; calls of what they lend get no `this`, unlike those of code in `with`.
-const SCOPE: &str = concat!(
-    "(function (kenvat$globals) { with (kenvat$globals) { return ",
-    scope_within!(),
-    " } })"
-);
-
-/// The same with a second object of names, a module's imports, before the globals.
-const MODULE_SCOPE: &str = concat!(
-    "(function (kenvat$globals) { with (kenvat$globals) {
-       return function (kenvat$bindings) { with (kenvat$bindings) { return ",
-    scope_within!(),
-    " } } } })"
-);
 
 /// Why no heap was made.
 #[derive(Debug, thiserror::Error)]
@@ -178,13 +146,7 @@ fn fill(realm: &Realm) -> JsResult<()> {
     make_methods(&global)?;
     remember_intrinsics(realm, &global)?;
     harden::prepare(realm)?;
-    for (slot, text) in [
-        (Slot::MakeScope, SCOPE),
-        (Slot::MakeModuleScope, MODULE_SCOPE),
-    ] {
-        let scope = cx.eval(text, "kenvat:scope", 1, qjs::JS_EVAL_TYPE_GLOBAL)?;
-        registry.set(slot, scope)?;
-    }
+    door::keep_scope_makers(realm)?;
     let host = library::host_object(cx)?;
     #[cfg(feature = "misbehave")]
     super::misbehave::install(cx, &host.get_str("start")?)?;

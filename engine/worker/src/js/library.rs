@@ -7,15 +7,16 @@ use std::ffi::{CStr, c_int};
 
 use rquickjs::qjs;
 
-use super::door::{self, Inside, Parsed, Script};
+use super::door::{self, Inside, Parsed};
 use super::harden;
 use super::modules;
 use super::output;
 use super::realm::Realm;
 use super::registry::Slot;
 use super::repairs;
-use super::sends::{self, Whose};
+use super::sends::Whose;
 use super::value::{Cx, JsResult, Kind, Value, argument, host_function};
+use kenvat_syntax::Names;
 
 /// What an evaluation without a name of its own is said to come from.
 const EVALUATED: Whose = Whose::Text("eval");
@@ -113,11 +114,11 @@ extern "C" fn make_scope(
     arguments: *mut qjs::JSValue,
 ) -> qjs::JSValue {
     host_function(cx, count, arguments, |cx, arguments| {
-        door::scope(&realm(cx)?, &argument(cx, arguments, 0))
+        door::scope(&realm(cx)?, &argument(cx, arguments, 0), Names::default())
     })
 }
 
-/// `makeModuleScope(globals, bindings)`
+/// `makeModuleScope(globals, bindings, tag)`, the tag as `readModule` gives it
 extern "C" fn make_module_scope(
     cx: *mut qjs::JSContext,
     _this: qjs::JSValue,
@@ -126,7 +127,8 @@ extern "C" fn make_module_scope(
 ) -> qjs::JSValue {
     host_function(cx, count, arguments, |cx, arguments| {
         let part = |at| argument(cx, arguments, at);
-        door::module_scope(&realm(cx)?, &part(0), &part(1))
+        let names = Names::with_tag(&part(2).display()?).unwrap_or_default();
+        door::module_scope(&realm(cx)?, &part(0), &part(1), names)
     })
 }
 
@@ -141,14 +143,14 @@ extern "C" fn evaluate(
         let part = |at| argument(cx, arguments, at);
         let realm = realm(cx)?;
         let text = part(3).with_bytes(<[u8]>::to_vec)?;
-        let Script { text, columns } = modules::script(&realm, &text, EVALUATED)?;
-        let name = sends::keep(&realm, EVALUATED, &columns)?;
+        let script = modules::script(&realm, &text, EVALUATED)?;
+        let name = script.keep(&realm, EVALUATED)?;
         let inside = Inside {
             scope: &part(0),
             globals: &part(1),
             importer: &part(2),
         };
-        door::evaluate(&realm, &inside, &text, &name, 1)
+        door::evaluate_script(&realm, &inside, &script, &name, 1)
     })
 }
 

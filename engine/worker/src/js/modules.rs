@@ -18,7 +18,7 @@ use super::sends::{self, Whose};
 use super::value::{Cx, JsResult, Value};
 use crate::parsing::Stop;
 use kenvat_syntax::module::{self, Binding, Export, Module, ModuleError};
-use kenvat_syntax::{Columns, Goal};
+use kenvat_syntax::{Columns, Goal, Hidden, Rewritten};
 use kenvat_wire::protocol::Program;
 
 thread_local! {
@@ -72,21 +72,29 @@ pub fn objection(name: &str) -> Option<String> {
 pub fn read(realm: &Realm, text: &[u8], whose: Whose) -> JsResult<Value> {
     let (cx, file) = (realm.cx, whose.file());
     let text = &without_hashbang(text);
-    let whole = sends(cx, text, file, Goal::Module)?;
+    let whole = kenvat_syntax::rewrite(text, Goal::Module);
+    let whole = whole.map_err(|error| refusal(cx, file, error.into()))?;
     // Whether the engine takes it for a module.
-    door::parse(realm, &whole, whose, 1, Parsed::Module)?;
-    drop(whole);
+    door::parse(realm, &whole.into(), whose, 1, Parsed::Module)?;
     let module = module::take_apart(text).map_err(|error| refusal(cx, file, error))?;
-    let Script {
-        text: body,
-        columns,
-    } = sends(cx, &module.text, file, Goal::Module)?;
     let out = cx.object()?;
-    out.define_str("name", cx.string(&sends::keep(realm, whose, &columns)?)?)?;
-    out.define_str("text", cx.string_of_bytes(&wrapped(&module, &body))?)?;
+    let name = sends::keep(realm, whose, &module.columns, Some(module.names))?;
+    out.define_str("name", cx.string(&name)?)?;
+    out.define_str("tag", cx.string(module.names.tag())?)?;
+    let default = module.names.name(Hidden::Default);
+    out.define_str("unnamed", cx.string(&default)?)?;
+    out.define_str("text", cx.string_of_bytes(&wrapped(&module))?)?;
     let list = |names: &[String]| cx.array(strings(cx, names)?);
     out.define_str("requests", list(&module.requests)?)?;
+    out.define_str("dynamic", list(&module.dynamic)?)?;
     out.define_str("stars", list(&module.stars)?)?;
+    out.define_str("bindings", bindings(cx, &module)?)?;
+    out.define_str("exports", exports(cx, &module)?)?;
+    Ok(out)
+}
+
+/// `[local, specifier, name]` for each name an import binds.
+fn bindings(cx: Cx, module: &Module) -> JsResult<Value> {
     let mut bindings = Vec::new();
     for Binding {
         local,
@@ -101,7 +109,12 @@ pub fn read(realm: &Realm, text: &[u8], whose: Whose) -> JsResult<Value> {
         });
         bindings.push(cx.array(parts)?);
     }
-    out.define_str("bindings", cx.array(bindings)?)?;
+    cx.array(bindings)
+}
+
+/// `[exported, specifier, name]` for each export; those of the module's own variables end after the
+/// first, those of a whole namespace after the second.
+fn exports(cx: Cx, module: &Module) -> JsResult<Value> {
     let mut exports = Vec::new();
     for (exported, export) in &module.exports {
         let mut parts = vec![cx.string(exported)?];
@@ -114,45 +127,85 @@ pub fn read(realm: &Realm, text: &[u8], whose: Whose) -> JsResult<Value> {
         }
         exports.push(cx.array(parts)?);
     }
-    out.define_str("exports", cx.array(exports)?)?;
-    Ok(out)
+    cx.array(exports)
 }
 
 /// Lines before a module's own in what is evaluated for it.
 pub const HEAD_LINES: i32 = 2;
 
 /// The module's body as a function. Called, it makes its variables, says how to read what it
-/// exports, and waits; `__kv_x` tells it when to go on.
-fn wrapped(module: &Module, body: &[u8]) -> Vec<u8> {
-    let mut head = String::from("((__kv_x, __kv_i, __kv_m) => async function () { await __kv_x({");
+/// exports, and waits; what it told its exports to tells it when to go on.
+fn wrapped(module: &Module) -> Vec<u8> {
+    let [register, importer, meta] =
+        [Hidden::Register, Hidden::Import, Hidden::Meta].map(|name| module.names.name(name));
+    let mut head =
+        format!("(({register}, {importer}, {meta}) => async function () {{ await {register}({{");
     for (exported, export) in &module.exports {
         if let Export::Local(local) = export {
-            // Names hold no quotes or backslashes but as strings, and those without escapes.
-            let quoted = exported.replace('\\', "\\\\").replace('"', "\\\"");
-            head.push_str(&format!("\"{quoted}\": () => {local}, "));
+            // Computed, so that `__proto__` is a name like any other.
+            head.push_str(&format!("[{}]: () => {local}, ", quoted(exported)));
         }
     }
     head.push_str("__proto__: null });\n\n");
-    [head.as_bytes(), body, b"\n})"].concat()
+    [head.as_bytes(), &module.text, b"\n})"].concat()
+}
+
+/// A string literal of one line.
+fn quoted(text: &str) -> String {
+    let mut literal = String::from("\"");
+    for character in text.chars() {
+        match character {
+            '"' | '\\' | '\0'..=' ' | '\u{7f}'.. => {
+                literal.push_str(&format!("\\u{{{:x}}}", u32::from(character)));
+            }
+            _ => literal.push(character),
+        }
+    }
+    literal + "\""
 }
 
 /// A script as the engine is to be given it: `import(…)` and infix `!` made calls.
 pub fn script(realm: &Realm, text: &[u8], whose: Whose) -> JsResult<Script> {
     let (cx, file) = (realm.cx, whose.file());
-    let taken = match module::script(text) {
-        Ok(taken) => taken,
+    let module::Script {
+        rewritten,
+        has_early_errors,
+    } = match module::script(text) {
+        Ok(script) => script,
         Err(ModuleError::Unread) => {
             // The engine's own words for what is wrong.
-            let script = Script {
-                text: text.to_vec(),
-                columns: Columns::default(),
-            };
-            door::parse(realm, &script, whose, 1, Parsed::Script)?;
+            parse_as_script(realm, text, whose)?;
             return Err(cx.syntax_error(&format!("{file}: the text cannot be read")));
         }
         Err(error) => return Err(refusal(cx, file, error)),
     };
-    sends(cx, taken.as_deref().unwrap_or(text), file, Goal::Script)
+    if has_early_errors {
+        parse_as_script(realm, text, whose)?;
+    }
+    Ok(rewritten.into())
+}
+
+/// Throws what the engine says is wrong with a script whose `import(…)` is its own.
+fn parse_as_script(realm: &Realm, text: &[u8], whose: Whose) -> JsResult<()> {
+    let script = match kenvat_syntax::rewrite(text, Goal::Script) {
+        Ok(rewritten) => rewritten.into(),
+        Err(_) => Script {
+            text: text.to_vec(),
+            columns: Columns::default(),
+            names: None,
+        },
+    };
+    door::parse(realm, &script, whose, 1, Parsed::Script)
+}
+
+impl From<Rewritten<'_>> for Script {
+    fn from(rewritten: Rewritten) -> Script {
+        Script {
+            text: rewritten.text.into_owned(),
+            columns: rewritten.columns,
+            names: rewritten.names,
+        }
+    }
 }
 
 /// A file's text with a first line such as `#!/usr/bin/env kenvat` made a comment: what the engine
@@ -164,23 +217,13 @@ pub fn without_hashbang(text: &[u8]) -> Cow<'_, [u8]> {
     }
 }
 
-fn sends(cx: Cx, text: &[u8], file: &str, goal: Goal) -> JsResult<Script> {
-    match kenvat_syntax::rewrite(text, goal) {
-        Ok(rewritten) => Ok(Script {
-            text: rewritten.text.into_owned(),
-            columns: rewritten.columns,
-        }),
-        Err(error) => {
-            let (line, column) = (error.line, error.column);
-            Err(cx.syntax_error(&format!("{file}:{line}:{column}: {error}")))
-        }
-    }
-}
-
 fn refusal(cx: Cx, file: &str, error: ModuleError) -> Value {
     match error {
-        ModuleError::Unread => cx.syntax_error(&format!("{file}: the module cannot be read")),
-        ModuleError::Refused { line, what } => cx.syntax_error(&format!("{file}:{line}: {what}")),
+        ModuleError::Refused(error) => {
+            let (line, column) = (error.line, error.column);
+            cx.syntax_error(&format!("{file}:{line}:{column}: {error}"))
+        }
+        _ => cx.syntax_error(&format!("{file}: the module cannot be read")),
     }
 }
 

@@ -4,8 +4,9 @@
 //! the author's text. The map of a program's file is in the registry under its name. That of any
 //! other text (`eval`, `Function`, a compartment's modules) is there under a number which the
 //! engine is told as part of the text's name and nobody is shown; they are bounded, and the oldest
-//! go first: columns behind a `!` are then those of the rewritten line. A text that sends nothing
-//! has no map and no number. Does not rewrite: `modules` does, on the text's way to the engine.
+//! go first: columns behind a `!` are then those of the rewritten line. The tag of the text's names
+//! stands in that name too, or before a file's map: a function's text is restored by it. A text that
+//! nothing was put into has neither. Does not rewrite: `modules` does, on the text's way to the engine.
 
 use std::ffi::c_int;
 
@@ -14,7 +15,7 @@ use rquickjs::qjs;
 use super::realm::Realm;
 use super::registry::Slot;
 use super::value::{Cx, JsResult, Kind, PROPERTY_HIDDEN, Value, argument, host_function};
-use kenvat_syntax::Columns;
+use kenvat_syntax::{Columns, Names};
 
 /// Texts other than a program's files whose maps are kept.
 const TEXTS_MAX: u64 = 512;
@@ -22,6 +23,8 @@ const TEXTS_MAX: u64 = 512;
 const TEXTS_BYTES_MAX: u64 = 256 << 10;
 /// Stands between the name of a text and its number; no character of Unicode's.
 const NUMBERED: char = '\u{fdd0}';
+/// Bytes of the tag of a text's names, which stands before its columns.
+const TAG_BYTES: usize = 5;
 
 /// Whose a text is, with the name its errors are to show.
 #[derive(Clone, Copy, Debug)]
@@ -42,26 +45,38 @@ impl<'a> Whose<'a> {
 /// Puts on `host` what the library's files need.
 pub fn install(cx: Cx, host: &Value) -> JsResult<()> {
     let restore: qjs::JSCFunction = Some(restore_text);
-    host.define_str("restoreText", cx.function(c"restoreText", 1, restore)?)?;
+    host.define_str("restoreText", cx.function(c"restoreText", 2, restore)?)?;
     let stack: qjs::JSCFunction = Some(authors_stack_text);
     host.define_str("authorsStack", cx.function(c"authorsStack", 1, stack)?)
 }
 
-/// Keeps the columns of a text; gives the name the engine is to know it by.
-pub fn keep(realm: &Realm, whose: Whose, columns: &Columns) -> JsResult<String> {
+/// Keeps the columns of a text and the tag of its names; gives the name the engine is to know it
+/// by.
+pub fn keep(
+    realm: &Realm,
+    whose: Whose,
+    columns: &Columns,
+    names: Option<Names>,
+) -> JsResult<String> {
     let file = whose.file().to_owned();
-    if columns.is_identity() {
+    let Some(names) = names else {
         return Ok(file);
-    }
-    let map = columns.to_bytes();
+    };
+    let map = [names.tag().as_bytes(), &columns.to_bytes()].concat();
     match whose {
         Whose::Program(_) => {
             let map = realm.cx.array_buffer(&map)?;
             maps(realm, Slot::Columns)?.define(&realm.cx.atom(&file), map, PROPERTY_HIDDEN)?;
             Ok(file)
         }
-        Whose::Text(_) if map.len() as u64 > TEXTS_BYTES_MAX => Ok(file),
-        Whose::Text(_) => Ok(format!("{file}{NUMBERED}{}", keep_text(realm, &map)?)),
+        Whose::Text(_) => {
+            let is_kept = !columns.is_identity() && map.len() as u64 <= TEXTS_BYTES_MAX;
+            let number = match is_kept {
+                true => keep_text(realm, &map)?.to_string(),
+                false => String::new(),
+            };
+            Ok(format!("{file}{NUMBERED}{}{number}", names.tag()))
+        }
     }
 }
 
@@ -120,23 +135,40 @@ fn maps(realm: &Realm, slot: Slot) -> JsResult<Value> {
 
 /// The columns of a text by its name.
 pub fn columns(realm: &Realm, name: &str) -> Option<Columns> {
-    let (slot, key) = match name.rsplit_once(NUMBERED) {
-        Some((_, number)) if number.bytes().all(|byte| byte.is_ascii_digit()) => {
-            (Slot::TextColumns, number)
-        }
-        _ => (Slot::Columns, name),
+    let map = match numbered(name) {
+        Some((_, _, number)) => map(realm, Slot::TextColumns, number)?,
+        None => map(realm, Slot::Columns, name)?,
     };
+    Some(Columns::from_bytes(map.get(TAG_BYTES..)?))
+}
+
+/// The names of what was put into a text, by the text's name; `None` where nothing was.
+fn names_of(realm: &Realm, name: &str) -> Option<Names> {
+    if let Some((_, names, _)) = numbered(name) {
+        return Some(names);
+    }
+    let map = map(realm, Slot::Columns, name)?;
+    Names::with_tag(std::str::from_utf8(map.get(..TAG_BYTES)?).ok()?)
+}
+
+fn map(realm: &Realm, slot: Slot, key: &str) -> Option<Vec<u8>> {
     let maps = realm.registry.get(slot).ok().filter(Value::is_object)?;
-    let map = maps.get_str(key).ok()?;
-    map.bytes().map(|bytes| Columns::from_bytes(&bytes))
+    maps.get_str(key).ok()?.bytes()
+}
+
+/// The parts of the name of a text that something was put into: as it is shown, its names, and the
+/// number of its map, which may be none.
+fn numbered(name: &str) -> Option<(&str, Names, &str)> {
+    let (file, rest) = name.rsplit_once(NUMBERED)?;
+    let (tag, number) = rest.split_at_checked(TAG_BYTES)?;
+    let is_number = number.bytes().all(|byte| byte.is_ascii_digit());
+    let names = Names::with_tag(tag).filter(|_| is_number)?;
+    Some((file, names, number))
 }
 
 /// A text's name as it is shown.
 pub fn shown(name: &str) -> &str {
-    match name.rsplit_once(NUMBERED) {
-        Some((file, number)) if number.bytes().all(|byte| byte.is_ascii_digit()) => file,
-        _ => name,
-    }
+    numbered(name).map_or(name, |(file, _, _)| file)
 }
 
 /// A stack with the author's columns.
@@ -181,7 +213,7 @@ extern "C" fn authors_stack_text(
     })
 }
 
-/// `restoreText(text)`: a function's text as its author wrote it.
+/// `restoreText(text, file)`: the text of a function of this file as its author wrote it.
 extern "C" fn restore_text(
     cx: *mut qjs::JSContext,
     _this: qjs::JSValue,
@@ -190,7 +222,12 @@ extern "C" fn restore_text(
 ) -> qjs::JSValue {
     host_function(cx, count, arguments, |cx, arguments| {
         let text = argument(cx, arguments, 0);
-        match text.with_bytes(kenvat_syntax::restore)? {
+        let file = argument(cx, arguments, 1).text()?;
+        let names = file.zip(Realm::current());
+        let Some(names) = names.and_then(|(file, realm)| names_of(&realm, &file)) else {
+            return Ok(text);
+        };
+        match text.with_bytes(|text| kenvat_syntax::restore(text, names))? {
             Some(restored) => cx.string_of_bytes(&restored),
             None => Ok(text),
         }

@@ -94,8 +94,8 @@ fn tear(change: &Change, content: &mut Sparse, dice: &mut Dice) {
         }
     };
     while !rest.is_empty() {
-        let room = SECTOR_BYTES - (at % SECTOR_BYTES as u64) as usize;
-        let (now, later) = rest.split_at(room.min(rest.len()));
+        let space = SECTOR_BYTES - (at % SECTOR_BYTES as u64) as usize;
+        let (now, later) = rest.split_at(space.min(rest.len()));
         if dice.heads() {
             content.write(at, now);
         }

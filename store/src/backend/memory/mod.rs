@@ -1,18 +1,18 @@
-//! A disk in memory, for tests: what is readable and what is durable are kept apart, and faults
-//! happen on demand.
+//! A disk in memory, for tests: readable and durable bytes are kept apart, and faults can be
+//! injected.
 //!
-//! Promises, as the harshest disk we believe in would:
-//! - a write is readable at once and durable only after a sync of that file that succeeded;
-//! - an entry made or removed is durable only after `sync_dir`;
-//! - a failed sync leaves readable bytes as they are, *loses* what it should have made durable, and
-//!   the next sync succeeds (what Linux does: the lost pages are marked clean); so does a failed
-//!   `write_back`, which makes nothing durable where it succeeds;
-//! - full (by its capacity, or at its nth operation) it refuses whatever needs room; a write may
-//!   then have been done in part;
-//! - frozen at its nth operation it does nothing any more, like a machine without power; `crash`
-//!   then tells what the disk holds: unsynced bytes lost, kept, torn at sectors, or reordered.
+//! It behaves as the harshest disk we believe in:
+//! - a write is readable at once, and durable only after a successful sync of that file;
+//! - a new or removed directory entry is durable only after `sync_dir`;
+//! - a failed sync leaves the readable bytes unchanged, *loses* what it should have made durable,
+//!   and the next sync succeeds (as on Linux, which marks the lost pages clean); the same holds for
+//!   a failed `write_back`, while a successful one makes nothing durable;
+//! - a full disk (by its capacity, or at its nth operation) refuses whatever needs space; a write
+//!   may have been done in part then;
+//! - a disk frozen at its nth operation does nothing any more, like a machine without power;
+//!   `crash` then says what it holds: unsynced bytes lost, kept, torn at sectors, or reordered.
 //!
-//! The same operations and the same seed give the same bytes. Folders are taken as always there.
+//! The same operations and the same seed give the same bytes. All folders are assumed to exist.
 
 mod crash;
 mod sparse;
@@ -34,17 +34,17 @@ pub struct MemoryBackend {
     disk: Arc<Mutex<Disk>>,
 }
 
-/// What goes wrong, and when. Operations are writes, changes of length, syncs, what is brought
-/// nearer to the disk before one, entries made or removed; they are counted from 1.
+/// Which faults happen, and when. Operations are writes, changes of length, syncs, write-backs, and
+/// entries made or removed; they are counted from 1.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Faults {
     /// From this operation on nothing happens any more.
     pub freeze_at: Option<u64>,
     /// This operation fails once. If it is a sync, what it should have made durable is lost.
     pub fail_at: Option<u64>,
-    /// This operation finds no room once, and does nothing. If it is a sync, it fails like one.
+    /// This operation finds no space once and does nothing. If it is a sync, it fails like one.
     pub full_at: Option<u64>,
-    /// The same, but that half of a write is done.
+    /// The same, but half of a write is done.
     pub short_at: Option<u64>,
 }
 
@@ -110,11 +110,11 @@ impl Change {
         }
     }
 
-    /// Whether it is a write that has bytes in the stretch.
-    fn touches(&self, stretch: &Range<u64>) -> bool {
+    /// Whether it is a write to bytes of the range.
+    fn touches(&self, range: &Range<u64>) -> bool {
         match self {
             Change::Write { offset, bytes } => {
-                *offset < stretch.end && stretch.start < offset + bytes.len() as u64
+                *offset < range.end && range.start < offset + bytes.len() as u64
             }
             Change::SetLen(_) | Change::Punch { .. } => false,
         }
@@ -129,14 +129,14 @@ enum Outcome {
     Short,
 }
 
-/// How a disk says that it has no room.
+/// How a disk reports that it has no space.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Want {
     #[default]
     Disk,
-    /// There is room, but not for this user.
+    /// There is space, but not for this user.
     Quota,
-    /// There is room, but not in this file.
+    /// There is space, but not in this file.
     FileSize,
 }
 
@@ -180,8 +180,8 @@ impl Disk {
         found.map(|(path, _)| path.clone()).unwrap_or_default()
     }
 
-    /// Room for so many bytes more.
-    fn room(&self) -> u64 {
+    /// Free bytes.
+    fn space(&self) -> u64 {
         let Some(capacity) = self.capacity else {
             return u64::MAX;
         };
@@ -236,7 +236,7 @@ impl MemoryBackend {
         self.lock_disk().operations
     }
 
-    /// Stretches allocated so far.
+    /// Successful allocations so far.
     pub fn allocations(&self) -> u64 {
         self.lock_disk().allocations
     }
@@ -251,12 +251,12 @@ impl MemoryBackend {
         self.lock_disk().capacity = capacity;
     }
 
-    /// How it says from now on that there is no room.
+    /// Sets how it reports missing space from now on.
     pub fn set_want(&self, want: Want) {
         self.lock_disk().want = want;
     }
 
-    /// Takes away all room that was taken and not written to, as if it had never been promised.
+    /// Releases all space that was reserved and not written, as if it had never been promised.
     pub fn break_promises(&self) {
         for inode in &mut self.lock_disk().inodes {
             inode.live.break_promises();
@@ -317,7 +317,7 @@ impl MemoryBackend {
         });
     }
 
-    /// Changes a file behind everyone's back; makes it if need be.
+    /// Changes a file without any operation; creates it if need be.
     pub fn rewrite(&self, path: &str, change: impl FnOnce(&mut Vec<u8>)) {
         let mut bytes = self.contents(path).unwrap_or_default();
         change(&mut bytes);
@@ -340,7 +340,7 @@ impl MemoryBackend {
         }
     }
 
-    /// Removes a file behind everyone's back.
+    /// Removes a file without any operation.
     pub fn lose(&self, path: &str) {
         let mut disk = self.lock_disk();
         disk.live.remove(path);
@@ -468,9 +468,9 @@ impl Backend for MemoryBackend {
 
     fn free_bytes(&self) -> io::Result<u64> {
         let disk = self.lock_disk();
-        // A quota's end, or a file's, is not seen here.
+        // The end of a quota or of a file is not visible here.
         Ok(match disk.want {
-            Want::Disk => disk.room(),
+            Want::Disk => disk.space(),
             Want::Quota | Want::FileSize => u64::MAX,
         })
     }
@@ -501,12 +501,12 @@ impl MemoryFile {
     fn change(&self, kind: Operation, change: Change) -> io::Result<()> {
         let mut disk = self.lock_disk();
         let outcome = disk.operation(kind, |disk| disk.path_of(self.inode))?;
-        let (room, want) = (disk.room(), disk.want);
+        let (space, want) = (disk.space(), disk.want);
         let inode = disk.inode(self.inode)?;
         let (change, result) = match (outcome, change) {
             (Outcome::Fails, _) => return Err(io::Error::other("the disk failed")),
             (Outcome::Happens, Change::Write { offset, mut bytes }) => {
-                let fits = inode.live.fitting(offset, bytes.len() as u64, room) as usize;
+                let fits = inode.live.fitting(offset, bytes.len() as u64, space) as usize;
                 let result = if fits < bytes.len() {
                     Err(want.error())
                 } else {
@@ -568,7 +568,7 @@ impl File for MemoryFile {
         }
     }
 
-    fn write_back(&self, stretch: Range<u64>) -> io::Result<()> {
+    fn write_back(&self, range: Range<u64>) -> io::Result<()> {
         let mut disk = self.lock_disk();
         let want = disk.want;
         let outcome = disk.operation(Operation::WriteBack, |disk| disk.path_of(self.inode))?;
@@ -576,8 +576,8 @@ impl File for MemoryFile {
         if let Outcome::Happens = outcome {
             return Ok(());
         }
-        // What the disk should have taken is lost, and the next sync knows nothing of it.
-        inode.pending.retain(|change| !change.touches(&stretch));
+        // What the disk should have written is lost, and the next sync does not know it.
+        inode.pending.retain(|change| !change.touches(&range));
         match outcome {
             Outcome::Full | Outcome::Short => Err(want.error()),
             _ => Err(io::Error::other("the disk failed")),
@@ -594,18 +594,19 @@ impl File for MemoryFile {
         self.change(Operation::SetLen, Change::SetLen(len))
     }
 
-    /// Room is taken at once and lost with the power: it is no content that a sync makes durable.
+    /// Space is reserved at once and lost with the power, because a sync makes only content
+    /// durable.
     fn allocate(&self, offset: u64, len: u64) -> io::Result<()> {
         let mut disk = self.lock_disk();
         let outcome = disk.operation(Operation::Allocate, |disk| disk.path_of(self.inode))?;
-        let (room, want) = (disk.room(), disk.want);
+        let (space, want) = (disk.space(), disk.want);
         let inode = disk.inode(self.inode)?;
         let missing = inode.live.missing_bytes(offset, len);
         match outcome {
             Outcome::Fails => return Err(io::Error::other("the disk failed")),
-            // What has its room needs none.
+            // Bytes that have their space need none.
             Outcome::Full | Outcome::Short if missing > 0 => return Err(want.error()),
-            _ if missing > room => return Err(want.error()),
+            _ if missing > space => return Err(want.error()),
             _ => inode.live.allocate(offset, len),
         }
         disk.allocations += 1;

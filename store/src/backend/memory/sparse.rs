@@ -12,7 +12,7 @@ type Block = [u8; BLOCK_BYTES as usize];
 pub(crate) struct Sparse {
     len: u64,
     blocks: BTreeMap<u64, Arc<Block>>,
-    /// Blocks that have room and were never written; they may lie past the end.
+    /// Blocks that were allocated and never written; they may lie past the end.
     promised: BTreeSet<u64>,
 }
 
@@ -29,7 +29,7 @@ impl Sparse {
         {
             return false;
         }
-        for (block, within, part) in pieces(offset, bytes.len()) {
+        for (block, within, part) in chunks(offset, bytes.len()) {
             let part = &mut bytes[part];
             match self.blocks.get(&block) {
                 Some(content) => part.copy_from_slice(&content[within..within + part.len()]),
@@ -40,7 +40,7 @@ impl Sparse {
     }
 
     pub(crate) fn write(&mut self, offset: u64, bytes: &[u8]) {
-        for (block, within, part) in pieces(offset, bytes.len()) {
+        for (block, within, part) in chunks(offset, bytes.len()) {
             self.promised.remove(&block);
             let content = self
                 .blocks
@@ -63,10 +63,10 @@ impl Sparse {
         self.len = len;
     }
 
-    /// Zeros, inside the file; whole blocks of them take no room.
+    /// Zeros inside the file; whole blocks of them are released.
     pub(crate) fn punch(&mut self, offset: u64, len: u64) {
         let len = len.min(self.len.saturating_sub(offset)) as usize;
-        for (block, within, part) in pieces(offset, len) {
+        for (block, within, part) in chunks(offset, len) {
             if part.len() == BLOCK_BYTES as usize {
                 self.blocks.remove(&block);
                 self.promised.remove(&block);
@@ -90,14 +90,16 @@ impl Sparse {
         (self.blocks.len() + self.promised.len()) as u64 * BLOCK_BYTES
     }
 
-    /// Bytes of disk that writing this stretch would take besides.
+    /// Bytes of disk that writing this range would take in addition.
     pub(crate) fn missing_bytes(&self, offset: u64, len: u64) -> u64 {
         self.missing(offset, len).count() as u64 * BLOCK_BYTES
     }
 
-    /// Bytes of this stretch that could be written with so much room.
-    pub(crate) fn fitting(&self, offset: u64, len: u64, room: u64) -> u64 {
-        let first_too_many = self.missing(offset, len).nth((room / BLOCK_BYTES) as usize);
+    /// Bytes of this range that can be written with this much free space.
+    pub(crate) fn fitting(&self, offset: u64, len: u64, space: u64) -> u64 {
+        let first_too_many = self
+            .missing(offset, len)
+            .nth((space / BLOCK_BYTES) as usize);
         first_too_many.map_or(len, |block| {
             (block * BLOCK_BYTES).saturating_sub(offset).min(len)
         })
@@ -121,8 +123,9 @@ impl Sparse {
     }
 }
 
-/// Block, place in the block and place in the bytes of each piece of a stretch.
-fn pieces(offset: u64, len: usize) -> impl Iterator<Item = (u64, usize, Range<usize>)> {
+/// For each part of a range that lies in one block: the block, the offset in it, and the offset in
+/// the bytes.
+fn chunks(offset: u64, len: usize) -> impl Iterator<Item = (u64, usize, Range<usize>)> {
     let mut done = 0;
     std::iter::from_fn(move || {
         if done == len {

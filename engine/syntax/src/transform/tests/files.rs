@@ -6,7 +6,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::scan::{Mode, Scanner, Stop};
+use crate::scan::{Scanner, Stop};
+use std::borrow::Cow;
+
 use crate::*;
 
 /// Where package managers put npm packages for everybody.
@@ -90,7 +92,7 @@ fn file_unchanged(path: &Path) -> bool {
         path.display()
     );
     // Left alone because it was understood, not because the scanner gave up.
-    if let Err(Stop::Malformed(malformed, place)) = Scanner::new(&text, goal, Mode::Rewrite).run() {
+    if let Err(Stop::Malformed(malformed, place)) = Scanner::new(&text, goal).run() {
         println!(
             "not read to its end: {}:{}: {malformed}",
             path.display(),

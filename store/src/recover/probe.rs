@@ -1,42 +1,42 @@
-//! Looking at one place of the journal: what stands there, as evidence for `case`.
+//! Probing one place of the journal: what stands there, as evidence for `case`.
 //!
 //! Promises: reads only; every length is checked against the segment before it is used.
 
 use super::Dropped;
 use super::case::{self, Case, Evidence, Head};
-use super::scan::{Ahead, Place, Segments, Torn, body_of, read_bytes};
+use super::scan::{Place, ReadAhead, Segments, Torn, body_of, read_bytes};
 use crate::backend::File;
 use crate::error::{Damage, OpenError};
 use crate::journal::frame::{self, HeadError};
 use crate::journal::sector::{self, SECTOR_BYTES, Sector, StampKey};
 use crate::journal::segment::{self, FIRST_FRAME, Segment};
 
-/// Looks at one place of the journal.
+/// Probes one place of the journal.
 pub(super) struct Reader<'a, F> {
     pub segment: &'a Segment<F>,
     pub segments: &'a Segments<F>,
-    pub ahead: &'a Ahead,
+    pub read_ahead: &'a ReadAhead,
     pub key: &'a StampKey,
     pub chain: &'a [u32],
-    /// The last committed frame: what is stamped with a greater number is new.
+    /// The last committed frame; whatever is stamped with a greater number is new.
     pub last: u64,
 }
 
-/// What was seen there, besides the evidence.
+/// What was found there besides the evidence.
 #[derive(Default)]
-pub(super) struct Seen {
+pub(super) struct Probed {
     pub sequence: u64,
     pub head: Option<frame::Head>,
     pub body: Vec<u8>,
-    /// Bytes from the place up to the last sector seen of the frame.
+    /// Bytes from the place to the last sector found of the frame.
     extent: u64,
-    /// Where in the file what is wrong was seen first.
+    /// The first place in the file where something is wrong.
     pub at: u64,
-    /// What to tell instead of the case, where more is known.
+    /// The error to return instead of the case, if more is known.
     pub named: Option<OpenError>,
 }
 
-impl Seen {
+impl Probed {
     pub(super) fn place(&self, segment: u32, offset: u64) -> Result<Place, OpenError> {
         let head = self.head.as_ref();
         let head = head.ok_or_else(|| Damage::new(segment::path(segment), offset, "no head"))?;
@@ -51,7 +51,7 @@ impl Seen {
     }
 }
 
-/// What a sector is to a reader who knows the last committed frame.
+/// A sector judged by the number of the last committed frame.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Judged {
     Old,
@@ -70,10 +70,10 @@ impl<F: File> Reader<'_, F> {
     }
 
     /// Judges what stands at `offset`.
-    pub(super) fn look(&self, offset: u64) -> Result<(Case, Seen), OpenError> {
-        let mut seen = Seen {
+    pub(super) fn probe(&self, offset: u64) -> Result<(Case, Probed), OpenError> {
+        let mut probed = Probed {
             at: offset,
-            ..Seen::default()
+            ..Probed::default()
         };
         let mut evidence = Evidence {
             head: Head::Old,
@@ -86,31 +86,31 @@ impl<F: File> Reader<'_, F> {
             newer_beyond: false,
         };
         if offset < self.segment.bytes {
-            self.look_at_head(offset, &mut evidence, &mut seen)?;
+            self.probe_head(offset, &mut evidence, &mut probed)?;
         }
         if evidence.head == Head::Sound {
-            self.look_inside(offset, &mut evidence, &mut seen)?;
+            self.probe_frame(offset, &mut evidence, &mut probed)?;
         }
-        // A complete frame is committed whatever follows; what follows is looked at next.
+        // A complete frame is committed whatever follows it; the next probe looks at that.
         let is_settled = !matches!(evidence.head, Head::Old | Head::Sound)
             || (evidence.head == Head::Sound
                 && !(evidence.has_old || evidence.has_bad || evidence.has_misplaced));
         if !is_settled {
-            self.look_beyond(offset, &mut evidence, &mut seen)?;
-            self.look_elsewhere(&mut evidence, &mut seen)?;
+            self.probe_beyond(offset, &mut evidence, &mut probed)?;
+            self.probe_elsewhere(&mut evidence, &mut probed)?;
         }
-        Ok((case::decide(&evidence), seen))
+        Ok((case::decide(&evidence), probed))
     }
 
-    fn look_at_head(
+    fn probe_head(
         &self,
         offset: u64,
         evidence: &mut Evidence,
-        seen: &mut Seen,
+        probed: &mut Probed,
     ) -> Result<(), OpenError> {
         let sector = self
-            .ahead
-            .look(self.segment, offset, SECTOR_BYTES as u64, |bytes| {
+            .read_ahead
+            .probe(self.segment, offset, SECTOR_BYTES as u64, |bytes| {
                 bytes.first_chunk::<SECTOR_BYTES>().copied()
             })?;
         let Some(bytes) = &sector else { return Ok(()) };
@@ -122,17 +122,17 @@ impl<F: File> Reader<'_, F> {
                 Head::Old
             }
             Judged::New { sequence, .. } => {
-                seen.sequence = sequence;
+                probed.sequence = sequence;
                 match frame::parse_head(sector::content(bytes)) {
-                    Ok(head) if !self.fits(offset, &head) => Head::Senseless,
+                    Ok(head) if !self.fits(offset, &head) => Head::Malformed,
                     Ok(head) if head.predecessor != self.last => Head::OtherPredecessor,
                     Ok(head) => {
-                        seen.head = Some(head);
+                        probed.head = Some(head);
                         Head::Sound
                     }
                     Err(error) => {
-                        seen.named = other_version(self.segment.number, error);
-                        Head::Senseless
+                        probed.named = other_version(self.segment.number, error);
+                        Head::Malformed
                     }
                 }
             }
@@ -144,22 +144,31 @@ impl<F: File> Reader<'_, F> {
         u64::from(head.sectors) * SECTOR_BYTES as u64 <= self.segment.bytes.saturating_sub(offset)
     }
 
-    fn look_inside(
+    fn probe_frame(
         &self,
         offset: u64,
         evidence: &mut Evidence,
-        seen: &mut Seen,
+        probed: &mut Probed,
     ) -> Result<(), OpenError> {
-        let Some(head) = seen.head else { return Ok(()) };
-        seen.extent = u64::from(head.sectors) * SECTOR_BYTES as u64;
-        let extent = seen.extent;
-        self.ahead.look(self.segment, offset, extent, |bytes| {
-            self.judge_sectors(bytes, offset, evidence, seen);
-        })
+        let Some(head) = probed.head else {
+            return Ok(());
+        };
+        probed.extent = u64::from(head.sectors) * SECTOR_BYTES as u64;
+        let extent = probed.extent;
+        self.read_ahead
+            .probe(self.segment, offset, extent, |bytes| {
+                self.judge_sectors(bytes, offset, evidence, probed);
+            })
     }
 
-    /// Each sector of a frame, and the whole of them.
-    fn judge_sectors(&self, bytes: &[u8], offset: u64, evidence: &mut Evidence, seen: &mut Seen) {
+    /// Judges each sector of a frame, and the checksum of the whole.
+    fn judge_sectors(
+        &self,
+        bytes: &[u8],
+        offset: u64,
+        evidence: &mut Evidence,
+        probed: &mut Probed,
+    ) {
         for (index, bytes) in (0..).zip(bytes.as_chunks::<SECTOR_BYTES>().0) {
             let is_wrong = match self.judge(bytes) {
                 Judged::Old => {
@@ -170,7 +179,7 @@ impl<F: File> Reader<'_, F> {
                     sequence,
                     index: found,
                 } => {
-                    let is_in_place = sequence == seen.sequence && found == index;
+                    let is_in_place = sequence == probed.sequence && found == index;
                     evidence.has_new |= is_in_place;
                     evidence.has_misplaced |= !is_in_place;
                     !is_in_place
@@ -180,28 +189,29 @@ impl<F: File> Reader<'_, F> {
                     true
                 }
             };
-            if is_wrong && seen.at == offset {
-                seen.at = offset + u64::from(index) * SECTOR_BYTES as u64;
+            if is_wrong && probed.at == offset {
+                probed.at = offset + u64::from(index) * SECTOR_BYTES as u64;
             }
         }
         if let Some((body, head)) = body_of(bytes) {
-            evidence.whole_matches = frame::crc_matches(self.key, seen.sequence, &head, &body);
-            seen.body = body;
+            evidence.whole_matches = frame::crc_matches(self.key, probed.sequence, &head, &body);
+            probed.body = body;
         }
     }
 
-    /// From the frame's end (or, its first sector missing, from the next one) to the segment's.
-    fn look_beyond(
+    /// Judges the sectors from the end of the frame (or, if its first sector is missing, from the
+    /// next one) to the end of the segment.
+    fn probe_beyond(
         &self,
         offset: u64,
         evidence: &mut Evidence,
-        seen: &mut Seen,
+        probed: &mut Probed,
     ) -> Result<(), OpenError> {
-        const PIECE_BYTES: u64 = 1 << 20;
-        let is_bounded = seen.head.is_some();
-        let mut at = offset + seen.extent.max(SECTOR_BYTES as u64);
+        const CHUNK_BYTES: u64 = 1 << 20;
+        let is_bounded = probed.head.is_some();
+        let mut at = offset + probed.extent.max(SECTOR_BYTES as u64);
         while at < self.segment.bytes {
-            let len = (self.segment.bytes - at).min(PIECE_BYTES);
+            let len = (self.segment.bytes - at).min(CHUNK_BYTES);
             let bytes = read_bytes(self.segment, at, len)?;
             for bytes in bytes.as_chunks::<SECTOR_BYTES>().0 {
                 let place = (at - offset) / SECTOR_BYTES as u64;
@@ -212,26 +222,27 @@ impl<F: File> Reader<'_, F> {
                         true
                     }
                     Judged::New { sequence, .. }
-                        if seen.sequence != 0 && sequence > seen.sequence =>
+                        if probed.sequence != 0 && sequence > probed.sequence =>
                     {
                         evidence.newer_beyond = true;
                         true
                     }
                     Judged::New { sequence, index } => {
-                        // Of the same frame: in its place if its first sector is missing.
+                        // A sector of the same frame: in its place if the first sector is missing.
                         let is_in_place = !is_bounded && u64::from(index) == place;
                         evidence.has_misplaced |= !is_in_place;
-                        evidence.has_misplaced |= seen.sequence != 0 && sequence < seen.sequence;
+                        evidence.has_misplaced |=
+                            probed.sequence != 0 && sequence < probed.sequence;
                         evidence.has_new |= is_in_place;
                         if is_in_place {
-                            seen.sequence = sequence;
-                            seen.extent = at - offset + SECTOR_BYTES as u64;
+                            probed.sequence = sequence;
+                            probed.extent = at - offset + SECTOR_BYTES as u64;
                         }
                         !is_in_place
                     }
                 };
-                if is_wrong && seen.at == offset {
-                    seen.at = at;
+                if is_wrong && probed.at == offset {
+                    probed.at = at;
                 }
                 at += SECTOR_BYTES as u64;
             }
@@ -239,9 +250,13 @@ impl<F: File> Reader<'_, F> {
         Ok(())
     }
 
-    /// The beginnings of segments the journal has not come to: a newer frame there was cut off from
-    /// the rest by something lost here.
-    fn look_elsewhere(&self, evidence: &mut Evidence, seen: &mut Seen) -> Result<(), OpenError> {
+    /// Judges the first frame sectors of segments that the journal has not reached. A newer frame
+    /// there means that something was lost here.
+    fn probe_elsewhere(
+        &self,
+        evidence: &mut Evidence,
+        probed: &mut Probed,
+    ) -> Result<(), OpenError> {
         for (number, other) in self.segments {
             if self.chain.contains(number) || other.bytes <= FIRST_FRAME {
                 continue;
@@ -257,23 +272,23 @@ impl<F: File> Reader<'_, F> {
                     let what = Case::BadSector.what();
                     let damage = Damage::new(segment::path(*number), FIRST_FRAME, what);
                     evidence.bad_beyond = true;
-                    seen.named.get_or_insert(damage.into());
+                    probed.named.get_or_insert(damage.into());
                 }
             }
         }
         Ok(())
     }
 
-    pub(super) fn torn(&self, seen: &Seen, offset: u64) -> Torn {
+    pub(super) fn torn(&self, probed: &Probed, offset: u64) -> Torn {
         let file = segment::path(self.segment.number);
         let dropped = Dropped {
-            sequence: seen.sequence,
+            sequence: probed.sequence,
             file,
             offset,
         };
         Torn {
             dropped,
-            bytes: seen.extent.max(SECTOR_BYTES as u64),
+            bytes: probed.extent.max(SECTOR_BYTES as u64),
         }
     }
 }

@@ -1,10 +1,10 @@
-//! Words of many frames, gathered so that a page is written once however many frames name it.
+//! Coalesces the words that many frames change, so that each page is written once.
 //!
-//! Frames after a fold name the same hot pages again and again, a word or two each: one write a
-//! word was most of a restart.
+//! Frames after a fold change the same hot pages again and again, a word or two each time. One
+//! write a word was most of the time of a restart.
 //!
-//! Promises: an image is afterwards as if every run had been written in its order; every word that
-//! was named is written, equal or not (I4), and others only as what they are; what is held is
+//! Promises: the image ends as if every run had been written in order. Every word that was named is
+//! written, even if it is equal (I4), and other words only with their own content. Memory is
 //! bounded. Does not know frames.
 
 use crate::backend::{Backend, File};
@@ -17,28 +17,28 @@ use crate::store::Store;
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-/// Pages held before all are written.
+/// Pages held at most before all are written.
 const PAGES_MAX: usize = 4096;
 
-/// Runs of a page that are written one by one; a page of which more were named is read and written
-/// whole. A write costs the kernel microseconds however small it is, and a map's values lie apart.
+/// Up to this many runs of a page are written one by one. A page with more is read and written
+/// whole, because a small write costs the kernel microseconds as well.
 const RUNS_APART_MAX: usize = 3;
 
 /// Words waiting to be written, by vat and page.
 #[derive(Debug, Default)]
-pub(crate) struct Gathered {
+pub(crate) struct CoalescedWrites {
     pages: BTreeMap<(VatId, u32), Box<Words>>,
 }
 
-/// The words of one page that were named, as they are to be.
+/// The words of one page that were named, with their new content.
 #[derive(Debug)]
 struct Words {
     content: Page,
     named: [bool; PAGE_WORDS],
 }
 
-impl Gathered {
-    /// Takes words of a checked run: whole, and inside their page.
+impl CoalescedWrites {
+    /// Adds the words of a checked run: whole words inside their page.
     pub(crate) fn add(&mut self, vat: VatId, page: u32, start: usize, bytes: &[u8]) {
         let words = self.pages.entry((vat, page)).or_insert_with(|| {
             Box::new(Words {
@@ -51,7 +51,7 @@ impl Gathered {
         words.named[start / WORD_BYTES..end / WORD_BYTES].fill(true);
     }
 
-    /// Forgets words of pages that became something else as a whole.
+    /// Drops the words of pages that became zeros as a whole.
     pub(crate) fn forget(&mut self, vat: VatId, pages: Range<u32>) {
         let first = (vat, pages.start);
         let gone: Vec<_> = self
@@ -64,15 +64,16 @@ impl Gathered {
         }
     }
 
-    /// Whether so much is held that it should be written.
+    /// Whether the bound of memory is reached.
     pub(crate) fn is_full(&self) -> bool {
         self.pages.len() >= PAGES_MAX
     }
 
-    /// Writes everything. A vat whose image cannot be written is marked, the others go on.
+    /// Writes everything. A vat whose image cannot be written is marked as damaged; the others go
+    /// on.
     pub(crate) fn write<B: Backend>(&mut self, store: &mut Store<B>) -> Result<(), OpenError> {
         for ((vat, page), words) in std::mem::take(&mut self.pages) {
-            // One that ended meanwhile has no image any more.
+            // A vat that ended has no image any more.
             let Some(found) = store.vats.get(&vat) else {
                 continue;
             };
@@ -80,8 +81,8 @@ impl Gathered {
             let apart = words.runs().take(RUNS_APART_MAX + 1).count();
             let words = match is_damaged || apart <= RUNS_APART_MAX {
                 true => words,
-                // What is wrong with a file that cannot be read is told by writing it.
-                false => words.made_whole(|content| {
+                // If the file cannot be read, writing it reports why.
+                false => words.whole_page(|content| {
                     let file = store.images.file(vat, page_limit);
                     file.is_ok_and(|file| file.read_at(images::bytes_of(page), content).is_ok())
                 }),
@@ -106,8 +107,8 @@ impl Gathered {
 }
 
 impl Words {
-    /// The whole page, if what the others are can be read.
-    fn made_whole(mut self: Box<Words>, read: impl FnOnce(&mut Page) -> bool) -> Box<Words> {
+    /// Completes the page with its other words, if they can be read.
+    fn whole_page(mut self: Box<Words>, read: impl FnOnce(&mut Page) -> bool) -> Box<Words> {
         let mut whole = ZERO_PAGE;
         if read(&mut whole) {
             for run in self.runs() {
@@ -119,7 +120,7 @@ impl Words {
         self
     }
 
-    /// Stretches of bytes all of whose words were named, in order.
+    /// The ranges of bytes whose words were all named, in order.
     fn runs(&self) -> impl Iterator<Item = Range<usize>> {
         let mut at = 0;
         std::iter::from_fn(move || {
@@ -138,8 +139,8 @@ mod tests {
 
     const VAT: VatId = VatId(3);
 
-    fn runs(gathered: &Gathered, page: u32) -> Vec<(usize, Vec<u8>)> {
-        let words = &gathered.pages[&(VAT, page)];
+    fn runs(coalesced: &CoalescedWrites, page: u32) -> Vec<(usize, Vec<u8>)> {
+        let words = &coalesced.pages[&(VAT, page)];
         let runs = words.runs();
         runs.map(|run| (run.start, words.content[run].to_vec()))
             .collect()
@@ -147,28 +148,28 @@ mod tests {
 
     #[test]
     fn words_named_are_written_as_they_were_named_last_and_no_others() {
-        let mut gathered = Gathered::default();
-        gathered.add(VAT, 7, 8, &[1; 16]);
-        gathered.add(VAT, 7, 16, &[2; 16]);
-        gathered.add(VAT, 7, 4088, &[3; 8]);
-        // Equal to what an untouched page holds, and named all the same (I4).
-        gathered.add(VAT, 7, 64, &[0; 8]);
+        let mut coalesced = CoalescedWrites::default();
+        coalesced.add(VAT, 7, 8, &[1; 16]);
+        coalesced.add(VAT, 7, 16, &[2; 16]);
+        coalesced.add(VAT, 7, 4088, &[3; 8]);
+        // Equal to what an untouched page holds, but named all the same (I4).
+        coalesced.add(VAT, 7, 64, &[0; 8]);
         let expected = [
             (8, [[1; 8], [2; 8], [2; 8]].concat()),
             (64, vec![0; 8]),
             (4088, vec![3; 8]),
         ];
-        assert_eq!(runs(&gathered, 7), expected);
+        assert_eq!(runs(&coalesced, 7), expected);
     }
 
     #[test]
     fn a_page_made_whole_keeps_what_was_not_named_and_one_that_cannot_be_read_stays_in_runs() {
-        let words = |gathered: &mut Gathered| {
-            (0..10).for_each(|at| gathered.add(VAT, 7, at * 64, &[at as u8 + 1; 8]));
-            gathered.pages.remove(&(VAT, 7)).expect("just named")
+        let words = |coalesced: &mut CoalescedWrites| {
+            (0..10).for_each(|at| coalesced.add(VAT, 7, at * 64, &[at as u8 + 1; 8]));
+            coalesced.pages.remove(&(VAT, 7)).expect("just named")
         };
-        let mut gathered = Gathered::default();
-        let whole = words(&mut gathered).made_whole(|page| {
+        let mut coalesced = CoalescedWrites::default();
+        let whole = words(&mut coalesced).whole_page(|page| {
             page.fill(0xee);
             true
         });
@@ -180,7 +181,7 @@ mod tests {
             let expected = if is_named { (at / 64) as u8 + 1 } else { 0xee };
             assert_eq!(*byte, expected, "byte {at}");
         }
-        let apart = words(&mut gathered).made_whole(|page| {
+        let apart = words(&mut coalesced).whole_page(|page| {
             page.fill(0xee);
             false
         });
@@ -190,13 +191,13 @@ mod tests {
 
     #[test]
     fn pages_that_became_zeros_are_forgotten_and_may_be_named_again() {
-        let mut gathered = Gathered::default();
-        (4..8).for_each(|page| gathered.add(VAT, page, 0, &[1; 8]));
-        gathered.add(VatId(4), 5, 0, &[9; 8]);
-        gathered.forget(VAT, 5..7);
-        gathered.add(VAT, 6, 8, &[2; 8]);
-        assert_eq!(gathered.pages.len(), 4);
-        assert_eq!(runs(&gathered, 6), [(8, vec![2; 8])]);
-        assert!(gathered.pages.contains_key(&(VatId(4), 5)));
+        let mut coalesced = CoalescedWrites::default();
+        (4..8).for_each(|page| coalesced.add(VAT, page, 0, &[1; 8]));
+        coalesced.add(VatId(4), 5, 0, &[9; 8]);
+        coalesced.forget(VAT, 5..7);
+        coalesced.add(VAT, 6, 8, &[2; 8]);
+        assert_eq!(coalesced.pages.len(), 4);
+        assert_eq!(runs(&coalesced, 6), [(8, vec![2; 8])]);
+        assert!(coalesced.pages.contains_key(&(VatId(4), 5)));
     }
 }

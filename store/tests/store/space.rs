@@ -1,21 +1,21 @@
-//! A full disk (I2, J8): at every operation, at every size, with the power lost on top of it.
+//! A full disk (I2, J8): at every operation, of every size, and with the power lost afterwards.
 //!
-//! Claims: whatever finds no room is refused whole, and nothing is latched unless a sync or a frame
-//! was under way; what was acknowledged stays; when there is room the store goes on by itself, and
-//! everything is found again. A steady turn asks the disk for no room. A quota, and a file that may
-//! not be longer, are a full disk.
+//! Claims: whatever finds no space is refused whole, and nothing latches unless a sync or a frame
+//! was under way. Acknowledged commits stay. When there is space again the store goes on by itself,
+//! and everything is found. A turn in a steady state reserves nothing. A quota and a limit on file
+//! size count as a full disk.
 
 use crate::common::*;
 use kenvat_store::backend::memory::{Crash, Faults, MemoryBackend, Operation, Want};
 use kenvat_store::{
-    Options, PART_OVERHEAD_BYTES, SideError, StageError, Store, StoreError, VatId, Wish,
+    Options, PART_OVERHEAD_BYTES, Reservation, SpillFileError, StageError, Store, StoreError, VatId,
 };
 
 /// What came of a step.
 #[derive(Debug, PartialEq)]
 enum Outcome {
     Done,
-    /// For want of room, whole.
+    /// Refused whole, for lack of space.
     Refused,
 }
 
@@ -27,7 +27,7 @@ enum Step {
     FoldAround(Vec<Op>, Vec<Op>),
 }
 
-/// A life that comes by everything that takes room.
+/// Steps that together cover everything that takes space.
 fn steps() -> Vec<Step> {
     let heap = |vat, runs: Vec<RunOf>| Op::Heap(vat, runs);
     let row = |key: &str, len: usize| Op::Row(1, key.as_bytes().to_vec(), Some(vec![7; len]));
@@ -54,9 +54,9 @@ fn steps() -> Vec<Step> {
             1,
             vec![(3, 0, vec![3; 512]), (4, 0, vec![0; 512])],
         )]),
-        // A delta in a file of its own, in two pieces, on pages that are there and new ones.
+        // A delta in a spill file, in two chunks, on existing pages and new ones.
         Step::Commit(vec![
-            Op::Side(
+            Op::Spill(
                 1,
                 vec![
                     vec![(0, 3, vec![8; 9]), (6, 0, vec![2; 512])],
@@ -96,21 +96,21 @@ fn steps() -> Vec<Step> {
     steps
 }
 
-fn large(pieces: Vec<Vec<RunOf>>, rows: &[(&str, usize)], log: usize) -> Op {
+fn large(chunks: Vec<Vec<RunOf>>, rows: &[(&str, usize)], log: usize) -> Op {
     let row = |&(key, len): &(&str, usize)| (1, key.as_bytes().to_vec(), vec![8; len]);
     let large = Large {
-        pieces,
+        chunks,
         rows: rows.iter().map(row).collect(),
         log: vec![b'l'; log],
     };
     Op::Large(1, large)
 }
 
-/// Asks room for a commit's parts; those of a vat that begins go together.
+/// Reserves space for the parts of a commit; those of a new vat go together.
 fn reserve(driver: &mut Driver, ops: &[Op]) -> Result<Outcome, String> {
     let mut born = None;
     for op in ops {
-        let (mut log_bytes, mut row_bytes, mut runs, mut side_log_bytes) = (0, 0, None, 0);
+        let (mut log_bytes, mut row_bytes, mut runs, mut spill_log_bytes) = (0, 0, None, 0);
         let vat = match op {
             Op::Create(vat) => {
                 born = Some(*vat);
@@ -137,24 +137,24 @@ fn reserve(driver: &mut Driver, ops: &[Op]) -> Result<Outcome, String> {
                 row_bytes = bytes + PART_OVERHEAD_BYTES;
                 0
             }
-            Op::Terminate(vat) | Op::Side(vat, _) => *vat,
+            Op::Terminate(vat) | Op::Spill(vat, _) => *vat,
             Op::Large(vat, large) => {
-                side_log_bytes = large.log.len() as u64;
+                spill_log_bytes = large.log.len() as u64;
                 *vat
             }
         };
         let creates = matches!(op, Op::Create(_)).then_some((driver.engine, PAGES));
-        let wish = Wish {
+        let reservation = Reservation {
             vat: VatId(vat),
             creates,
             delta: runs.as_ref(),
             log_bytes,
-            side_log_bytes,
+            spill_log_bytes,
             row_bytes,
         };
-        match driver.store.reserve(&wish) {
+        match driver.store.reserve(&reservation) {
             Ok(()) => {}
-            Err(StageError::NoRoom(_)) => return Ok(Outcome::Refused),
+            Err(StageError::NoSpace(_)) => return Ok(Outcome::Refused),
             Err(error) => return Err(error.to_string()),
         }
     }
@@ -165,22 +165,22 @@ fn commit(driver: &mut Driver, ops: &[Op]) -> Result<Outcome, String> {
     if driver.store.journal_full() {
         run(driver, &Step::Fold)?;
     }
-    let sides = match driver.sides(ops) {
-        Ok(sides) => sides,
-        Err(SideError::Full { .. }) => return Ok(Outcome::Refused),
+    let spills = match driver.spills(ops) {
+        Ok(spills) => spills,
+        Err(SpillFileError::Full { .. }) => return Ok(Outcome::Refused),
         Err(error) => return Err(error.to_string()),
     };
     if reserve(driver, ops)? == Outcome::Refused {
         return Ok(Outcome::Refused);
     }
-    // What found room is not refused for want of it any more (J8).
-    driver.commit_with(ops, sides)?;
+    // What was reserved is not refused for lack of space any more (J8).
+    driver.commit_with(ops, spills)?;
     Ok(Outcome::Done)
 }
 
 fn begin_fold(driver: &mut Driver) -> Result<Option<kenvat_store::Fold<MemoryBackend>>, String> {
     match driver.store.begin_fold() {
-        Err(StoreError::NoRoom(_)) => Ok(None),
+        Err(StoreError::NoSpace(_)) => Ok(None),
         begun => begun.map_err(|error| error.to_string()),
     }
 }
@@ -226,8 +226,8 @@ fn open(disk: &MemoryBackend, known: Known) -> Result<Driver, String> {
     })
 }
 
-/// Whether want of room at such an operation may stop the store: only a sync's, or what comes
-/// before it, whose outcome is never known.
+/// Whether missing space at such an operation may stop the store: only at a sync or a write-back
+/// before it, whose outcome is unknown.
 fn may_stop(disk: &MemoryBackend) -> bool {
     let met = disk.met().map(|met| met.kind);
     let may = [Operation::WriteBack, Operation::Sync, Operation::SyncDir];
@@ -237,13 +237,13 @@ fn may_stop(disk: &MemoryBackend) -> bool {
 const WANTS: [Want; 3] = [Want::Disk, Want::Quota, Want::FileSize];
 
 #[test]
-fn i2_no_room_at_any_one_operation_refuses_at_most_one_step_and_loses_nothing() {
+fn i2_no_space_at_any_one_operation_refuses_at_most_one_step_and_loses_nothing() {
     for want in WANTS {
-        no_room_at_any_one_operation(want);
+        no_space_at_any_one_operation(want);
     }
 }
 
-fn no_room_at_any_one_operation(want: Want) {
+fn no_space_at_any_one_operation(want: Want) {
     let base = MemoryBackend::new();
     base.set_want(want);
     drop(open(&base, Known::default()).unwrap());
@@ -262,9 +262,9 @@ fn no_room_at_any_one_operation(want: Want) {
         &[false]
     };
     for at in first..=last {
-        for &is_short in shorts {
+        for &is_cut_off in shorts {
             let disk = base.fork();
-            let faults = if is_short {
+            let faults = if is_cut_off {
                 Faults {
                     short_at: Some(at),
                     ..Faults::default()
@@ -275,7 +275,8 @@ fn no_room_at_any_one_operation(want: Want) {
                     ..Faults::default()
                 }
             };
-            let place = format!("{want:?}: no room at {at} of {first}..={last}, short {is_short}");
+            let place =
+                format!("{want:?}: no room at {at} of {first}..={last}, short {is_cut_off}");
             let again = life_with_fault(&disk, faults, &mut refused);
             let (mut driver, was_stopped) = again.unwrap_or_else(|e| panic!("{place}: {e}"));
             assert!(
@@ -363,9 +364,9 @@ fn life_with_fault(
         let mut caught_up = Vec::new();
         driver
             .store
-            .find_room(&mut caught_up)
+            .find_space(&mut caught_up)
             .map_err(|e| e.to_string())?;
-        driver.finish_sides()?;
+        driver.finish_spills()?;
     }
     Ok((driver, stopped))
 }
@@ -395,7 +396,7 @@ fn finish_around(driver: &mut Driver, step: &Step) -> Result<(), String> {
 }
 
 #[test]
-fn i2_on_a_disk_of_any_size_nothing_is_half_done_and_room_is_all_it_needs_to_go_on() {
+fn i2_on_a_disk_of_any_size_nothing_is_half_done_and_space_is_all_it_needs_to_go_on() {
     for want in WANTS {
         on_a_disk_of_any_size(want);
     }
@@ -476,7 +477,7 @@ fn on_a_disk_of_any_size(want: Want) {
             } else {
                 disk.set_capacity(None);
                 let mut caught_up = Vec::new();
-                assert!(driver.store.find_room(&mut caught_up).unwrap(), "{place}");
+                assert!(driver.store.find_space(&mut caught_up).unwrap(), "{place}");
             }
             for (n, step) in missed.iter().enumerate() {
                 // The first of two commits may have been taken before the second was refused.
@@ -485,7 +486,7 @@ fn on_a_disk_of_any_size(want: Want) {
                     _ => assert_eq!(run(&mut driver, step), Ok(Outcome::Done), "{place}"),
                 }
             }
-            assert!(!driver.store.is_short(), "{place}");
+            assert!(!driver.store.is_space_low(), "{place}");
             let known = driver.known.clone();
             drop(driver);
             check(&disk, &known).unwrap_or_else(|e| panic!("{place}: {e}"));
@@ -498,7 +499,7 @@ fn on_a_disk_of_any_size(want: Want) {
 }
 
 #[test]
-fn i2_a_steady_turn_asks_the_disk_for_no_room() {
+fn i2_a_steady_turn_asks_the_disk_for_no_space() {
     let disk = MemoryBackend::new();
     let options = Options {
         segment_bytes: 64 << 10,
@@ -526,7 +527,7 @@ fn i2_a_steady_turn_asks_the_disk_for_no_room() {
         assert_eq!(commit(&mut driver, &turn(n)), Ok(Outcome::Done));
     }
     assert_eq!(disk.allocations(), before);
-    // Frame and sync, two pages, one stretch of log.
+    // Frame and sync, two pages, one write to the log.
     assert_eq!(disk.operations() - operations, 3 * 5);
     // A page never touched costs one, whatever the number of turns that write to it.
     let grown = [Op::Heap(1, vec![(4, 0, vec![1]), (5, 0, vec![1])])];
@@ -536,7 +537,7 @@ fn i2_a_steady_turn_asks_the_disk_for_no_room() {
 }
 
 #[test]
-fn i2_a_birth_takes_room_for_the_pages_it_writes_and_for_no_zeros() {
+fn i2_a_birth_takes_space_for_the_pages_it_writes_and_for_no_zeros() {
     let disk = MemoryBackend::new();
     let mut driver = open(&disk, Known::default()).unwrap();
     // Pages 0 and 2 are the genesis image's.
@@ -550,17 +551,17 @@ fn i2_a_birth_takes_room_for_the_pages_it_writes_and_for_no_zeros() {
     assert_eq!(asked, Ok(Outcome::Done));
     assert_eq!(disk.taken() - before, 4 * 4096, "pages 0, 2, 5 and 15");
     driver.commit(&born(1)).unwrap();
-    // What is asked for next is taken from what is left: with room for so much it is not refused.
+    // The next vat needs exactly what is left, so it is not refused.
     disk.set_capacity(Some(disk.taken() + 4 * 4096));
     assert_eq!(commit(&mut driver, &born(2)), Ok(Outcome::Done));
 }
 
 #[test]
-fn i2_a_birth_that_is_refused_leaves_no_file_and_takes_no_room() {
+fn i2_a_birth_that_is_refused_leaves_no_file_and_takes_no_space() {
     let disk = MemoryBackend::new();
     let mut driver = open(&disk, Known::default()).unwrap();
     let before = disk.taken();
-    // Room for the genesis image's two pages and for no third one.
+    // Space for the two pages of the genesis image and for no third one.
     disk.set_capacity(Some(before + 2 * 4096));
     let born = [Op::Create(1), Op::Heap(1, vec![(5, 0, vec![1])])];
     assert_eq!(reserve(&mut driver, &born), Ok(Outcome::Refused));
@@ -575,6 +576,7 @@ fn without_ballast(disk: &MemoryBackend) -> Driver {
     let options = Options {
         ballast_bytes: 0,
         cached_pages_max: 100,
+        segment_bytes: 64 << 10,
         ..tiny()
     };
     let (mut store, _) = Store::open(disk.clone(), options).unwrap();
@@ -591,13 +593,16 @@ fn without_ballast(disk: &MemoryBackend) -> Driver {
 }
 
 #[test]
-fn i2_pages_that_became_a_hole_need_room_again() {
+fn i2_pages_that_became_a_hole_need_space_again() {
     let disk = MemoryBackend::new();
     let mut driver = without_ballast(&disk);
     driver
         .commit(&[Op::Heap(1, vec![(4, 12, vec![])])])
         .unwrap();
     disk.set_capacity(Some(disk.taken()));
+    // A page that has its space finds a place in the journal; so what is missing is the page's.
+    let kept = [Op::Heap(1, vec![(0, 0, vec![1])])];
+    assert_eq!(reserve(&mut driver, &kept), Ok(Outcome::Done));
     let again = [Op::Heap(1, vec![(5, 0, vec![1])])];
     assert_eq!(reserve(&mut driver, &again), Ok(Outcome::Refused));
     disk.set_capacity(None);
@@ -605,7 +610,7 @@ fn i2_pages_that_became_a_hole_need_room_again() {
 }
 
 #[test]
-fn i2_room_taken_for_a_later_frame_does_not_go_with_the_hole_of_an_earlier_one() {
+fn i2_space_taken_for_a_later_frame_does_not_go_with_the_hole_of_an_earlier_one() {
     let disk = MemoryBackend::new();
     let mut driver = without_ballast(&disk);
     driver.stage(&[Op::Heap(1, vec![(4, 12, vec![])])]).unwrap();
@@ -617,19 +622,19 @@ fn i2_room_taken_for_a_later_frame_does_not_go_with_the_hole_of_an_earlier_one()
     let words = driver.store.seal().unwrap().unwrap().write().unwrap();
     driver.store.apply(words).unwrap();
     driver.known.acknowledged = driver.known.in_flight.take().unwrap();
-    assert!(!driver.store.is_behind(VatId(1)));
+    assert!(!driver.store.has_backlog(VatId(1)));
     let found = contents(&mut driver.store).unwrap();
     assert_eq!(found, driver.known.acknowledged);
 }
 
 #[test]
-fn j8_what_found_room_is_not_refused_in_the_frame_after_the_next_seal() {
+fn j8_what_found_space_is_not_refused_in_the_frame_after_the_next_seal() {
     let disk = MemoryBackend::new();
     let mut driver = open(&disk, Known::default()).unwrap();
     driver.commit(&[Op::Create(1)]).unwrap();
     driver.store.fold().unwrap();
     let row = |key: u8, len: usize| Op::Row(1, vec![key], Some(vec![7; len]));
-    let promised = row(0, 3000);
+    let promised = row(0, 9000);
     let asked = reserve(&mut driver, std::slice::from_ref(&promised));
     assert_eq!(asked, Ok(Outcome::Done));
     // No further segment is made.
@@ -649,7 +654,7 @@ fn j8_what_found_room_is_not_refused_in_the_frame_after_the_next_seal() {
 }
 
 #[test]
-fn i2_an_image_without_room_is_behind_its_frame_stays_and_no_fold_goes_past_it() {
+fn i2_an_image_without_space_has_a_backlog_and_no_fold_passes_its_frame() {
     let disk = MemoryBackend::new();
     let mut driver = open(&disk, Known::default()).unwrap();
     driver.commit(&[Op::Create(1), Op::Create(2)]).unwrap();
@@ -665,29 +670,32 @@ fn i2_an_image_without_room_is_behind_its_frame_stays_and_no_fold_goes_past_it()
     disk.set_capacity(Some(0));
     driver.store.apply(durable).unwrap();
     driver.known.acknowledged = driver.known.in_flight.take().unwrap();
-    assert!(driver.store.is_behind(VatId(1)) && driver.store.is_short());
+    assert!(driver.store.has_backlog(VatId(1)) && driver.store.is_space_low());
     assert!(
         driver
             .store
             .image(VatId(1))
             .unwrap_err()
             .to_string()
-            .contains("is behind")
+            .contains("lacks committed changes")
     );
     driver.store.image(VatId(2)).unwrap();
-    // Its worker goes on, behind what waits.
+    // Its worker goes on; the change joins the backlog.
     driver
         .commit(&[Op::Heap(1, vec![(4, 1, vec![2])])])
         .unwrap();
     assert!(matches!(
         driver.store.begin_fold(),
-        Err(StoreError::NoRoom(_))
+        Err(StoreError::NoSpace(_))
     ));
     assert!(driver.store.latched().is_none());
     let mut caught_up = Vec::new();
-    assert!(!driver.store.find_room(&mut caught_up).unwrap() && caught_up.is_empty());
+    // Whatever waits keeps its order, however often it is tried.
+    for _ in 0..2 {
+        assert!(!driver.store.find_space(&mut caught_up).unwrap() && caught_up.is_empty());
+    }
     disk.set_capacity(None);
-    driver.store.find_room(&mut caught_up).unwrap();
+    driver.store.find_space(&mut caught_up).unwrap();
     assert_eq!(caught_up, [VatId(1)]);
     assert_eq!(
         contents(&mut driver.store).unwrap(),
@@ -700,17 +708,17 @@ fn i2_an_image_without_room_is_behind_its_frame_stays_and_no_fold_goes_past_it()
 }
 
 #[test]
-fn i2_a_disk_stays_full_until_there_is_room_whatever_it_says_of_itself() {
+fn i2_a_disk_stays_full_until_there_is_space_whatever_it_says_of_itself() {
     for want in WANTS {
         let disk = MemoryBackend::new();
         disk.set_want(want);
         let mut driver = open(&disk, Known::default()).unwrap();
         driver.commit(&[Op::Create(1)]).unwrap();
-        let look = |driver: &mut Driver| {
-            driver.store.find_room(&mut Vec::new()).unwrap();
-            driver.store.is_pressed()
+        let probe = |driver: &mut Driver| {
+            driver.store.find_space(&mut Vec::new()).unwrap();
+            driver.store.is_space_exhausted()
         };
-        assert!(!look(&mut driver), "{want:?}: the ballast is whole");
+        assert!(!probe(&mut driver), "{want:?}: the ballast is whole");
         let taken = disk.taken();
         disk.set_capacity(Some(taken + 4096));
         let large = [Op::Heap(
@@ -719,11 +727,17 @@ fn i2_a_disk_stays_full_until_there_is_room_whatever_it_says_of_itself() {
         )];
         assert_eq!(commit(&mut driver, &large), Ok(Outcome::Refused));
         for _ in 0..3 {
-            assert!(look(&mut driver) && driver.store.is_short(), "{want:?}");
+            assert!(
+                probe(&mut driver) && driver.store.is_space_low(),
+                "{want:?}"
+            );
         }
         assert!(disk.taken() <= taken + 4096);
         disk.set_capacity(Some(taken + (2 << 20)));
-        assert!(!look(&mut driver) && !driver.store.is_short(), "{want:?}");
+        assert!(
+            !probe(&mut driver) && !driver.store.is_space_low(),
+            "{want:?}"
+        );
         assert_eq!(disk.taken(), taken, "{want:?}: a look takes nothing");
         assert_eq!(commit(&mut driver, &large), Ok(Outcome::Done));
     }

@@ -1,11 +1,11 @@
-//! Side files (J7), of changes, rows and log: durable before a frame names them, applied once that
-//! is durable, gone once it is folded; damaged ones stop their vat and no other.
+//! Spill files (J7) of changes, rows and log: durable before a frame names them, applied once the
+//! frame is durable, removed once it is folded. A damaged one stops its vat and no other.
 
 use crate::common::*;
 use kenvat_store::backend::memory::{Crash, Faults, MemoryBackend};
 use kenvat_store::options::{ENGINE_TABLES, ROW_KEY_BYTES_MAX, ROW_VALUE_BYTES_MAX};
 use kenvat_store::{
-    Damage, ImageError, Options, PIECE_BYTES_MAX, Part, SideError, Store, VatId, verify,
+    CHUNK_BYTES_MAX, Damage, ImageError, Options, Part, SpillFileError, Store, VatId, verify,
 };
 
 const SIDE: &str = "side/";
@@ -24,27 +24,29 @@ fn driver(disk: &MemoryBackend) -> Driver {
 }
 
 fn large() -> Op {
-    let pieces = vec![
+    let chunks = vec![
         vec![(0, 3, vec![1; 9]), (1, 0, vec![2; 512])],
         vec![(2, 0, vec![3; 512]), (4, 10, vec![]), (15, 511, vec![4])],
     ];
-    Op::Side(1, pieces)
+    Op::Spill(1, chunks)
 }
 
-fn sides(disk: &MemoryBackend) -> Vec<String> {
+fn spills(disk: &MemoryBackend) -> Vec<String> {
     let files = disk.files().into_iter().map(|(path, _)| path);
     files.filter(|path| path.starts_with(SIDE)).collect()
 }
 
 #[test]
-fn a_side_file_is_synced_with_its_entry_before_the_frame_and_costs_that_no_sync() {
+fn a_spill_file_is_synced_with_its_entry_before_the_frame_and_costs_that_no_sync() {
     let disk = MemoryBackend::new();
     let mut driver = driver(&disk);
+    // From here on only the spill file changes the image.
+    driver.store.fold().unwrap();
     let before = disk.syncs();
     driver.stage(&[large()]).unwrap();
     assert_eq!(disk.syncs() - before, 2, "the file and its folder");
     assert!(
-        sides(&disk.crash(Crash::Lost)).len() == 1,
+        spills(&disk.crash(Crash::Lost)).len() == 1,
         "it is durable, and named by nobody"
     );
     let staged = driver.store.staged_bytes();
@@ -66,15 +68,15 @@ fn a_side_file_is_synced_with_its_entry_before_the_frame_and_costs_that_no_sync(
         "its frame is still needed"
     );
     driver.known.acknowledged = driver.known.in_flight.take().unwrap();
-    driver.finish_sides().unwrap();
+    driver.finish_spills().unwrap();
     assert_eq!(
         contents(&mut driver.store).unwrap(),
         driver.known.acknowledged
     );
-    assert_eq!(sides(&disk).len(), 1);
+    assert_eq!(spills(&disk).len(), 1);
     check(&disk.crash(Crash::Lost), &driver.known).unwrap();
     driver.store.fold().unwrap();
-    assert!(sides(&disk).is_empty());
+    assert!(spills(&disk).is_empty());
     check(&disk.crash(Crash::Lost), &driver.known).unwrap();
 }
 
@@ -82,23 +84,23 @@ fn a_side_file_is_synced_with_its_entry_before_the_frame_and_costs_that_no_sync(
 fn what_no_frame_names_goes_when_dropped_and_at_the_next_open() {
     let disk = MemoryBackend::new();
     let mut driver = driver(&disk);
-    let Op::Side(_, pieces) = large() else {
+    let Op::Spill(_, chunks) = large() else {
         panic!()
     };
-    let side = driver.side(1, &pieces).unwrap();
-    assert_eq!((sides(&disk).len(), side.pages()), (1, 14));
-    drop(side);
-    assert!(sides(&disk).is_empty());
-    let mut half = driver.store.begin_side(VatId(1), PAGES).unwrap();
-    half.push(delta(&pieces[0]).as_bytes()).unwrap();
-    assert_eq!(sides(&disk).len(), 1);
+    let spill = driver.spill(1, &chunks).unwrap();
+    assert_eq!((spills(&disk).len(), spill.pages()), (1, 14));
+    drop(spill);
+    assert!(spills(&disk).is_empty());
+    let mut half = driver.store.begin_spill(VatId(1), PAGES).unwrap();
+    half.push(delta(&chunks[0]).as_bytes()).unwrap();
+    assert_eq!(spills(&disk).len(), 1);
     let crashed = disk.crash(Crash::Kept);
     drop(half);
-    assert!(sides(&disk).is_empty());
-    let _side = driver.side(1, &pieces).unwrap();
+    assert!(spills(&disk).is_empty());
+    let _spill = driver.spill(1, &chunks).unwrap();
     for disk in [crashed, disk.crash(Crash::Kept)] {
         let (_, recovery) = Store::open(disk.clone(), tiny()).unwrap();
-        assert!(sides(&disk).is_empty());
+        assert!(spills(&disk).is_empty());
         assert!(
             recovery.removed.iter().any(|path| path.starts_with(SIDE)),
             "{recovery:?}"
@@ -108,36 +110,48 @@ fn what_no_frame_names_goes_when_dropped_and_at_the_next_open() {
 }
 
 #[test]
-fn pieces_that_break_the_rules_are_refused_as_their_senders_fault() {
+fn chunks_that_break_the_rules_are_refused_as_their_senders_fault() {
     let disk = MemoryBackend::new();
     let mut driver = driver(&disk);
     let words = |page| delta(&[(page, 0, vec![1])]).as_bytes().to_vec();
-    let mut refuse = |pieces: &[Vec<u8>]| {
-        let mut writer = driver.store.begin_side(VatId(1), PAGES).unwrap();
-        let (last, first) = pieces.split_last().unwrap();
-        first.iter().for_each(|piece| writer.push(piece).unwrap());
+    let mut refuse = |chunks: &[Vec<u8>]| {
+        let mut writer = driver.store.begin_spill(VatId(1), PAGES).unwrap();
+        let (last, first) = chunks.split_last().unwrap();
+        first.iter().for_each(|chunk| writer.push(chunk).unwrap());
         writer.push(last).unwrap_err()
     };
-    assert!(matches!(refuse(&[words(3), words(3)]), SideError::Delta(_)));
-    assert!(matches!(refuse(&[words(3), words(2)]), SideError::Delta(_)));
-    assert!(matches!(refuse(&[words(3), vec![1]]), SideError::Delta(_)));
+    assert!(matches!(
+        refuse(&[words(3), words(3)]),
+        SpillFileError::Delta(_)
+    ));
+    assert!(matches!(
+        refuse(&[words(3), words(2)]),
+        SpillFileError::Delta(_)
+    ));
+    assert!(matches!(
+        refuse(&[words(3), vec![1]]),
+        SpillFileError::Delta(_)
+    ));
     let beyond = [&[99, 0, 0, 0][..], &words(0)[4..]].concat();
-    assert!(matches!(refuse(&[beyond]), SideError::Delta(_)));
-    let long = vec![0; PIECE_BYTES_MAX + 1];
-    assert!(matches!(refuse(&[long]), SideError::PieceTooLong { .. }));
-    assert!(sides(&disk).is_empty());
+    assert!(matches!(refuse(&[beyond]), SpillFileError::Delta(_)));
+    let long = vec![0; CHUNK_BYTES_MAX + 1];
+    assert!(matches!(
+        refuse(&[long]),
+        SpillFileError::PieceTooLong { .. }
+    ));
+    assert!(spills(&disk).is_empty());
     driver.commit(&[large()]).unwrap();
 }
 
 /// Every byte flipped, and the file lost and cut: while its frame may have to be applied again.
 #[test]
-fn damage_in_a_side_file_stops_its_vat_for_good_and_is_told_with_file_place_and_vat() {
+fn damage_in_a_spill_file_stops_its_vat_for_good_and_is_told_with_file_place_and_vat() {
     let disk = MemoryBackend::new();
     let mut driver = driver(&disk);
     driver
         .commit(&[large(), Op::Row(1, b"k".to_vec(), Some(b"v".to_vec()))])
         .unwrap();
-    let path = sides(&disk).pop().unwrap();
+    let path = spills(&disk).pop().unwrap();
     let length = disk.contents(&path).unwrap().len() as u64;
     let damaged = |damage: &dyn Fn(&MemoryBackend)| {
         let disk = disk.crash(Crash::Lost);
@@ -146,10 +160,10 @@ fn damage_in_a_side_file_stops_its_vat_for_good_and_is_told_with_file_place_and_
     };
     let told = |disk: &MemoryBackend| -> Damage {
         let report = verify(disk.clone()).unwrap();
-        let of_side = report.damages.iter().filter(|damage| damage.file == path);
-        let of_side: Vec<_> = of_side.collect();
-        assert_eq!(of_side.len(), 1, "{report:?}");
-        of_side[0].clone()
+        let of_spill = report.damages.iter().filter(|damage| damage.file == path);
+        let of_spill: Vec<_> = of_spill.collect();
+        assert_eq!(of_spill.len(), 1, "{report:?}");
+        of_spill[0].clone()
     };
     for at in (0..length).step_by(37).chain([length - 1]) {
         let disk = damaged(&|disk| disk.flip(&path, at, 4));
@@ -186,7 +200,7 @@ fn damage_in_a_side_file_stops_its_vat_for_good_and_is_told_with_file_place_and_
         store.fold().unwrap();
         drop(store);
         Store::open(disk.clone(), tiny()).unwrap();
-        assert!(sides(&disk).is_empty(), "nothing is left of an ended vat");
+        assert!(spills(&disk).is_empty(), "nothing is left of an ended vat");
         assert!(verify(disk).unwrap().damages.is_empty());
     }
 }
@@ -199,29 +213,29 @@ fn rot_in_a_page_it_changes_in_part_gets_no_fresh_checksum() {
         .commit(&[Op::Heap(1, vec![(0, 0, vec![7; 512])])])
         .unwrap();
     disk.flip("heap/0000000000000001", 4000, 1);
-    let mut writer = driver.store.begin_side(VatId(1), PAGES).unwrap();
+    let mut writer = driver.store.begin_spill(VatId(1), PAGES).unwrap();
     writer
         .push(delta(&[(0, 3, vec![1; 9])]).as_bytes())
         .unwrap();
-    let base = driver.store.side_base(VatId(1)).unwrap();
+    let base = driver.store.spill_base(VatId(1)).unwrap();
     match writer.finish(Some(&base)) {
-        Err(SideError::Damaged(damage)) => {
+        Err(SpillFileError::Damaged(damage)) => {
             assert_eq!(damage.file, "heap/0000000000000001");
             assert_eq!(damage.vat, Some(VatId(1)));
         }
         other => panic!("{other:?}"),
     }
-    assert!(sides(&disk).is_empty());
+    assert!(spills(&disk).is_empty());
 }
 
 #[test]
-fn a_vat_that_ends_while_its_side_file_is_applied_leaves_nothing() {
+fn a_vat_that_ends_while_its_spill_file_is_applied_leaves_nothing() {
     let disk = MemoryBackend::new();
     let mut driver = driver(&disk);
     driver.stage(&[large()]).unwrap();
     let sealed = driver.store.seal().unwrap().unwrap();
     driver.store.apply(sealed.write().unwrap()).unwrap();
-    let jobs = driver.store.take_side_jobs();
+    let jobs = driver.store.take_spill_jobs();
     driver
         .store
         .stage(Part::Terminate { vat: VatId(1) })
@@ -229,16 +243,16 @@ fn a_vat_that_ends_while_its_side_file_is_applied_leaves_nothing() {
     let sealed = driver.store.seal().unwrap().unwrap();
     driver.store.apply(sealed.write().unwrap()).unwrap();
     for job in jobs {
-        driver.store.finish_side(job.run().unwrap()).unwrap();
+        driver.store.finish_spill(job.run().unwrap()).unwrap();
     }
     driver.store.fold().unwrap();
-    assert!(sides(&disk).is_empty());
+    assert!(spills(&disk).is_empty());
     drop(driver.store);
     assert!(verify(disk).unwrap().damages.is_empty());
 }
 
 #[test]
-fn a_vat_that_ends_while_its_side_file_waits_for_room_leaves_nothing() {
+fn a_vat_that_ends_while_its_spill_file_waits_for_space_leaves_nothing() {
     let disk = MemoryBackend::new();
     let mut driver = driver(&disk);
     driver.stage(&[large()]).unwrap();
@@ -246,23 +260,23 @@ fn a_vat_that_ends_while_its_side_file_waits_for_room_leaves_nothing() {
     disk.break_promises();
     disk.set_capacity(Some(0));
     driver.store.apply(sealed.write().unwrap()).unwrap();
-    driver.finish_sides().unwrap();
-    assert!(driver.store.is_behind(VatId(1)));
+    driver.finish_spills().unwrap();
+    assert!(driver.store.has_backlog(VatId(1)));
     driver
         .store
         .stage(Part::Terminate { vat: VatId(1) })
         .unwrap();
     let sealed = driver.store.seal().unwrap().unwrap();
     driver.store.apply(sealed.write().unwrap()).unwrap();
-    assert!(!driver.store.is_behind(VatId(1)));
+    assert!(!driver.store.has_backlog(VatId(1)));
     disk.set_capacity(None);
-    driver.store.find_room(&mut Vec::new()).unwrap();
+    driver.store.find_space(&mut Vec::new()).unwrap();
     driver.store.fold().unwrap();
-    assert!(sides(&disk).is_empty());
+    assert!(spills(&disk).is_empty());
 }
 
 #[test]
-fn log_of_a_side_file_that_finds_no_room_stays_before_what_came_later() {
+fn log_of_a_spill_file_that_finds_no_space_stays_before_what_came_later() {
     let disk = MemoryBackend::new();
     let mut driver = driver(&disk);
     driver.stage(&[set(vec![], &[], b"first ")]).unwrap();
@@ -270,22 +284,22 @@ fn log_of_a_side_file_that_finds_no_room_stays_before_what_came_later() {
     driver.known.acknowledged = driver.known.in_flight.take().unwrap();
     disk.break_promises();
     driver.store.apply(sealed.write().unwrap()).unwrap();
-    let jobs = driver.store.take_side_jobs();
+    let jobs = driver.store.take_spill_jobs();
     driver.commit(&[Op::Log(1, b"second".to_vec())]).unwrap();
     disk.break_promises();
     disk.set_capacity(Some(0));
     for job in jobs {
-        driver.store.finish_side(job.run().unwrap()).unwrap();
+        driver.store.finish_spill(job.run().unwrap()).unwrap();
     }
-    assert!(driver.store.is_behind(VatId(1)));
+    assert!(driver.store.has_backlog(VatId(1)));
     disk.set_capacity(None);
-    driver.store.find_room(&mut Vec::new()).unwrap();
+    driver.store.find_space(&mut Vec::new()).unwrap();
     let found = contents(&mut driver.store).unwrap();
     assert_eq!(found, driver.known.acknowledged);
     check(&disk.crash(Crash::Lost), &driver.known).unwrap();
 }
 
-/// A row in a side file, its value of one byte.
+/// A row in a spill file; all bytes of its value are the same.
 fn row_of(value: u8) -> Op {
     let large = Large {
         rows: vec![(1, b"a".to_vec(), vec![value; 700])],
@@ -315,8 +329,8 @@ fn another_file_of_the_same_number_and_length_is_not_taken_for_the_one_the_frame
         driver.commit(&[row_of(value)]).unwrap();
         disk.crash(Crash::Lost)
     });
-    let path = sides(&lives[0]).pop().unwrap();
-    assert_eq!(sides(&lives[1]), [&path[..]]);
+    let path = spills(&lives[0]).pop().unwrap();
+    assert_eq!(spills(&lives[1]), [&path[..]]);
     let other = lives[1].contents(&path).unwrap();
     assert_ne!(lives[0].contents(&path).unwrap(), other);
     lives[0].rewrite(&path, |bytes| *bytes = other);
@@ -332,12 +346,12 @@ fn another_file_of_the_same_number_and_length_is_not_taken_for_the_one_the_frame
 }
 
 #[test]
-fn a_side_file_put_in_anothers_place_is_not_read() {
+fn a_spill_file_put_in_anothers_place_is_not_read() {
     let disk = MemoryBackend::new();
     let mut driver = driver(&disk);
     driver.commit(&[row_of(1)]).unwrap();
     driver.commit(&[row_of(2)]).unwrap();
-    let [first, second] = &sides(&disk)[..] else {
+    let [first, second] = &spills(&disk)[..] else {
         panic!("one file a commit")
     };
     let other = disk.contents(first).unwrap();
@@ -346,7 +360,7 @@ fn a_side_file_put_in_anothers_place_is_not_read() {
 }
 
 #[test]
-fn a_failing_disk_latches_while_a_side_file_is_made() {
+fn a_failing_disk_latches_while_a_spill_file_is_made() {
     let disk = MemoryBackend::new();
     let mut driver = driver(&disk);
     let next = Some(disk.operations() + 2);
@@ -360,13 +374,13 @@ fn a_failing_disk_latches_while_a_side_file_is_made() {
 }
 
 #[test]
-fn recovery_keeps_the_order_of_words_and_side_files_on_one_page() {
+fn recovery_keeps_the_order_of_words_and_spill_files_on_one_page() {
     let disk = MemoryBackend::new();
     let mut driver = driver(&disk);
     // Each names word 4 of page 0; the last one to name it counts.
     let words = |value| Op::Heap(1, vec![(0, 4, vec![value])]);
-    let side = || Op::Side(1, vec![vec![(0, 3, vec![7; 9])]]);
-    for ops in [[words(1)], [side()], [words(2)], [words(3)], [side()]] {
+    let spill = || Op::Spill(1, vec![vec![(0, 3, vec![7; 9])]]);
+    for ops in [[words(1)], [spill()], [words(2)], [words(3)], [spill()]] {
         driver.commit(&ops).unwrap();
         for crash in [Crash::Lost, Crash::Kept] {
             check(&disk.crash(crash), &driver.known).unwrap();
@@ -374,11 +388,11 @@ fn recovery_keeps_the_order_of_words_and_side_files_on_one_page() {
     }
 }
 
-/// Rows and log, beside a delta or without one.
-fn set(pieces: Vec<Vec<RunOf>>, rows: &[(&[u8], usize)], log: &[u8]) -> Op {
+/// Rows and log, with a delta or without one.
+fn set(chunks: Vec<Vec<RunOf>>, rows: &[(&[u8], usize)], log: &[u8]) -> Op {
     let row = |&(key, len): &(&[u8], usize)| (1, key.to_vec(), vec![key[0]; len]);
     let large = Large {
-        pieces,
+        chunks,
         rows: rows.iter().map(row).collect(),
         log: log.to_vec(),
     };
@@ -389,8 +403,8 @@ fn set(pieces: Vec<Vec<RunOf>>, rows: &[(&[u8], usize)], log: &[u8]) -> Op {
 fn j7_rows_and_log_too_large_for_a_frame_are_durable_before_it_and_read_from_their_file() {
     let disk = MemoryBackend::new();
     let mut driver = driver(&disk);
-    // Larger than a piece of a delta may be.
-    let bytes = PIECE_BYTES_MAX + 5000;
+    // Larger than a chunk of a delta may be.
+    let bytes = CHUNK_BYTES_MAX + 5000;
     let rows: [(&[u8], usize); 2] = [(b"a", bytes), (b"b", 3)];
     let before = disk.syncs();
     let ops = [
@@ -408,14 +422,14 @@ fn j7_rows_and_log_too_large_for_a_frame_are_durable_before_it_and_read_from_the
     assert_eq!(disk.syncs() - before, 1);
     driver.known.acknowledged = driver.known.in_flight.take().unwrap();
     check(&disk.crash(Crash::Lost), &driver.known).unwrap();
-    // There at once, while what the job does is still to come; another vat commits beside it.
+    // The rows are readable at once, before the job ran; another vat commits meanwhile.
     assert_eq!(driver.store.get(1, b"a").unwrap(), Some(vec![b'a'; bytes]));
-    let jobs = driver.store.take_side_jobs();
+    let jobs = driver.store.take_spill_jobs();
     driver
         .commit(&[Op::Heap(2, vec![(0, 0, vec![9])]), Op::Log(1, vec![b'm'])])
         .unwrap();
     for job in jobs {
-        driver.store.finish_side(job.run().unwrap()).unwrap();
+        driver.store.finish_spill(job.run().unwrap()).unwrap();
     }
     let found = contents(&mut driver.store).unwrap();
     assert_eq!(
@@ -424,7 +438,7 @@ fn j7_rows_and_log_too_large_for_a_frame_are_durable_before_it_and_read_from_the
     );
     for folded in [false, true] {
         check(&disk.crash(Crash::Lost), &driver.known).unwrap();
-        assert_eq!(sides(&disk).len(), usize::from(!folded));
+        assert_eq!(spills(&disk).len(), usize::from(!folded));
         driver.store.fold().unwrap();
         let found = contents(&mut driver.store).unwrap();
         assert_eq!(found, driver.known.acknowledged);
@@ -432,7 +446,7 @@ fn j7_rows_and_log_too_large_for_a_frame_are_durable_before_it_and_read_from_the
 }
 
 #[test]
-fn rows_of_a_side_file_are_overwritten_deleted_and_found_in_order_like_any_others() {
+fn rows_of_a_spill_file_are_overwritten_deleted_and_found_in_order_like_any_others() {
     let disk = MemoryBackend::new();
     let mut driver = driver(&disk);
     let row =
@@ -463,21 +477,21 @@ fn rows_of_a_side_file_are_overwritten_deleted_and_found_in_order_like_any_other
 }
 
 #[test]
-fn a_log_longer_than_its_files_is_cut_as_if_it_had_come_in_pieces() {
+fn a_log_longer_than_its_files_is_cut_as_if_it_had_come_in_chunks() {
     let file = tiny().log_file_bytes as usize;
     for lead in [0, 1, file - 1, file, 3 * file + 7] {
         let log: Vec<u8> = (0..5 * file + 77).map(|n| (n / 900) as u8).collect();
-        let (at_once, by_pieces) = (MemoryBackend::new(), MemoryBackend::new());
-        for (disk, is_at_once) in [(&at_once, true), (&by_pieces, false)] {
+        let (at_once, by_chunks) = (MemoryBackend::new(), MemoryBackend::new());
+        for (disk, is_at_once) in [(&at_once, true), (&by_chunks, false)] {
             let mut driver = driver(disk);
             driver.commit(&[Op::Log(1, vec![b'-'; lead])]).unwrap();
             driver.store.fold().unwrap();
             match is_at_once {
                 true => driver.commit(&[set(vec![], &[], &log)]).unwrap(),
                 false => {
-                    let pieces = log.chunks(40_000).map(|piece| Op::Log(1, piece.to_vec()));
-                    for piece in pieces {
-                        driver.commit(&[piece]).unwrap();
+                    let chunks = log.chunks(40_000).map(|chunk| Op::Log(1, chunk.to_vec()));
+                    for chunk in chunks {
+                        driver.commit(&[chunk]).unwrap();
                         driver.store.fold().unwrap();
                     }
                 }
@@ -490,13 +504,13 @@ fn a_log_longer_than_its_files_is_cut_as_if_it_had_come_in_pieces() {
             store.log_read(VatId(1), 0, usize::MAX).unwrap()
         };
         let found = read(&at_once);
-        assert_eq!(found, read(&by_pieces), "{lead}");
+        assert_eq!(found, read(&by_chunks), "{lead}");
         assert!(found.bytes.ends_with(b"more"));
         let whole =
             |disk: &MemoryBackend, half: &str| disk.contents(&format!("logs/{}{half}", VatId(1)));
         for half in ["", ".1"] {
             assert!(
-                whole(&at_once, half) == whole(&by_pieces, half),
+                whole(&at_once, half) == whole(&by_chunks, half),
                 "{lead}{half}"
             );
         }
@@ -507,17 +521,18 @@ fn a_log_longer_than_its_files_is_cut_as_if_it_had_come_in_pieces() {
 fn rows_a_store_would_not_take_are_refused_before_they_are_written() {
     let disk = MemoryBackend::new();
     let mut driver = driver(&disk);
-    let mut writer = driver.store.begin_side(VatId(1), PAGES).unwrap();
-    let refused =
-        |refused: Result<(), SideError>| assert!(matches!(refused, Err(SideError::Row(_))));
+    let mut writer = driver.store.begin_spill(VatId(1), PAGES).unwrap();
+    let refused = |refused: Result<(), SpillFileError>| {
+        assert!(matches!(refused, Err(SpillFileError::Row(_))))
+    };
     refused(writer.push_row(ENGINE_TABLES, vec![1], b""));
     refused(writer.push_row(1, vec![1; ROW_KEY_BYTES_MAX + 1], b""));
     refused(writer.push_row(1, vec![1], &vec![0; ROW_VALUE_BYTES_MAX + 1]));
     writer
         .push(delta(&[(0, 3, vec![1; 9])]).as_bytes())
         .unwrap();
-    assert!(matches!(writer.finish(None), Err(SideError::Store(_))));
-    assert!(sides(&disk).is_empty());
+    assert!(matches!(writer.finish(None), Err(SpillFileError::Store(_))));
+    assert!(spills(&disk).is_empty());
 }
 
 /// Found by the fold that would write the row to the catalog: what the frame itself says of it
@@ -534,7 +549,7 @@ fn j7_a_row_damaged_before_it_is_folded_is_told_for_good_and_no_other_row_is_los
             set(vec![], &[(b"a", 900), (b"b", 900), (b"c", 900)], b"said"),
         ])
         .unwrap();
-    let path = sides(&disk).pop().unwrap();
+    let path = spills(&disk).pop().unwrap();
     for at in [100, 1000] {
         disk.flip(&path, at, 2);
     }
@@ -552,6 +567,7 @@ fn j7_a_row_damaged_before_it_is_folded_is_told_for_good_and_no_other_row_is_los
         assert_eq!(driver.store.get(1, b"b").unwrap(), None);
         assert_eq!(driver.store.get(1, b"c").unwrap(), whole);
         assert_eq!(driver.store.get(1, b"k").unwrap(), Some(b"v".to_vec()));
+        assert_eq!(spills(&disk), [&path[..]], "the file stays");
         driver.store.image(VatId(2)).unwrap();
         let report = driver.store.verify().unwrap();
         assert!(report.damages.iter().any(|damage| damage.file == path));
@@ -566,7 +582,7 @@ fn j7_a_row_damaged_before_it_is_folded_is_told_for_good_and_no_other_row_is_los
     driver.store.fold().unwrap();
     drop(driver.store);
     Store::open(disk.clone(), tiny()).unwrap();
-    assert!(sides(&disk).is_empty());
+    assert!(spills(&disk).is_empty());
 }
 
 #[test]
@@ -583,7 +599,7 @@ fn j7_a_damaged_set_is_not_done_in_part_and_stops_its_vat_alone() {
             ),
         ])
         .unwrap();
-    let path = sides(&disk).pop().unwrap();
+    let path = spills(&disk).pop().unwrap();
     let length = disk.contents(&path).unwrap().len() as u64;
     for at in (0..length).step_by(11).chain([length - 1]) {
         let disk = disk.crash(Crash::Lost);
@@ -603,13 +619,13 @@ fn j7_a_damaged_set_is_not_done_in_part_and_stops_its_vat_alone() {
 }
 
 #[test]
-fn many_bytes_of_side_files_make_a_fold_due_and_more_wait_for_it() {
+fn many_bytes_of_spill_files_make_a_fold_due_and_more_wait_for_it() {
     let disk = MemoryBackend::new();
     let mut driver = driver(&disk);
     let options = Options {
         fold_bytes: 1 << 30,
-        fold_side_bytes: 3000,
-        side_bytes_max: 5000,
+        fold_spill_bytes: 3000,
+        spill_bytes_max: 5000,
         ..tiny()
     };
     drop(driver.store);
@@ -618,12 +634,15 @@ fn many_bytes_of_side_files_make_a_fold_due_and_more_wait_for_it() {
     let mut due = Vec::new();
     for _ in 0..3 {
         driver.commit(&[set(vec![], &[(b"a", 2000)], b"")]).unwrap();
-        due.push((driver.store.fold_due(), driver.store.sides_full()));
+        due.push((driver.store.fold_due(), driver.store.spill_is_full()));
     }
     assert_eq!(due, [(false, false), (true, false), (true, true)]);
     let fold = driver.store.begin_fold().unwrap().unwrap();
-    assert!(driver.store.sides_full(), "they are there until it is over");
+    assert!(
+        driver.store.spill_is_full(),
+        "they are there until it is over"
+    );
     let folded = fold.run().unwrap();
     driver.store.finish_fold(folded).unwrap();
-    assert!(!driver.store.sides_full() && sides(&disk).is_empty());
+    assert!(!driver.store.spill_is_full() && spills(&disk).is_empty());
 }

@@ -1,31 +1,31 @@
-//! When what is written beside commits goes to the disk: in pieces, each right behind a frame.
+//! The write throttle: when a fold's writes go to the disk while commits go on. They go in chunks,
+//! each right after a frame.
 //!
-//! Why: a frame's sync waits for whatever the disk was given before it, and takes along what the
-//! disk has not made durable yet. Where everything else is written by the piece, and a piece goes
-//! when the sync of a frame has just returned, the next frame finds the disk idle, or one piece
-//! before it.
+//! Why: the sync of a frame waits for everything the disk was given before, and also flushes what
+//! the disk has not made durable yet. If all other writes go in chunks, and each chunk goes when
+//! the sync of a frame has just returned, then the next frame finds the disk idle, or one chunk
+//! ahead of it.
 //!
-//! Promises: behind each frame there is a place for one piece, whoever writes it; on a disk nobody
-//! commits on, nobody waits for longer than `IDLE`; for one place nobody waits for longer than
-//! `PATIENCE`, nor at all once the journal is half full (J7): frames, however large and close to
-//! each other, do not starve a fold. Knows nothing of what is written.
+//! Promises: after each frame one chunk may go, whoever writes it. On a disk without commits a
+//! writer waits at most `IDLE`. A chunk never waits longer than `PATIENCE`, and not at all once the
+//! journal is half full (J7), so frames cannot starve a fold, however large and frequent they are.
+//! Does not know what is written.
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Bytes that go to the disk at once: about what it writes in the time of one sync.
-pub(crate) const PIECE_BYTES: u64 = 128 << 10;
-/// What a sync counts as besides: it writes what belongs to the file, and has the disk empty its
-/// cache.
-pub(crate) const SYNC_BYTES: u64 = PIECE_BYTES / 2;
-/// Nobody commits where no frame ended for so long: under load one ends more often.
+pub(crate) const CHUNK_BYTES: u64 = 128 << 10;
+/// What a sync counts as besides its data: it writes metadata and makes the disk flush its cache.
+pub(crate) const SYNC_BYTES: u64 = CHUNK_BYTES / 2;
+/// If no frame ended for this long, nobody commits; under load frames end more often.
 const IDLE: Duration = Duration::from_millis(1);
-/// The longest wait for one place.
+/// The longest wait for one chunk.
 const PATIENCE: Duration = Duration::from_millis(4);
 
-/// What the writer of frames and those who write beside it know of each other.
+/// State shared by the writer of frames and the other writers.
 #[derive(Debug, Default)]
-pub(crate) struct Pace {
+pub(crate) struct WriteThrottle {
     state: Mutex<State>,
     changed: Condvar,
 }
@@ -34,23 +34,23 @@ pub(crate) struct Pace {
 struct State {
     /// A frame is being written.
     is_writing: bool,
-    /// When the last one ended, and what was written beside it since.
+    /// When the last frame ended, and how much other writers wrote since.
     ended_at: Option<Instant>,
     bytes: u64,
-    is_pressed: bool,
+    is_space_exhausted: bool,
 }
 
 impl State {
-    /// How long a piece should wait at most before this is asked again.
+    /// How long a chunk should wait before it asks again.
     fn wait(&self, bytes: u64, now: Instant, waited: Duration) -> Duration {
-        if self.is_pressed {
+        if self.is_space_exhausted {
             return Duration::ZERO;
         }
         let patience = PATIENCE.saturating_sub(waited);
         if self.is_writing {
             return patience;
         }
-        let fits = self.bytes == 0 || self.bytes.saturating_add(bytes) <= PIECE_BYTES;
+        let fits = self.bytes == 0 || self.bytes.saturating_add(bytes) <= CHUNK_BYTES;
         match self.ended_at {
             Some(ended_at) if !fits => {
                 let idle = IDLE.saturating_sub(now.saturating_duration_since(ended_at));
@@ -61,25 +61,27 @@ impl State {
     }
 }
 
-/// A frame is being written as long as this is there.
+/// While this exists, a frame is being written.
 #[derive(Debug)]
-pub(crate) struct Writing<'p>(&'p Pace);
+pub(crate) struct Writing<'p>(&'p WriteThrottle);
 
-impl Pace {
+impl WriteThrottle {
     pub(crate) fn write_frame(&self) -> Writing<'_> {
         self.lock().is_writing = true;
         Writing(self)
     }
 
-    /// Whether the journal is so full that a fold should be done with soon.
-    pub(crate) fn press(&self, is_pressed: bool) {
+    /// Sets whether the journal is so full that a fold should not wait any more.
+    pub(crate) fn set_bypass(&self, is_space_exhausted: bool) {
         let mut state = self.lock();
-        if std::mem::replace(&mut state.is_pressed, is_pressed) != is_pressed {
+        if std::mem::replace(&mut state.is_space_exhausted, is_space_exhausted)
+            != is_space_exhausted
+        {
             self.changed.notify_all();
         }
     }
 
-    /// Called before so many bytes are given to the disk: waits until there is a place for them.
+    /// Waits until `bytes` bytes may be given to the disk.
     pub(crate) fn before(&self, bytes: u64) {
         let begun = Instant::now();
         let mut state = self.lock();
@@ -96,7 +98,7 @@ impl Pace {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        // Whole whatever panicked meanwhile: each field is set by itself.
+        // Each field is set on its own, so a panic elsewhere leaves the state consistent.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -116,7 +118,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_piece_goes_behind_a_frame_and_the_next_waits_for_another_or_for_idleness() {
+    fn one_chunk_goes_after_a_frame_and_the_next_waits_for_another_or_for_idleness() {
         let now = Instant::now();
         let wait = |state: &State, bytes| state.wait(bytes, now, Duration::ZERO);
         let mut state = State::default();
@@ -135,9 +137,9 @@ mod tests {
             "a piece that is large goes alone"
         );
         state.bytes = SYNC_BYTES;
-        assert_eq!(wait(&state, PIECE_BYTES - SYNC_BYTES), Duration::ZERO);
-        assert_eq!(wait(&state, PIECE_BYTES), IDLE, "the place is taken");
-        assert_eq!(state.wait(PIECE_BYTES, now + IDLE, IDLE), Duration::ZERO);
+        assert_eq!(wait(&state, CHUNK_BYTES - SYNC_BYTES), Duration::ZERO);
+        assert_eq!(wait(&state, CHUNK_BYTES), IDLE, "the place is taken");
+        assert_eq!(state.wait(CHUNK_BYTES, now + IDLE, IDLE), Duration::ZERO);
     }
 
     #[test]
@@ -146,32 +148,32 @@ mod tests {
         let mut state = State {
             is_writing: true,
             ended_at: Some(now),
-            bytes: PIECE_BYTES,
-            is_pressed: false,
+            bytes: CHUNK_BYTES,
+            is_space_exhausted: false,
         };
-        let wait = |state: &State, waited| state.wait(PIECE_BYTES, now, waited);
+        let wait = |state: &State, waited| state.wait(CHUNK_BYTES, now, waited);
         assert_eq!(wait(&state, PATIENCE - IDLE), IDLE);
         assert_eq!(wait(&state, PATIENCE), Duration::ZERO);
         state.is_writing = false;
         assert_eq!(wait(&state, PATIENCE), Duration::ZERO);
-        (state.is_writing, state.is_pressed) = (true, true);
+        (state.is_writing, state.is_space_exhausted) = (true, true);
         assert_eq!(wait(&state, Duration::ZERO), Duration::ZERO);
     }
 
     #[test]
     fn the_end_of_a_frame_frees_its_place_for_whoever_waits() {
-        let pace = Pace::default();
-        drop(pace.write_frame());
-        pace.before(PIECE_BYTES);
-        let writing = pace.write_frame();
+        let throttle = WriteThrottle::default();
+        drop(throttle.write_frame());
+        throttle.before(CHUNK_BYTES);
+        let writing = throttle.write_frame();
         std::thread::scope(|scope| {
-            let waiting = scope.spawn(|| pace.before(PIECE_BYTES));
+            let waiting = scope.spawn(|| throttle.before(CHUNK_BYTES));
             drop(writing);
             waiting.join().unwrap();
         });
         assert_eq!(
-            pace.lock().bytes,
-            PIECE_BYTES,
+            throttle.lock().bytes,
+            CHUNK_BYTES,
             "the first one's are forgotten"
         );
     }

@@ -1,32 +1,34 @@
-//! Side files: what a vat hands over at once and is too large for a frame (J7): changes of its
-//! heap, rows, log.
+//! Spill files: what a vat hands over at once and is too large for a frame (J7), that is, changes
+//! of its heap, rows and log. They lie in the folder `side/`.
 //!
 //! ```text
-//! pieces, one after the other:
-//!   kind: u32 LE       1 a piece of the delta, 2 page checksums, 3 a row, 4 a stretch of log
-//!   bytes: u32 LE      of the content, at most `PIECE_BYTES_MAX`; of a row, `ROW_PIECE_BYTES_MAX`
-//!   crc: u32 LE        of stamp key, id, the piece's number, kind, bytes, content
+//! a list of chunks:
+//!   kind: u32 LE       1 part of the delta, 2 page checksums, 3 a row, 4 part of the log
+//!   bytes: u32 LE      of the content, at most `CHUNK_BYTES_MAX`; of a row, `ROW_CHUNK_BYTES_MAX`
+//!   crc: u32 LE        of stamp key, id, number of the chunk, kind, bytes, content
 //!   content
 //! ```
-//! The pieces of kind 1 in their order are one delta; those of kind 2 come after them and hold
-//! `page: u32 LE, crc: u32 LE` of each page the delta names, as a frame's checksums do. A row is
-//! `table: u8, key length: u32 LE, key, value`: one piece, so that it is read and checked alone for
-//! as long as the catalog does not have it. The pieces of kind 4 are one stretch of the vat's log.
-//! A frame names the file by number, length and SHA-256.
+//! The chunks of kind 1, concatenated, are one delta. Those of kind 2 follow and hold
+//! `page: u32 LE, crc: u32 LE` for each page that the delta names, like the checksums of a frame. A
+//! row, `table: u8, key length: u32 LE, key, value`, is one chunk, so that it can be read and
+//! checked alone until the catalog has it. The chunks of kind 4, concatenated, are appended to the
+//! log of the vat. A frame names the file by number, length and SHA-256.
 //!
-//! Promises: what is given out was checked, piece by piece; damage is told with the piece it is in.
-//! The hash says that the file is the one the frame names; the checksums say where it is not. They
-//! need not withstand an adversary: a contract chooses what is written and has no way to what is on
-//! the disk, and the key keeps it from choosing bytes whose checksum it knows.
+//! Promises: all content is checked chunk by chunk before it is returned, and damage is reported
+//! with its chunk. The hash proves that the file is the one the frame names; the checksums locate
+//! what is wrong. They need not withstand an adversary: a contract chooses what is written but has
+//! no access to the disk, and without the stamp key it cannot choose bytes with a known checksum.
+
+pub(crate) mod writer;
 
 use crate::backend::{Backend, File};
-use crate::codec::SideRecord;
+use crate::codec::SpillRecord;
 use crate::delta::{self, Run};
 use crate::error::{Damage, StoreError};
 use crate::ids::VatId;
 use crate::images;
 use crate::journal::writer::Shared;
-use crate::layer::RowKey;
+use crate::memtable::RowKey;
 use crate::options::{ENGINE_TABLES, ROW_KEY_BYTES_MAX, ROW_VALUE_BYTES_MAX};
 use sha2::{Digest, Sha256};
 use std::fmt;
@@ -35,16 +37,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 /// The folder.
-pub(crate) const SIDE_DIR: &str = "side";
-/// Bytes of one piece: what a worker sends at once, four MiB and the last page of them.
-pub const PIECE_BYTES_MAX: usize = (4 << 20) + (8 << 10);
+pub(crate) const SPILL_DIR: &str = "side";
+/// Bytes of one chunk: what a worker sends at once, four MiB and the last page of them.
+pub const CHUNK_BYTES_MAX: usize = (4 << 20) + (8 << 10);
 pub(crate) const HEADER_BYTES: usize = 12;
 /// Bytes of a row before its key.
 const ROW_HEAD_BYTES: usize = 5;
 /// Bytes of the largest row there may be.
-const ROW_PIECE_BYTES_MAX: usize = ROW_HEAD_BYTES + ROW_KEY_BYTES_MAX + ROW_VALUE_BYTES_MAX;
+const ROW_CHUNK_BYTES_MAX: usize = ROW_HEAD_BYTES + ROW_KEY_BYTES_MAX + ROW_VALUE_BYTES_MAX;
 
-/// What a piece holds.
+/// What a chunk holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     Delta = 1,
@@ -66,62 +68,62 @@ impl Kind {
 
     fn bytes_max(self) -> usize {
         match self {
-            Kind::Row => ROW_PIECE_BYTES_MAX,
-            _ => PIECE_BYTES_MAX,
+            Kind::Row => ROW_CHUNK_BYTES_MAX,
+            _ => CHUNK_BYTES_MAX,
         }
     }
 }
 
-/// A piece as it is found, checked.
-pub(crate) struct Piece<'a> {
+/// A chunk as it was read and checked.
+pub(crate) struct Chunk<'a> {
     pub kind: Kind,
-    /// Where its header stands.
+    /// The offset of its header.
     pub at: u64,
-    /// Which one of the file it is.
+    /// Its number in the file.
     pub number: u32,
     pub content: &'a [u8],
 }
 
 pub(crate) fn path(id: u64) -> String {
-    format!("{SIDE_DIR}/{id:016x}")
+    format!("{SPILL_DIR}/{id:016x}")
 }
 
-/// The number a name in the folder stands for.
+/// The number that a file name stands for.
 pub(crate) fn id_of(name: &str) -> Option<u64> {
     let id = u64::from_str_radix(name, 16).ok()?;
     (name == format!("{id:016x}")).then_some(id)
 }
 
-/// What a side file holds, but for the bytes.
+/// What a spill file holds, without the content.
 #[derive(Debug, Default)]
 pub(crate) struct Contents {
     /// Page and checksum, sorted.
     pub pages: Vec<(u32, u32)>,
-    pub rows: Vec<(RowKey, SideRow)>,
+    pub rows: Vec<(RowKey, SpilledRow)>,
     pub log_bytes: u64,
 }
 
-/// A row whose value is still in its side file.
+/// A row whose value is still in its spill file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct SideRow {
+pub(crate) struct SpilledRow {
     /// The file.
     pub id: u64,
-    /// Its piece: where it stands, which one it is, bytes of its content.
+    /// Its chunk: offset, number, bytes of content.
     pub at: u64,
     pub number: u32,
     pub bytes: u32,
 }
 
-/// Something large, durable in a file of its own and not named by a frame yet. A file that never
-/// is goes when this is dropped.
+/// A durable spill file that no frame names yet. If no frame ever names it, dropping this removes
+/// the file.
 #[derive(Clone)]
-pub struct Side {
-    pub(crate) record: SideRecord,
+pub struct SpillFile {
+    pub(crate) record: SpillRecord,
     pub(crate) contents: Arc<Contents>,
     pub(crate) guard: Arc<Guard>,
 }
 
-/// Removes the file of a side nobody named.
+/// Removes a spill file that no frame named.
 pub(crate) struct Guard {
     is_named: AtomicBool,
     remove: Box<dyn Fn() + Send + Sync>,
@@ -135,7 +137,7 @@ impl Guard {
         }
     }
 
-    /// A frame names the file: it stays until that frame is folded.
+    /// A frame names the file, so it stays until that frame is folded.
     pub(crate) fn keep(&self) {
         self.is_named.store(true, Relaxed);
     }
@@ -149,7 +151,7 @@ impl Drop for Guard {
     }
 }
 
-impl Side {
+impl SpillFile {
     /// Pages that changed.
     pub fn pages(&self) -> usize {
         self.contents.pages.len()
@@ -166,21 +168,21 @@ impl Side {
     }
 }
 
-impl PartialEq for Side {
-    fn eq(&self, other: &Side) -> bool {
+impl PartialEq for SpillFile {
+    fn eq(&self, other: &SpillFile) -> bool {
         self.record == other.record
     }
 }
 
-impl Eq for Side {}
+impl Eq for SpillFile {}
 
-impl fmt::Debug for Side {
+impl fmt::Debug for SpillFile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Side({:?})", self.record)
     }
 }
 
-/// A piece's header.
+/// The header of a chunk.
 pub(crate) fn header<B: Backend>(
     shared: &Shared<B>,
     id: u64,
@@ -189,7 +191,7 @@ pub(crate) fn header<B: Backend>(
     content: &[u8],
 ) -> [u8; HEADER_BYTES] {
     let mut header = [0; HEADER_BYTES];
-    // Pieces are bounded far below what a u32 holds.
+    // Chunks are bounded far below what a u32 holds.
     let (kind, bytes) = (kind as u32, content.len() as u32);
     header[0..4].copy_from_slice(&kind.to_le_bytes());
     header[4..8].copy_from_slice(&bytes.to_le_bytes());
@@ -203,8 +205,8 @@ pub(crate) fn header<B: Backend>(
     header
 }
 
-/// Reads the piece that stands at `at`, of a file of so many bytes; checked. Its header.
-fn read_piece<B: Backend>(
+/// Reads and checks the chunk at `at` in a file of `bytes` bytes. Returns its kind and header.
+fn read_chunk<B: Backend>(
     shared: &Shared<B>,
     file: &B::File,
     (id, bytes): (u64, u64),
@@ -224,34 +226,39 @@ fn read_piece<B: Backend>(
     let [k0, k1, k2, k3, b0, b1, b2, b3, ..] = found;
     let length = u32::from_le_bytes([b0, b1, b2, b3]) as usize;
     let kind = u32::from_le_bytes([k0, k1, k2, k3]);
-    let kind = Kind::of(kind).ok_or_else(|| damage(at, format!("a piece of kind {kind}")))?;
+    let kind =
+        Kind::of(kind).ok_or_else(|| damage(at, format!("a chunk of unknown kind {kind}")))?;
     if length > kind.bytes_max() || at + (HEADER_BYTES + length) as u64 > bytes {
-        return Err(damage(at, format!("a piece of {length} bytes")));
+        return Err(damage(
+            at,
+            format!("a chunk of {length} bytes, which is too long"),
+        ));
     }
     content.resize(length, 0);
     read(at + HEADER_BYTES as u64, content)?;
     if header(shared, id, number, kind, content) != found {
-        return Err(damage(at, "a piece does not match its checksum".to_owned()));
+        return Err(damage(at, "a chunk does not match its checksum".to_owned()));
     }
     Ok((kind, found))
 }
 
-/// Gives each piece to `see`, checked, and the hash of the whole. An error of `see` ends it.
+/// Passes each checked chunk to `see` and returns the hash of the whole file. An error of `see`
+/// ends the walk.
 pub(crate) fn walk<B: Backend>(
     shared: &Shared<B>,
     file: &B::File,
     (id, bytes): (u64, u64),
-    mut see: impl FnMut(Piece<'_>) -> Result<(), StoreError>,
+    mut see: impl FnMut(Chunk<'_>) -> Result<(), StoreError>,
 ) -> Result<[u8; 32], StoreError> {
     let mut sha256 = Sha256::new();
     let mut content = Vec::new();
     let (mut at, mut number) = (0, 0);
     while at < bytes {
         let place = (at, number);
-        let (kind, head) = read_piece(shared, file, (id, bytes), place, &mut content)?;
+        let (kind, head) = read_chunk(shared, file, (id, bytes), place, &mut content)?;
         sha256.update(head);
         sha256.update(&content);
-        see(Piece {
+        see(Chunk {
             kind,
             at,
             number,
@@ -263,7 +270,7 @@ pub(crate) fn walk<B: Backend>(
     Ok(sha256.finalize().into())
 }
 
-/// A row's bytes in its piece.
+/// A row as the content of its chunk.
 pub(crate) fn encode_row(table: u8, key: &[u8], value: &[u8]) -> Vec<u8> {
     let mut content = Vec::with_capacity(ROW_HEAD_BYTES + key.len() + value.len());
     content.push(table);
@@ -274,7 +281,7 @@ pub(crate) fn encode_row(table: u8, key: &[u8], value: &[u8]) -> Vec<u8> {
     content
 }
 
-/// Table, key and value; `None` where the bytes are no row.
+/// Table, key and value; `None` if the bytes are not a row.
 fn split_row(content: &[u8]) -> Option<(u8, &[u8], &[u8])> {
     let (&table, rest) = content.split_first()?;
     let (length, rest) = rest.split_first_chunk::<4>()?;
@@ -282,11 +289,11 @@ fn split_row(content: &[u8]) -> Option<(u8, &[u8], &[u8])> {
     Some((table, key, value))
 }
 
-/// The value of a row whose frame is applied, read again and checked.
+/// Reads and checks the value of a row whose frame is applied.
 pub(crate) fn read_row<B: Backend>(
     shared: &Shared<B>,
     (table, key): (u8, &[u8]),
-    row: &SideRow,
+    row: &SpilledRow,
 ) -> Result<Vec<u8>, StoreError> {
     let path = path(row.id);
     let damage = |what: &str| StoreError::from(Damage::new(path.clone(), row.at, what));
@@ -300,7 +307,7 @@ pub(crate) fn read_row<B: Backend>(
     let end = row.at + HEADER_BYTES as u64 + u64::from(row.bytes);
     let mut content = Vec::new();
     let place = (row.at, row.number);
-    read_piece(shared, &file, (row.id, end), place, &mut content)?;
+    read_chunk(shared, &file, (row.id, end), place, &mut content)?;
     match split_row(&content) {
         Some((found, name, value)) if (found, name) == (table, key) => {
             let head = content.len() - value.len();
@@ -311,10 +318,10 @@ pub(crate) fn read_row<B: Backend>(
     }
 }
 
-/// Whether a named file is what its frame says, without doing anything of it; what is in it.
+/// Checks that a file is the one its frame names, without applying anything. Returns what it holds.
 pub(crate) fn check<B: Backend>(
     shared: &Shared<B>,
-    record: &SideRecord,
+    record: &SpillRecord,
 ) -> Result<Contents, StoreError> {
     let (path, vat) = (path(record.id), VatId(record.vat));
     let damage = |at: u64, what: &str| Damage::new(path.clone(), at, what).of(vat);
@@ -332,14 +339,14 @@ pub(crate) fn check<B: Backend>(
         return Err(damage(length.min(record.bytes), &what).into());
     }
     let mut contents = Contents::default();
-    let senseless = |at, what: &str| StoreError::from(damage(at, what));
-    let sha256 = walk(shared, &file, (record.id, record.bytes), |piece| {
-        match piece.kind {
+    let malformed = |at, what: &str| StoreError::from(damage(at, what));
+    let sha256 = walk(shared, &file, (record.id, record.bytes), |chunk| {
+        match chunk.kind {
             Kind::Delta => {}
             Kind::Checksums => {
-                let (pairs, rest) = piece.content.as_chunks::<8>();
+                let (pairs, rest) = chunk.content.as_chunks::<8>();
                 if !rest.is_empty() {
-                    return Err(senseless(piece.at, "page checksums are cut off"));
+                    return Err(malformed(chunk.at, "page checksums are cut off"));
                 }
                 let of_page = |[p0, p1, p2, p3, c0, c1, c2, c3]: &[u8; 8]| {
                     let page = u32::from_le_bytes([*p0, *p1, *p2, *p3]);
@@ -348,19 +355,19 @@ pub(crate) fn check<B: Backend>(
                 contents.pages.extend(pairs.iter().map(of_page));
             }
             Kind::Row => {
-                let row = split_row(piece.content).filter(|(table, ..)| *table < ENGINE_TABLES);
+                let row = split_row(chunk.content).filter(|(table, ..)| *table < ENGINE_TABLES);
                 let Some((table, key, _)) = row else {
-                    return Err(senseless(piece.at, "a row that makes no sense"));
+                    return Err(malformed(chunk.at, "a row that makes no sense"));
                 };
-                let row = SideRow {
+                let row = SpilledRow {
                     id: record.id,
-                    at: piece.at,
-                    number: piece.number,
-                    bytes: piece.content.len() as u32,
+                    at: chunk.at,
+                    number: chunk.number,
+                    bytes: chunk.content.len() as u32,
                 };
                 contents.rows.push(((table, key.to_vec()), row));
             }
-            Kind::Log => contents.log_bytes += piece.content.len() as u64,
+            Kind::Log => contents.log_bytes += chunk.content.len() as u64,
         }
         Ok(())
     });
@@ -372,10 +379,10 @@ pub(crate) fn check<B: Backend>(
     }
 }
 
-/// Writes the changes a side file holds to its image. Doing it again is doing it.
+/// Writes the changes in a spill file to its image. Doing so twice gives the same result.
 pub(crate) fn apply<B: Backend>(
     shared: &Shared<B>,
-    record: &SideRecord,
+    record: &SpillRecord,
     page_limit: u32,
     image: &B::File,
 ) -> Result<(), StoreError> {
@@ -385,18 +392,18 @@ pub(crate) fn apply<B: Backend>(
     let mut after = (0, 0);
     let image_path = images::path(VatId(record.vat));
     let written = |error| shared.latch.io_or_full("write", &image_path, error);
-    let senseless = |what: String| StoreError::from(Damage::new(path.clone(), 0, what));
-    walk(shared, &file, (record.id, record.bytes), |piece| {
-        let Piece {
+    let malformed = |what: String| StoreError::from(Damage::new(path.clone(), 0, what));
+    walk(shared, &file, (record.id, record.bytes), |chunk| {
+        let Chunk {
             kind: Kind::Delta,
             content,
             ..
-        } = piece
+        } = chunk
         else {
             return Ok(());
         };
         after = delta::check_after(content, page_limit, after)
-            .map_err(|error| senseless(error.to_string()))?;
+            .map_err(|error| malformed(error.to_string()))?;
         for run in delta::runs(content) {
             match run {
                 Run::Words { page, start, bytes } => {
@@ -411,19 +418,19 @@ pub(crate) fn apply<B: Backend>(
     Ok(())
 }
 
-/// The stretch of log in a side file, but for its first `skipped` bytes.
+/// The log in a spill file without its first `skipped` bytes.
 pub(crate) fn log_of<B: Backend>(
     shared: &Shared<B>,
-    record: &SideRecord,
+    record: &SpillRecord,
     skipped: u64,
 ) -> Result<Vec<u8>, StoreError> {
     let path = path(record.id);
     let file = shared.backend.open(&path);
     let file = file.map_err(|error| shared.latch.io("open", &path, error))?;
     let (mut skipped, mut log) = (skipped as usize, Vec::new());
-    walk(shared, &file, (record.id, record.bytes), |piece| {
-        if piece.kind == Kind::Log {
-            let (before, kept) = piece.content.split_at(skipped.min(piece.content.len()));
+    walk(shared, &file, (record.id, record.bytes), |chunk| {
+        if chunk.kind == Kind::Log {
+            let (before, kept) = chunk.content.split_at(skipped.min(chunk.content.len()));
             skipped -= before.len();
             log.extend_from_slice(kept);
         }
@@ -432,77 +439,77 @@ pub(crate) fn log_of<B: Backend>(
     Ok(log)
 }
 
-/// A durable side file to be brought into its image, on any thread, and its log to be read.
-/// Dropping it undone latches the store: its frame is committed.
+/// A job that applies a durable spill file to its image and reads its log, on any thread. Dropping
+/// it before it ran latches the store, because its frame is committed.
 #[derive(Debug)]
-pub struct SideJob<B: Backend> {
+pub struct SpillJob<B: Backend> {
     pub(crate) shared: Arc<Shared<B>>,
-    pub(crate) side: Side,
+    pub(crate) spill: SpillFile,
     pub(crate) page_limit: u32,
-    /// Where it changes the heap.
+    /// Set if the file changes the heap.
     pub(crate) image: Option<Arc<B::File>>,
-    /// Bytes of its log that no file would keep.
+    /// Bytes of its log that no log file would keep.
     pub(crate) log_skipped: u64,
     pub(crate) is_done: bool,
 }
 
-/// A side file whose content is in its image, if nothing came in between.
+/// The outcome of a job, to be given back to the store.
 #[derive(Debug)]
-#[must_use = "a side must be finished"]
-pub struct SideApplied {
-    pub(crate) side: Side,
-    pub(crate) end: SideEnd,
+#[must_use = "a spill file must be finished"]
+pub struct SpillApplied {
+    pub(crate) spill: SpillFile,
+    pub(crate) end: SpillOutcome,
 }
 
-/// How bringing a side file into its image ended.
+/// How applying a spill file ended.
 #[derive(Debug)]
-pub(crate) enum SideEnd {
-    /// The log it brings, but for what no file would keep.
+pub(crate) enum SpillOutcome {
+    /// Applied. The log it brings, without what no log file would keep.
     Done(Vec<u8>),
-    /// The file, or the image, is not what was written.
+    /// The spill file or the image is damaged.
     Damaged(Damage),
-    /// The disk is full: to be done again when there is room (I2).
-    NoRoom,
+    /// The disk is full; to be repeated when there is space (I2).
+    NoSpace,
 }
 
-impl SideApplied {
+impl SpillApplied {
     pub fn vat(&self) -> VatId {
-        VatId(self.side.record.vat)
+        VatId(self.spill.record.vat)
     }
 }
 
-impl<B: Backend> SideJob<B> {
-    pub fn run(mut self) -> Result<SideApplied, StoreError> {
+impl<B: Backend> SpillJob<B> {
+    pub fn run(mut self) -> Result<SpillApplied, StoreError> {
         self.shared.latch.check()?;
         let end = match self.bring_in() {
-            Ok(log) => SideEnd::Done(log),
+            Ok(log) => SpillOutcome::Done(log),
             Err(StoreError::Damaged(damage)) => {
-                SideEnd::Damaged(damage.of(VatId(self.side.record.vat)))
+                SpillOutcome::Damaged(damage.of(VatId(self.spill.record.vat)))
             }
-            Err(StoreError::NoRoom(_)) => SideEnd::NoRoom,
+            Err(StoreError::NoSpace(_)) => SpillOutcome::NoSpace,
             Err(error) => return Err(error),
         };
         self.is_done = true;
-        let side = self.side.clone();
-        Ok(SideApplied { side, end })
+        let spill = self.spill.clone();
+        Ok(SpillApplied { spill, end })
     }
 
     fn bring_in(&self) -> Result<Vec<u8>, StoreError> {
-        let (shared, record) = (&self.shared, &self.side.record);
+        let (shared, record) = (&self.shared, &self.spill.record);
         if let Some(image) = &self.image {
             apply(shared, record, self.page_limit, image)?;
         }
-        match self.side.log_bytes() {
+        match self.spill.log_bytes() {
             0 => Ok(Vec::new()),
             _ => log_of(shared, record, self.log_skipped),
         }
     }
 }
 
-impl<B: Backend> Drop for SideJob<B> {
+impl<B: Backend> Drop for SpillJob<B> {
     fn drop(&mut self) {
         if !self.is_done {
-            self.shared.latch.trip("a side file was not applied");
+            self.shared.latch.trip("a spill file was not applied");
         }
     }
 }

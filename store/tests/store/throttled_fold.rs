@@ -1,7 +1,7 @@
-//! A fold large enough that images, logs, catalog and a new segment go to the disk by the piece.
+//! A fold that is large enough for images, logs, catalog and a new segment to be written in chunks.
 //!
-//! Claims: a piece that fails, or before which the power does, loses nothing acknowledged, even
-//! where the disk takes what it lost for written; the store stops at it like at a sync.
+//! Claims: if a chunk fails, or the power fails before it, nothing acknowledged is lost, even if
+//! the disk considers what it lost as written; the store stops at it as at a sync.
 
 use crate::common::{Model, contents, put_engine};
 use kenvat_store::backend::memory::{Crash, Faults, MemoryBackend, Operation};
@@ -62,7 +62,7 @@ fn unfolded() -> (MemoryBackend, Model) {
 }
 
 #[test]
-fn nothing_is_lost_at_any_operation_of_a_fold_that_goes_by_the_piece() {
+fn nothing_is_lost_at_any_operation_of_a_fold_that_writes_in_chunks() {
     let (base, model) = unfolded();
     let undisturbed = base.fork();
     let (mut store, _) = Store::open(undisturbed.clone(), options()).unwrap();
@@ -70,7 +70,7 @@ fn nothing_is_lost_at_any_operation_of_a_fold_that_goes_by_the_piece() {
     store.fold().unwrap();
     let last = undisturbed.operations();
     drop(store);
-    let mut pieces = BTreeSet::new();
+    let mut chunks = BTreeSet::new();
     for at in first..=last {
         for fails in [true, false] {
             let disk = base.fork();
@@ -89,7 +89,7 @@ fn nothing_is_lost_at_any_operation_of_a_fold_that_goes_by_the_piece() {
                     "{place}"
                 );
                 let folder = met.path.split('/').next().unwrap().to_owned();
-                pieces.insert(folder);
+                chunks.insert(folder);
             }
             drop(store);
             for crash in [Crash::Lost, Crash::Kept, Crash::Torn { seed: at }] {
@@ -101,5 +101,5 @@ fn nothing_is_lost_at_any_operation_of_a_fold_that_goes_by_the_piece() {
         }
     }
     let all = ["catalog.redb", "heap", "journal", "logs"].map(str::to_owned);
-    assert_eq!(pieces, BTreeSet::from(all), "what goes by the piece");
+    assert_eq!(chunks, BTreeSet::from(all), "what goes by the piece");
 }

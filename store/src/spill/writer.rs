@@ -1,19 +1,22 @@
-//! Making a side file: pieces as they come, then checksums, then one sync; all off the commit path.
+//! Writing a spill file: chunks as they come, then page checksums, then one sync, all off the
+//! commit path.
 //!
-//! Promises: changes of a heap are checked before they are written, and the file is durable, its
-//! entry too, before a frame can name it (J8). No more than one piece, eight bytes a page and the
-//! key of each row are held in memory. A file that does not come to its end is removed.
+//! Promises: changes of a heap are checked before they are written; file and directory entry are
+//! durable before a frame can name the file (J8). Memory holds at most one chunk, eight bytes a
+//! page and the key of each row. A file that is not finished is removed.
 
 use crate::backend::{Backend, File, is_full};
-use crate::codec::SideRecord;
+use crate::codec::SpillRecord;
 use crate::delta::{self, DeltaError, Run};
 use crate::error::{Damage, ImageError, OpenError, StageError, StoreError};
 use crate::genesis::{Genesis, Page, ZERO_PAGE};
 use crate::ids::{EngineHash, PAGE_BYTES, VatId};
 use crate::images;
 use crate::journal::writer::Shared;
-use crate::layer::RowKey;
-use crate::side::{self, Contents, Guard, Kind, PIECE_BYTES_MAX, SIDE_DIR, Side, SideRow};
+use crate::memtable::RowKey;
+use crate::spill::{
+    self, CHUNK_BYTES_MAX, Contents, Guard, Kind, SPILL_DIR, SpillFile, SpilledRow,
+};
 use crate::stage;
 use crate::store::Store;
 use sha2::{Digest, Sha256};
@@ -21,47 +24,47 @@ use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 
-/// Small pieces are written together, so many bytes at a time.
+/// Small chunks are written together, this many bytes at a time.
 const WRITE_BYTES: usize = 1 << 20;
 
-/// Why no side file was made. Nothing of it remains.
+/// Why no spill file was made. Nothing of it remains.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum SideError {
-    /// Whoever sent the pieces is at fault.
+pub enum SpillFileError {
+    /// The sender of the chunks is at fault.
     #[error("delta: {0}")]
     Delta(#[from] DeltaError),
-    #[error("a piece of {bytes} bytes; the limit is {PIECE_BYTES_MAX}")]
+    #[error("a chunk of {bytes} bytes; the limit is {CHUNK_BYTES_MAX}")]
     PieceTooLong { bytes: usize },
-    /// The disk has no room; nothing else is wrong.
-    #[error("there is no room for {file}: {source}")]
+    /// The disk has no space; nothing else is wrong.
+    #[error("there is no space for {file}: {source}")]
     Full { file: String, source: io::Error },
-    /// The heap it changes is not what was written.
+    /// The heap that the file changes is damaged.
     #[error("damaged: {0}")]
     Damaged(Damage),
-    /// A row no frame would take either.
-    #[error("{0}")]
+    /// A row that no frame would accept either.
+    #[error(transparent)]
     Row(StageError),
     #[error(transparent)]
     Store(#[from] StoreError),
 }
 
-/// A side file being written.
+/// A spill file being written.
 #[derive(Debug)]
-pub struct SideWriter<B: Backend> {
+pub struct SpillWriter<B: Backend> {
     shared: Arc<Shared<B>>,
     id: u64,
     vat: VatId,
     page_limit: u32,
-    /// Made with the first piece: making files is not for the thread that commits.
+    /// Created with the first chunk, because the thread that commits should not create files.
     file: Option<B::File>,
     /// Bytes of the file, and how many of them are written; the others are in `buffer`.
     at: u64,
     written: u64,
     buffer: Vec<u8>,
-    pieces: u32,
+    chunks: u32,
     has_delta: bool,
-    rows: Vec<(RowKey, SideRow)>,
+    rows: Vec<(RowKey, SpilledRow)>,
     log_bytes: u64,
     sha256: Sha256,
     /// Where the next run may begin.
@@ -69,9 +72,9 @@ pub struct SideWriter<B: Backend> {
     is_finished: bool,
 }
 
-/// What the heap is that a side file changes.
+/// The heap before the changes in a spill file.
 #[derive(Debug)]
-pub struct SideBase<B: Backend>(Base<B>);
+pub struct SpillBase<B: Backend>(Base<B>);
 
 #[derive(Debug)]
 enum Base<B: Backend> {
@@ -79,17 +82,21 @@ enum Base<B: Backend> {
         file: Arc<B::File>,
         checksums: BTreeMap<u32, u32>,
     },
-    /// Of a vat that is not there yet.
+    /// Of a vat that does not exist yet.
     Genesis(Arc<Genesis>),
 }
 
 impl<B: Backend> Store<B> {
-    /// Begins a side file with changes of this vat, which need not be there yet.
-    pub fn begin_side(&mut self, vat: VatId, page_limit: u32) -> Result<SideWriter<B>, StoreError> {
+    /// Begins a spill file with changes of this vat, which need not exist yet.
+    pub fn begin_spill(
+        &mut self,
+        vat: VatId,
+        page_limit: u32,
+    ) -> Result<SpillWriter<B>, StoreError> {
         self.shared.latch.check()?;
-        let id = self.next_side;
-        self.next_side += 1;
-        Ok(SideWriter {
+        let id = self.next_spill;
+        self.next_spill += 1;
+        Ok(SpillWriter {
             shared: self.shared.clone(),
             id,
             vat,
@@ -98,7 +105,7 @@ impl<B: Backend> Store<B> {
             at: 0,
             written: 0,
             buffer: Vec::new(),
-            pieces: 0,
+            chunks: 0,
             has_delta: false,
             rows: Vec::new(),
             log_bytes: 0,
@@ -108,47 +115,52 @@ impl<B: Backend> Store<B> {
         })
     }
 
-    /// The vat's heap as it is now. No change of it may be staged and not applied, nor be staged
-    /// before the side file is.
-    pub fn side_base(&mut self, vat: VatId) -> Result<SideBase<B>, ImageError> {
+    /// The heap of the vat as it is now. No change of it may be staged and not applied, and none
+    /// may be staged before the spill file is.
+    pub fn spill_base(&mut self, vat: VatId) -> Result<SpillBase<B>, ImageError> {
         let page_limit = self.live(vat)?.page_limit;
         let checksums = self.expected_pages(vat)?;
         let file = self.images.file(vat, page_limit)?;
-        Ok(SideBase(Base::Image { file, checksums }))
+        Ok(SpillBase(Base::Image { file, checksums }))
     }
 
-    /// The heap of a vat that is not there yet.
-    pub fn side_base_of(&mut self, engine: EngineHash) -> Result<SideBase<B>, StoreError> {
+    /// The heap of a vat that does not exist yet.
+    pub fn spill_base_of(&mut self, engine: EngineHash) -> Result<SpillBase<B>, StoreError> {
         let genesis = self.genesis(engine).map_err(|error| match error {
             OpenError::Damaged(damage) => StoreError::Damaged(damage),
             OpenError::Store(error) => error,
             _ => StoreError::UnknownEngine(engine),
         })?;
-        Ok(SideBase(Base::Genesis(genesis)))
+        Ok(SpillBase(Base::Genesis(genesis)))
     }
 }
 
-impl<B: Backend> SideWriter<B> {
+impl<B: Backend> SpillWriter<B> {
     pub fn vat(&self) -> VatId {
         self.vat
     }
 
-    /// Adds a piece of the delta.
-    pub fn push(&mut self, piece: &[u8]) -> Result<(), SideError> {
-        if piece.len() > PIECE_BYTES_MAX {
-            return Err(SideError::PieceTooLong { bytes: piece.len() });
+    /// Adds a part of the delta.
+    pub fn push(&mut self, chunk: &[u8]) -> Result<(), SpillFileError> {
+        if chunk.len() > CHUNK_BYTES_MAX {
+            return Err(SpillFileError::PieceTooLong { bytes: chunk.len() });
         }
-        self.after = delta::check_after(piece, self.page_limit, self.after)?;
+        self.after = delta::check_after(chunk, self.page_limit, self.after)?;
         self.has_delta = true;
-        self.append(Kind::Delta, piece).map(drop)
+        self.append(Kind::Delta, chunk).map(drop)
     }
 
-    /// Adds a row of the engine's, which is set where the frame names the file.
-    pub fn push_row(&mut self, table: u8, key: Vec<u8>, value: &[u8]) -> Result<(), SideError> {
-        stage::check_row(table, &key, Some(value)).map_err(SideError::Row)?;
-        let content = side::encode_row(table, &key, value);
+    /// Adds a row of the engine, which is set when the frame that names the file is applied.
+    pub fn push_row(
+        &mut self,
+        table: u8,
+        key: Vec<u8>,
+        value: &[u8],
+    ) -> Result<(), SpillFileError> {
+        stage::check_row(table, &key, Some(value)).map_err(SpillFileError::Row)?;
+        let content = spill::encode_row(table, &key, value);
         let (at, number) = self.append(Kind::Row, &content)?;
-        let row = SideRow {
+        let row = SpilledRow {
             id: self.id,
             at,
             number,
@@ -158,18 +170,18 @@ impl<B: Backend> SideWriter<B> {
         Ok(())
     }
 
-    /// Adds bytes that are appended to the vat's log where the frame names the file.
-    pub fn push_log(&mut self, bytes: &[u8]) -> Result<(), SideError> {
-        for piece in bytes.chunks(PIECE_BYTES_MAX) {
-            self.append(Kind::Log, piece)?;
-            self.log_bytes += piece.len() as u64;
+    /// Adds bytes that are appended to the log when the frame that names the file is applied.
+    pub fn push_log(&mut self, bytes: &[u8]) -> Result<(), SpillFileError> {
+        for chunk in bytes.chunks(CHUNK_BYTES_MAX) {
+            self.append(Kind::Log, chunk)?;
+            self.log_bytes += chunk.len() as u64;
         }
         Ok(())
     }
 
-    /// Ends the file: checksums of all pages it names, over what the heap was, and the sync. The
-    /// heap is asked for where a piece of a delta was added.
-    pub fn finish(mut self, base: Option<&SideBase<B>>) -> Result<Side, SideError> {
+    /// Ends the file: computes the checksums of all pages it names over the heap as it was, and
+    /// syncs. The heap is required if a part of a delta was added.
+    pub fn finish(mut self, base: Option<&SpillBase<B>>) -> Result<SpillFile, SpillFileError> {
         self.make()?;
         let pages = match base {
             Some(base) => self.checksums(base)?,
@@ -184,61 +196,61 @@ impl<B: Backend> SideWriter<B> {
             bytes.extend_from_slice(&page.to_le_bytes());
             bytes.extend_from_slice(&crc.to_le_bytes());
         }
-        for piece in bytes.chunks(PIECE_BYTES_MAX / 8 * 8) {
-            self.append(Kind::Checksums, piece)?;
+        for chunk in bytes.chunks(CHUNK_BYTES_MAX / 8 * 8) {
+            self.append(Kind::Checksums, chunk)?;
         }
         self.write_out()?;
         if let Some(base) = base {
             self.reserve(base, &pages)?;
         }
-        let path = side::path(self.id);
+        let path = spill::path(self.id);
         if let Some(file) = &self.file {
             file.sync_data()
                 .map_err(|error| self.fault("sync", error))?;
         }
-        let synced = self.shared.backend.sync_dir(SIDE_DIR);
+        let synced = self.shared.backend.sync_dir(SPILL_DIR);
         synced.map_err(|error| self.fault("sync", error))?;
         self.is_finished = true;
-        let record = SideRecord {
+        let record = SpillRecord {
             vat: self.vat.0,
             id: self.id,
             bytes: self.at,
             sha256: std::mem::take(&mut self.sha256).finalize().into(),
         };
         let shared = self.shared.clone();
-        // What cannot be removed is removed at the next open, since nothing names it.
+        // If the file cannot be removed, the next open removes it, since nothing names it.
         let remove = move || _ = shared.backend.remove(&path);
         let contents = Contents {
             pages,
             rows: std::mem::take(&mut self.rows),
             log_bytes: self.log_bytes,
         };
-        Ok(Side {
+        Ok(SpillFile {
             record,
             contents: Arc::new(contents),
             guard: Arc::new(Guard::new(remove)),
         })
     }
 
-    /// Adds a piece; where it stands, and its number.
-    fn append(&mut self, kind: Kind, content: &[u8]) -> Result<(u64, u32), SideError> {
+    /// Adds a chunk; returns its offset and number.
+    fn append(&mut self, kind: Kind, content: &[u8]) -> Result<(u64, u32), SpillFileError> {
         self.shared.latch.check()?;
         self.make()?;
-        let header = side::header(&self.shared, self.id, self.pieces, kind, content);
+        let header = spill::header(&self.shared, self.id, self.chunks, kind, content);
         for bytes in [&header[..], content] {
             self.sha256.update(bytes);
             self.buffer.extend_from_slice(bytes);
         }
-        let place = (self.at, self.pieces);
+        let place = (self.at, self.chunks);
         self.at += (header.len() + content.len()) as u64;
-        self.pieces += 1;
+        self.chunks += 1;
         if self.buffer.len() >= WRITE_BYTES {
             self.write_out()?;
         }
         Ok(place)
     }
 
-    fn write_out(&mut self) -> Result<(), SideError> {
+    fn write_out(&mut self) -> Result<(), SpillFileError> {
         if let Some(file) = self.file.as_ref().filter(|_| !self.buffer.is_empty()) {
             let written = file.write_at(self.written, &self.buffer);
             written.map_err(|error| self.fault("write", error))?;
@@ -248,25 +260,25 @@ impl<B: Backend> SideWriter<B> {
         Ok(())
     }
 
-    fn make(&mut self) -> Result<(), SideError> {
+    fn make(&mut self) -> Result<(), SpillFileError> {
         if self.file.is_none() {
-            let made = self.shared.backend.create(&side::path(self.id));
+            let made = self.shared.backend.create(&spill::path(self.id));
             self.file = Some(made.map_err(|error| self.fault("create", error))?);
         }
         Ok(())
     }
 
-    /// A full disk is no fault of the disk: nothing names this file, so it is given up.
-    fn fault(&self, what: &'static str, source: io::Error) -> SideError {
-        let file = side::path(self.id);
+    /// A full disk is not a fault: nothing names this file, so it is given up.
+    fn fault(&self, what: &'static str, source: io::Error) -> SpillFileError {
+        let file = spill::path(self.id);
         if is_full(&source) {
-            return SideError::Full { file, source };
+            return SpillFileError::Full { file, source };
         }
-        SideError::Store(self.shared.latch.io(what, &file, source))
+        SpillFileError::Store(self.shared.latch.io(what, &file, source))
     }
 
-    /// Reads what was written back, and works out each page as it will be.
-    fn checksums(&mut self, base: &SideBase<B>) -> Result<Vec<(u32, u32)>, SideError> {
+    /// Reads the chunks back and computes each page as it will be.
+    fn checksums(&mut self, base: &SpillBase<B>) -> Result<Vec<(u32, u32)>, SpillFileError> {
         self.write_out()?;
         let mut pages = Vec::new();
         let Some(file) = &self.file else {
@@ -276,11 +288,11 @@ impl<B: Backend> SideWriter<B> {
         let end = |current: Option<(u32, Box<Page>)>, pages: &mut Vec<(u32, u32)>| {
             pages.extend(current.map(|(page, content)| (page, crc32fast::hash(&content[..]))));
         };
-        side::walk(&self.shared, file, (self.id, self.at), |piece| {
-            if piece.kind != Kind::Delta {
+        spill::walk(&self.shared, file, (self.id, self.at), |chunk| {
+            if chunk.kind != Kind::Delta {
                 return Ok(());
             }
-            for run in delta::runs(piece.content) {
+            for run in delta::runs(chunk.content) {
                 let Run::Words { page, start, bytes } = run else {
                     end(current.take(), &mut pages);
                     pages.extend(run.pages().map(|page| (page, images::zero_page_crc())));
@@ -302,16 +314,16 @@ impl<B: Backend> SideWriter<B> {
             Ok(())
         })
         .map_err(|error| match error {
-            StoreError::Damaged(damage) => SideError::Damaged(damage.of(self.vat)),
-            error => SideError::Store(error),
+            StoreError::Damaged(damage) => SpillFileError::Damaged(damage.of(self.vat)),
+            error => SpillFileError::Store(error),
         })?;
         end(current, &mut pages);
         Ok(pages)
     }
 
-    /// Takes room in the image for pages that are written, so that applying finds it (I2). A vat
-    /// that is not there yet has no image; if its first pages find no room, it begins behind.
-    fn reserve(&self, base: &SideBase<B>, pages: &[(u32, u32)]) -> Result<(), SideError> {
+    /// Reserves space in the image for pages that will be written (I2). A vat that does not exist
+    /// yet has no image; if its first pages find no space, they are deferred.
+    fn reserve(&self, base: &SpillBase<B>, pages: &[(u32, u32)]) -> Result<(), SpillFileError> {
         let Base::Image { file, .. } = &base.0 else {
             return Ok(());
         };
@@ -319,8 +331,8 @@ impl<B: Backend> SideWriter<B> {
             .iter()
             .filter(|(_, crc)| *crc != images::zero_page_crc());
         let written: Vec<u32> = written.map(|&(page, _)| page).collect();
-        for stretch in written.chunk_by(|a, b| a + 1 == *b) {
-            let (first, count) = (stretch.first().copied().unwrap_or(0), stretch.len() as u32);
+        for range in written.chunk_by(|a, b| a + 1 == *b) {
+            let (first, count) = (range.first().copied().unwrap_or(0), range.len() as u32);
             let taken = file.allocate(images::bytes_of(first), images::bytes_of(count));
             taken.map_err(|error| self.fault("grow", error))?;
         }
@@ -328,7 +340,7 @@ impl<B: Backend> SideWriter<B> {
     }
 
     /// A page as it was, checked (I3).
-    fn page_of(&self, base: &SideBase<B>, page: u32) -> Result<Box<Page>, StoreError> {
+    fn page_of(&self, base: &SpillBase<B>, page: u32) -> Result<Box<Page>, StoreError> {
         let mut content = Box::new(ZERO_PAGE);
         let (file, checksums) = match &base.0 {
             Base::Genesis(genesis) => {
@@ -352,11 +364,11 @@ impl<B: Backend> SideWriter<B> {
     }
 }
 
-impl<B: Backend> Drop for SideWriter<B> {
+impl<B: Backend> Drop for SpillWriter<B> {
     fn drop(&mut self) {
         if !self.is_finished && self.file.take().is_some() {
-            // What cannot be removed is removed at the next open, since nothing names it.
-            let _ = self.shared.backend.remove(&side::path(self.id));
+            // If the file cannot be removed, the next open removes it, since nothing names it.
+            let _ = self.shared.backend.remove(&spill::path(self.id));
         }
     }
 }
