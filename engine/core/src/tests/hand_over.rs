@@ -110,3 +110,23 @@ fn a_call_that_stays_open_is_in_the_catalog_with_its_key_and_its_turn() {
         .filter(|(table, _)| *table == rows::OPEN);
     assert_eq!(open.count(), 0, "answered");
 }
+
+#[test]
+fn t4_asked_again_while_its_frame_syncs_a_call_is_not_answered_before_it_is_durable() {
+    let mut bench = Bench::with_vat();
+    let first = bench.call("m", Some("k"));
+    let generation = bench.started().unwrap();
+    bench.ready(generation);
+    bench.hand_over(generation, 1, 2, vec![value(2, "1")]);
+    assert!(bench.commit_wanted());
+    let again = bench.call("m", Some("k"));
+    assert!(
+        bench.answer(again).is_none(),
+        "it is settled, and not durable"
+    );
+    bench.event(Event::Committed);
+    let late = bench.call("m", Some("k"));
+    for waiter in [first, again, late] {
+        assert_eq!(bench.answer(waiter), Some(Ok("1".into())));
+    }
+}

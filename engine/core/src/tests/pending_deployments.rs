@@ -295,3 +295,17 @@ fn what_waits_for_a_start_is_bounded_and_its_name_is_told() {
         }
     )));
 }
+
+#[test]
+fn a_second_first_hand_over_creates_nothing() {
+    let mut bench = Bench::new();
+    let waiter = bench.deploy("v");
+    bench.hand_over(1, 1, 1, vec![value(1, WELL)]);
+    assert!(bench.commit_wanted());
+    let staged = bench.staged.len();
+    bench.hand_over(1, 1, 1, vec![value(1, WELL)]);
+    assert_eq!(bench.staged.len(), staged, "its vat is in a frame already");
+    bench.commit();
+    assert_eq!(refused(&mut bench, waiter), None);
+    assert_eq!(bench.core.vats().count(), 1);
+}
