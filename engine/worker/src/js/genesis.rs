@@ -75,8 +75,10 @@ pub fn create() -> Result<Realm, GenesisError> {
     modules::install(cx);
     let registry = Registry::create(cx).map_err(|_| GenesisError::NoRoom)?;
     let realm = Realm { cx, registry }.enter();
-    fill(&realm)
-        .map_err(|error| GenesisError::Library(fault::summary(&describe(&realm, &error))))?;
+    harden::set_at_genesis(true);
+    let filled = fill(&realm);
+    harden::set_at_genesis(false);
+    filled.map_err(|error| GenesisError::Library(fault::summary(&describe(&realm, &error))))?;
     // SAFETY: the runtime is live and no value is in use outside the heap.
     unsafe { qjs::JS_RunGC(runtime.as_ptr()) };
     if !collector::prepare(cx) {

@@ -9,7 +9,7 @@
 //!
 //! `value` wraps QuickJS's C interface; `memory` is its malloc; `genesis` makes a heap, `header`
 //! finds it again; `vat` runs turns: `deploy` (with `modules` and `powers`) and `call`, answered
-//! through `settle`; `check` reads a program without running it; `json` is the mapping of values;
+//! through `settle`; `method` says what callers reach of an object; `check` reads a program without running it; `json` is the mapping of values;
 //! `fault` makes exceptions presentable; `output` collects what a turn says. `library` is what the
 //! files of `js/` are given, `harden` freezes, `door` is where text becomes code, `repairs` names
 //! what is mended of QuickJS's realm.
@@ -30,6 +30,7 @@ mod json;
 mod library;
 mod memory;
 #[cfg(feature = "misbehave")]
+mod method;
 mod misbehave;
 mod modules;
 mod output;
