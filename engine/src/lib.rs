@@ -35,6 +35,6 @@ pub use self::engine::{Answer, Engine, EngineOptions, Stopped};
 pub use self::landlock::{Landlock, landlock};
 pub use self::open::{load, start};
 pub use self::trace::{Mark, Step, Trace};
-pub use self::worker_bytes::{WORKER, WORKER_FLAGS};
+pub use self::worker_bytes::{WORKER, WORKER_C_FLAGS, WORKER_FLAGS};
 pub use kenvat_core::api;
 pub use kenvat_core::limits::{AWAKE_MAX, HEAP_BYTES_MAX, SLEEP_AFTER_MS};
