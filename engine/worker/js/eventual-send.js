@@ -392,7 +392,7 @@
     if (typeof revokerCallback === 'function') {
       const made = revocable(target, traps);
       const presence = new Presence(made.proxy, handler);
-      revokerCallback(made.revoke);
+      revokerCallback(freeze(made.revoke));
       return presence;
     }
     return new Presence(new Proxy(target, traps), handler);
@@ -437,7 +437,7 @@
       return presence;
     };
     try {
-      executor(fulfill, reject, resolveWithPresence);
+      executor(freeze(fulfill), freeze(reject), freeze(resolveWithPresence));
     } catch (error) {
       reject(error);
     }
@@ -481,7 +481,8 @@
   const makePromiseKit = () => {
     const kit = makeKit();
     const { promise, reject } = kit;
-    return freeze({ promise, resolve: freeze((value) => resolveWith(kit, value)), reject });
+    const resolve = freeze((value) => resolveWith(kit, value));
+    return freeze({ promise, resolve, reject: freeze(reject) });
   };
 
   // For the other files of the library, and for what `!` is rewritten to.

@@ -214,7 +214,7 @@ fn compile_common(realm: &Realm, file: &str, text: &str) -> JsResult<Option<Valu
     let inside = Inside {
         scope: &realm.registry.get(Slot::Scope)?,
         globals: &realm.registry.get(Slot::Globals)?,
-        importer: &realm.registry.get(Slot::Importer)?,
+        inserted: &realm.registry.get(Slot::Hidden)?,
     };
     door::evaluate_script(realm, &inside, &script, &name, COMMON_LINE).map(Some)
 }
