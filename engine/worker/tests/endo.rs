@@ -57,7 +57,7 @@ export default () => ({
 
 const SAID: &str = concat!(
     r#"["remotable","remotable","remotable","copyArray","copyRecord","yo","hi","yo",true,true,"#,
-    r#"["hi"],"TypeError","x","fine","x: string \"a\" - Must be a number","a!","Error",5,42]"#
+    r#"["hi"],"TypeError","x","fine","x: string (a string) - Must be a number","a!","Error",5,42]"#
 );
 
 /// Runs npm in a folder; false where it cannot.
