@@ -280,7 +280,7 @@ fn timeless(start_ms: i64, command: fn() -> Option<Command>, sleeps: bool) -> Op
             "export const late = () => 1; export default async function () {}",
         ),
     ];
-    assert_eq!(vat.deploy(&files, &[]), common::undefined());
+    assert_eq!(vat.deploy(&files, &[]), kenvat_testing::worker::undefined());
     for step in 0..12 {
         vat.time_ms += 1 + start_ms % 977;
         let call = vat.call_message("work", &format!("[{step}]")).1;

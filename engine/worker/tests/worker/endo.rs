@@ -2,15 +2,13 @@
 //! patterns, exo and captp load, and take the vat's own `Far` and `E` for what they are.
 //!
 //! Nothing of theirs is here: npm fetches them and a bundler into a temporary folder. By hand, with
-//! `cargo test -p kenvat-worker --test endo -- --ignored --nocapture`.
-
-mod common;
+//! `cargo test -p kenvat-worker --test worker -- endo --ignored --nocapture`.
 
 use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use common::{TestVat, undefined};
+use kenvat_testing::worker::{TestVat, undefined};
 
 const PACKAGES: [&str; 7] = [
     "@endo/far@1.1.14",

@@ -4,11 +4,9 @@
 //! How a text could come to name what rewriting inserts does not matter here: a worker built for the
 //! test lends it.
 
-mod common;
-
 use std::collections::BTreeMap;
 
-use common::{TestVat, undefined, unrepaired};
+use kenvat_testing::worker::{TestVat, undefined, unrepaired};
 
 /// What `run` of this program answers, as JSON.
 fn run(body: &str) -> String {
