@@ -68,6 +68,9 @@ const SOURCES: [&str; 9] = [
     "worker/src",
 ];
 
+/// What stands before each of QuickJS's C files.
+const HEADER: &str = "worker/src/one_nan.h";
+
 /// Set for the inner build, so that a worker built any other way can say that it is none
 /// (`worker/build.rs`).
 const INNER: &str = "KENVAT_INNER_BUILD";
@@ -146,6 +149,8 @@ fn embed_worker() -> Result<(), Box<dyn Error>> {
     // For builds that differ in one thing (worker/tests/pin.rs: in the addresses).
     let flags = rust_flags(&places(workspace, &folder)).join("\x1f");
     println!("cargo:rustc-env=KENVAT_WORKER_FLAGS={flags}");
+    let flags = c_flags(&package, &places(workspace, &folder))?.join(" ");
+    println!("cargo:rustc-env=KENVAT_WORKER_C_FLAGS={flags}");
     Ok(())
 }
 
@@ -191,7 +196,7 @@ fn build(
     let places = places(workspace, folder);
     cargo.env(INNER, "1");
     cargo.env("CARGO_ENCODED_RUSTFLAGS", rust_flags(&places).join("\x1f"));
-    cargo.env("CFLAGS", c_flags(&places).join(" "));
+    cargo.env("CFLAGS", c_flags(package, &places)?.join(" "));
     // Clippy and such wrap the compiler of the outer build; the inner one is a plain build.
     cargo.env_remove("CLIPPY_ARGS");
     let output = cargo
@@ -235,14 +240,26 @@ fn rust_flags(places: &[(String, &str)]) -> Vec<String> {
     flags
 }
 
-fn c_flags(places: &[(String, &str)]) -> Vec<String> {
+fn c_flags(package: &Path, places: &[(String, &str)]) -> Result<Vec<String>, Box<dyn Error>> {
     // A path with a space cannot be said in CFLAGS; such a build works and names its folder.
     let plain = places
         .iter()
         .filter(|(from, _)| !from.contains(char::is_whitespace));
-    plain
+    let mut flags: Vec<String> = plain
         .map(|(from, to)| format!("-ffile-prefix-map={from}={to}"))
-        .collect()
+        .collect();
+    let header = package.join(HEADER);
+    let header = header
+        .to_str()
+        .filter(|path| !path.contains(char::is_whitespace));
+    let header = header.ok_or("the folder's name has a space, which C flags cannot say")?;
+    // `-I.` finds QuickJS's own header, as the compiler runs in the crate that has it. The hash
+    // has it compiled anew when ours has changed, which nothing else would show.
+    let hash = Sha256::digest(fs::read(header)?);
+    let hash: String = hash[..8].iter().map(|byte| format!("{byte:02x}")).collect();
+    flags.extend(["-I.".to_owned(), format!("-include{header}")]);
+    flags.push(format!("-DKENVAT_HEADER_{hash}"));
+    Ok(flags)
 }
 
 /// What a person may do about the errors known to be about the machine.

@@ -210,6 +210,8 @@ declare namespace Kenvat {
     globals?: object;
     modules?: object;
     name?: string;
+    /** What every text of the compartment goes through before anything reads it. */
+    transforms?: ((text: string) => string)[];
     /** `import` answers the namespace itself, and not a box with it. */
     __noNamespaceBox__?: boolean;
   }
@@ -217,7 +219,7 @@ declare namespace Kenvat {
   interface Compartment {
     readonly globalThis: any;
     readonly name: string;
-    evaluate(text: string): any;
+    evaluate(text: string, options?: { transforms?: ((text: string) => string)[] }): any;
     import(specifier: string): Promise<any>;
     toString(): string;
   }
@@ -229,18 +231,32 @@ declare namespace Kenvat {
   }
 
   interface Assert {
-    (condition: any, details?: any, make?: ErrorConstructor, options?: object): asserts condition;
-    fail(details?: any, make?: ErrorConstructor, options?: object): never;
+    (condition: any, details?: any, make?: ErrorConstructor, options?: ErrorOptions):
+      asserts condition;
+    fail(details?: any, make?: ErrorConstructor, options?: ErrorOptions): never;
     details(template: TemplateStringsArray | string[], ...parts: any[]): object;
     quote(value: any): object;
     bare(text: string): object;
-    error(details?: any, make?: ErrorConstructor, options?: object): Error;
-    makeError(details?: any, make?: ErrorConstructor, options?: object): Error;
+    error(details?: any, make?: ErrorConstructor, options?: ErrorOptions): Error;
+    makeError(details?: any, make?: ErrorConstructor, options?: ErrorOptions): Error;
     note(error: Error, details: any): void;
     equal(actual: any, expected: any, details?: any, make?: ErrorConstructor): void;
     typeof(value: any, type: string, details?: any): void;
     string(value: any, details?: any): void;
     Fail(template: TemplateStringsArray | string[], ...parts: any[]): never;
+    /** Another: `raise` is told of each error it throws; `unredacted` shows unquoted parts too. */
+    makeAssert(raise?: (reason: Error) => void, unredacted?: boolean): Assert;
+  }
+
+  /** What `assert` puts on an error; `errorName` is what the log calls it. */
+  interface ErrorOptions {
+    errorName?: string;
+    cause?: any;
+    errors?: any[];
+    properties?: object;
+    code?: any;
+    /** False leaves the error as it was made; else it is frozen. */
+    sanitize?: boolean;
   }
 
   /** Lines of the vat's log, written when their turn is committed. */

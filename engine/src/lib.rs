@@ -39,6 +39,6 @@ pub use self::landlock::{Landlock, landlock};
 pub use self::memory::release_free_memory;
 pub use self::open::{load, start};
 pub use self::trace::{Mark, Step, Trace};
-pub use self::worker_bytes::{WORKER, WORKER_FLAGS};
+pub use self::worker_bytes::{WORKER, WORKER_C_FLAGS, WORKER_FLAGS};
 pub use kenvat_core::api;
 pub use kenvat_core::limits::{AWAKE_MAX, HEAP_BYTES_MAX, SLEEP_AFTER_MS};

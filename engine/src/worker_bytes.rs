@@ -12,6 +12,9 @@ pub static WORKER_SHA256: &str = env!("KENVAT_WORKER_SHA256");
 /// `kenvat-worker` by hand, to compare or to inspect, needs them to give the same file.
 pub static WORKER_FLAGS: &str = env!("KENVAT_WORKER_FLAGS");
 
+/// The flags its C files were compiled with, separated by spaces.
+pub static WORKER_C_FLAGS: &str = env!("KENVAT_WORKER_C_FLAGS");
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -14,7 +14,7 @@ use std::process::{Child, Command, ExitStatus};
 use std::sync::OnceLock;
 
 use command_fds::{CommandFdExt, FdMapping};
-use kenvat_engine::{WORKER, WORKER_FLAGS};
+use kenvat_engine::{WORKER, WORKER_C_FLAGS, WORKER_FLAGS};
 use kenvat_wire::protocol::{
     Delivery, DueTimer, FROM_WORKER_BYTES_MAX, FromWorker, HandOver, IMAGE_FD, LogLine, Message,
     Outcome, PROTOCOL_VERSION, Program, SOCKET_FD, STATUS_BYTES, STATUS_FD, STATUS_PAGES_AT, Start,
@@ -125,6 +125,7 @@ pub fn other_worker(features: &str) -> Vec<u8> {
         .arg(&folder)
         .env("KENVAT_INNER_BUILD", "1")
         .env("CARGO_ENCODED_RUSTFLAGS", flags)
+        .env("CFLAGS", WORKER_C_FLAGS)
         .env("CARGO_PROFILE_WORKER_LTO", "off")
         .env("CARGO_PROFILE_WORKER_CODEGEN_UNITS", "16")
         .env("CARGO_PROFILE_WORKER_OPT_LEVEL", "1")

@@ -4,11 +4,13 @@
 // and `Compartment` are its own and evaluate in it. What its maker does not pass, it has not.
 (host) => {
   'use strict';
-  const { evaluate, functionText, makeScope, universal } = host;
-  const { importer, importInto, understoodModules } = host;
-  const { assign, create, defineProperties, defineProperty, freeze, hasOwn } = Object;
-  const { setPrototypeOf } = Object;
-  const { construct } = Reflect;
+  const { evaluate, functionText, makeOwn, makeScope, setOwn, universal } = host;
+  const { hidden: sends, importInto, importIn, exportsIn, insertedOf } = host;
+  const { transformed, understoodModules, unboxed } = host;
+  const { create, defineProperties, defineProperty, freeze, getOwnPropertyDescriptor } = Object;
+  const { hasOwn, setPrototypeOf } = Object;
+  const { construct, ownKeys } = Reflect;
+  const { isArray } = Array;
   const objectPrototype = Object.prototype;
   const functionPrototype = Function.prototype;
 
@@ -19,7 +21,10 @@
     __proto__: null, value, writable: true, enumerable: false, configurable: true,
   });
 
-  const run = ({ scope, globals, importer }, text) => evaluate(scope, globals, importer, text);
+  // A text goes through its compartment's transforms before anything reads it.
+  const run = (compartment, text) =>
+    evaluate(compartment.scope, compartment.globals, insertedOf(compartment),
+      transformed(compartment.transforms, text));
 
   // The text of an expression that makes the function; throws a SyntaxError where parameters or
   // body are not what they claim to be.
@@ -29,54 +34,67 @@
     return functionText(texts.join(','), body);
   };
 
-  // The functions every compartment has its own of.
-  const own = (compartment) => {
-    const evaluator = {
-      eval(text) {
-        if (typeof text !== 'string') return text;
-        return run(compartment, text);
-      },
-    };
-    const Function = function (...parameters) {
-      const text = textOfFunction(parameters);
-      const made = run(compartment, text);
-      if (new.target !== undefined && new.target !== Function) {
-        setPrototypeOf(made, new.target.prototype);
-      }
-      return made;
-    };
-    const Compartment = function (...given) {
-      if (new.target === undefined) {
-        throw new TypeError("Compartment: write 'new Compartment(...)'");
-      }
-      const target = new.target === Compartment ? Instance : new.target;
-      return construct(Instance, given, target);
-    };
-    defineProperty(Function, 'prototype', { value: functionPrototype, writable: false });
-    defineProperty(Function, 'length', { value: 1 });
-    defineProperty(Compartment, 'prototype', { value: Instance.prototype, writable: false });
-    defineProperty(Compartment, 'length', { value: 0 });
-    return { eval: evaluator.eval, Function, Compartment };
+  // What the functions do that every compartment or module has its own of, by the numbers of
+  // own.rs. The first five are told what they are of, and what `new` is to make.
+  const evalIn = (compartment, _, text) =>
+    (typeof text === 'string' ? run(compartment, text) : text);
+  const functionIn = (compartment, target, ...parameters) => {
+    const made = run(compartment, textOfFunction(parameters));
+    if (target !== undefined && target.prototype !== functionPrototype) {
+      setPrototypeOf(made, target.prototype);
+    }
+    return made;
   };
+  const compartmentIn = (_, target, ...given) => {
+    if (target === undefined) throw new TypeError("Compartment: write 'new Compartment(...)'");
+    return construct(Instance, given, target);
+  };
+  const [EVAL, FUNCTION, COMPARTMENT] = [0, 1, 2];
+  setOwn([evalIn, functionIn, compartmentIn, importIn, exportsIn, ...sends]);
 
   // A fresh global object and what belongs to it.
   const make = (name) => {
     const globals = create(objectPrototype);
     const compartment = {
-      __proto__: null, name, globals, scope: makeScope(globals), importer: undefined,
-      given: undefined, files: false, loaded: undefined,
+      __proto__: null, name, globals, scope: makeScope(globals), inserted: undefined,
+      given: undefined, files: false, loaded: undefined, transforms: undefined,
     };
-    compartment.importer = importer(compartment, '');
-    const mine = own(compartment);
+    const ofInstances = Instance.prototype;
     defineProperties(globals, universal.descriptors);
     defineProperties(globals, {
       __proto__: null,
       globalThis: hidden(globals),
-      eval: hidden(mine.eval),
-      Function: hidden(mine.Function),
-      Compartment: hidden(mine.Compartment),
+      eval: hidden(makeOwn(EVAL, compartment)),
+      Function: hidden(makeOwn(FUNCTION, compartment, functionPrototype)),
+      Compartment: hidden(makeOwn(COMPARTMENT, compartment, ofInstances)),
     });
     return compartment;
+  };
+
+  // What may stand among the options, and what SES 2 has that is not there yet. Nothing is dropped
+  // without a word: a filter that is never called is a hole.
+  const KNOWN = {
+    __proto__: null, __options__: 1, __noNamespaceBox__: 1, globals: 1, modules: 1, name: 1,
+    transforms: 1,
+  };
+  const LATER = {
+    __proto__: null, importHook: 1, importMetaHook: 1, importNowHook: 1, moduleMapHook: 1,
+    noAggregateLoadErrors: 1, resolveHook: 1, __native__: 1, __shimTransforms__: 1,
+  };
+  const checkOptions = (options, positional) => {
+    if (options === undefined) return {};
+    if (!isObject(options)) {
+      throw new TypeError(`Compartment: the options must be an object, not ${typeof options}`);
+    }
+    for (const key of ownKeys(options)) {
+      const known = typeof key === 'string' && KNOWN[key] === 1 &&
+        !(positional && (key === 'globals' || key === 'modules'));
+      if (known) continue;
+      const later = typeof key === 'string' && LATER[key] === 1;
+      throw new TypeError(`Compartment: the option ${String(key)} ` +
+        (later ? 'is not supported yet' : 'is not known'));
+    }
+    return options;
   };
 
   // What a constructor call means: positions, or one object of options.
@@ -95,10 +113,42 @@
       if (given.length > 1) {
         throw new TypeError('Compartment: after one object of options nothing more is taken');
       }
-      return first;
+      return checkOptions(first, false);
     }
-    const { name, __noNamespaceBox__ } = options ?? {};
-    return { globals: first, modules, name, __noNamespaceBox__ };
+    if (given.length > 3) {
+      throw new TypeError('Compartment: globals, modules and options are taken, and nothing more');
+    }
+    const { name, transforms, __noNamespaceBox__ } = checkOptions(options, true);
+    return { globals: first, modules, name, transforms, __noNamespaceBox__ };
+  };
+
+  // The functions that a text goes through, in their order.
+  const understoodTransforms = (transforms) => {
+    if (transforms === undefined) return undefined;
+    if (!isArray(transforms)) throw new TypeError('Compartment: transforms must be an array');
+    const list = [];
+    for (let at = 0; at < transforms.length; at += 1) {
+      const transform = transforms[at];
+      if (typeof transform !== 'function') {
+        throw new TypeError(`Compartment: transforms[${at}] must be a function`);
+      }
+      defineProperty(list, at, { value: transform, enumerable: true });
+    }
+    return list.length === 0 ? undefined : list;
+  };
+
+  // Own properties alone, `__proto__` among them, are a compartment's globals.
+  const giveGlobals = (target, given) => {
+    for (const key of ownKeys(given)) {
+      if (!getOwnPropertyDescriptor(given, key)?.enumerable) continue;
+      const value = given[key];
+      if (hasOwn(target, key)) target[key] = value;
+      else {
+        defineProperty(target, key, {
+          __proto__: null, value, writable: true, enumerable: true, configurable: true,
+        });
+      }
+    }
   };
 
   class Instance {
@@ -106,11 +156,12 @@
     #boxed;
 
     constructor(...given) {
-      const { globals, modules, name, __noNamespaceBox__ } = understood(given);
+      const { globals, modules, name, transforms, __noNamespaceBox__ } = understood(given);
       const compartment = make(name === undefined ? '' : `${name}`);
+      compartment.transforms = understoodTransforms(transforms);
       if (globals !== undefined) {
         if (!isObject(globals)) throw new TypeError('Compartment: globals must be an object');
-        assign(compartment.globals, globals);
+        giveGlobals(compartment.globals, globals);
       }
       if (modules !== undefined && modules !== null) {
         if (!isObject(modules)) throw new TypeError('Compartment: modules must be an object');
@@ -118,6 +169,11 @@
       }
       this.#compartment = compartment;
       this.#boxed = __noNamespaceBox__ !== true;
+    }
+
+    // For the test that finds what no text can name (freeze.js).
+    static {
+      host.lendInserted = (instance) => insertedOf(instance.#compartment);
     }
 
     get globalThis() {
@@ -128,17 +184,24 @@
       return this.#compartment.name;
     }
 
-    evaluate(text) {
+    evaluate(text, options = undefined) {
       const compartment = this.#compartment;
       if (typeof text !== 'string') {
         throw new TypeError(`Compartment: evaluate takes a string, not ${typeof text}`);
       }
-      return run(compartment, text);
+      if (options === undefined) return run(compartment, text);
+      for (const key of ownKeys(options)) {
+        if (key !== 'transforms') {
+          throw new TypeError(`Compartment: evaluate does not know the option ${String(key)}`);
+        }
+      }
+      return run(compartment, transformed(understoodTransforms(options.transforms), text));
     }
 
     async import(specifier) {
-      const namespace = await importInto(this.#compartment, '', `${specifier}`);
-      return this.#boxed ? freeze({ namespace }) : namespace;
+      const name = `${specifier}`;
+      const box = await importInto(this.#compartment, '', name);
+      return this.#boxed ? box : unboxed(box, name);
     }
 
     toString() {

@@ -14,13 +14,11 @@
   'use strict';
   const { brand, sender, send, sendLocal, settler } = host;
   const { react, promiseState, promiseResult, later, unhandled } = host;
-  const { harden } = host;
+  const { methodOf, propertyOf, methodNames, harden } = host;
   const { defineProperty, getPrototypeOf, setPrototypeOf } = Object;
-  const { freeze, getOwnPropertyDescriptor, getOwnPropertyNames } = Object;
+  const { freeze, getOwnPropertyNames } = Object;
   const { apply, ownKeys } = Reflect;
   const promisePrototype = Promise.prototype;
-  const objectPrototype = Object.prototype;
-  const functionPrototype = Function.prototype;
 
   const GET = 0;
   const METHOD = 1;
@@ -213,35 +211,13 @@
       return apply(value, undefined, args);
     }
     if (value === undefined || value === null) missing(op, value, key);
-    const member = value[key];
-    if (op === GET) return member;
-    if (typeof member !== 'function') missing(op, value, key);
-    return apply(member, value, args);
+    if (op === GET) return propertyOf(value, key);
+    const method = methodOf(value, key);
+    if (method === undefined) missing(op, value, key);
+    return apply(method, value, args);
   };
 
   const keyText = (key) => (typeof key === 'symbol' ? 'that symbol' : `\`${key}\``);
-  const NAMES_SHOWN = 8;
-
-  // Names of methods, from property descriptors alone.
-  const methodNames = (value) => {
-    let text = '';
-    let count = 0;
-    let object = value;
-    for (let depth = 0; isObject(object) && depth < 20 && count < NAMES_SHOWN; depth += 1) {
-      if (object === objectPrototype || object === functionPrototype) break;
-      const names = getOwnPropertyNames(object);
-      for (let at = 0; at < names.length && count < NAMES_SHOWN; at += 1) {
-        const name = names[at];
-        const found = name === 'constructor' ? undefined : getOwnPropertyDescriptor(object, name);
-        if (found !== undefined && typeof found.value === 'function') {
-          text += count === 0 ? name : `, ${name}`;
-          count += 1;
-        }
-      }
-      object = getPrototypeOf(object);
-    }
-    return text;
-  };
 
   const missing = (op, value, key) => {
     const what = value === null ? 'null' : typeof value;
@@ -416,7 +392,7 @@
     if (typeof revokerCallback === 'function') {
       const made = revocable(target, traps);
       const presence = new Presence(made.proxy, handler);
-      revokerCallback(made.revoke);
+      revokerCallback(freeze(made.revoke));
       return presence;
     }
     return new Presence(new Proxy(target, traps), handler);
@@ -461,7 +437,7 @@
       return presence;
     };
     try {
-      executor(fulfill, reject, resolveWithPresence);
+      executor(freeze(fulfill), freeze(reject), freeze(resolveWithPresence));
     } catch (error) {
       reject(error);
     }
@@ -505,7 +481,8 @@
   const makePromiseKit = () => {
     const kit = makeKit();
     const { promise, reject } = kit;
-    return freeze({ promise, resolve: freeze((value) => resolveWith(kit, value)), reject });
+    const resolve = freeze((value) => resolveWith(kit, value));
+    return freeze({ promise, resolve, reject: freeze(reject) });
   };
 
   // For the other files of the library, and for what `!` is rewritten to.

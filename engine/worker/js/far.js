@@ -1,10 +1,19 @@
 // Far(name, object): an object that is passed by reference. Nat(n): a natural number, or an
 // exception.
+//
+// Far leaves the tags that a bundled copy of Endo's pass-style leaves and looks for: a frozen
+// prototype of the object's own with `Symbol.for('passStyle')` and `Symbol.toStringTag`. So either
+// takes the other's objects for what they are.
 (host) => {
   'use strict';
-  const { defineProperty, freeze, isFrozen } = Object;
+  const { create, defineProperties, freeze, getPrototypeOf, isFrozen, setPrototypeOf } = Object;
   const { isSafeInteger } = Number;
   const { toStringTag } = Symbol;
+  const passStyle = Symbol.for('passStyle');
+  const objectPrototype = Object.prototype;
+  const functionPrototype = Function.prototype;
+
+  const hidden = (value) => ({ __proto__: null, value, enumerable: false });
 
   const Far = (name, object) => {
     if (typeof name !== 'string') throw new TypeError('Far: the name must be a string');
@@ -12,8 +21,16 @@
       throw new TypeError(`Far: '${name}' must be an object or a function`);
     }
     if (isFrozen(object)) throw new TypeError(`Far: '${name}' is frozen already`);
-    const tag = { __proto__: null, value: `Alleged: ${name}`, enumerable: false };
-    defineProperty(object, toStringTag, tag);
+    const tags = {
+      __proto__: null, [passStyle]: hidden('remotable'), [toStringTag]: hidden(`Alleged: ${name}`),
+    };
+    const prototype = getPrototypeOf(object) ?? objectPrototype;
+    // An instance of a class inherits from that, and carries the tags itself.
+    if (prototype === objectPrototype || prototype === functionPrototype) {
+      setPrototypeOf(object, freeze(create(prototype, tags)));
+    } else {
+      defineProperties(object, tags);
+    }
     return freeze(object);
   };
 

@@ -126,7 +126,8 @@
     makeVow(executor) {
       const kit = makeKit();
       try {
-        executor((value) => resolveWith(kit, promiseOf(value)), (reason) => kit.reject(reason));
+        executor(harden((value) => resolveWith(kit, promiseOf(value))),
+          harden((reason) => kit.reject(reason)));
       } catch (error) {
         kit.reject(error);
       }

@@ -65,12 +65,12 @@
 
   const stack = (error) => host.authorsStack(apply(host.errorStack, error, []));
 
-  const errorText = (error) => {
-    const name = dataOf(error, 'name');
+  const errorText = (error, stacks) => {
+    const name = host.errorName?.(error) ?? dataOf(error, 'name');
     const message = dataOf(error, 'message');
     const text = (value, otherwise) => (typeof value === 'string' ? value : otherwise);
     const head = `${text(name, 'Error')}: ${text(message, '')}`;
-    const trace = attempt(() => stack(error));
+    const trace = stacks ? attempt(() => stack(error)) : '';
     return typeof trace === 'string' && trace !== '' ? `${head}\n${trimEnd(trace)}` : head;
   };
   const trimEnd = method(String.prototype, 'trimEnd');
@@ -98,7 +98,8 @@
     return test(PLAIN_KEY, key) ? key : stringify(key);
   };
 
-  const format = (root) => {
+  // Programs are shown values without `stacks`.
+  const format = (root, stacks = true) => {
     let size = 0;
     const parents = [];
     const isParent = (object) => {
@@ -161,7 +162,7 @@
         const name = dataOf(value, 'name');
         return `[Function${typeof name === 'string' && name !== '' ? `: ${name}` : ''}]`;
       }
-      if (isError(value)) return errorText(value);
+      if (isError(value)) return errorText(value, stacks);
       const name = className(value);
       if (isArray(value)) return elements(value, depth);
       if (isView(value) && 'length' in value) {

@@ -53,6 +53,9 @@
   for (const name of ownKeys(library)) put(name, library[name], true);
   host.universal.descriptors = descriptors;
 
+  // In a worker built for it alone, its test is lent what rewritten text calls.
+  if (!wanted('hidden-names')) host.start.lendInserted = host.lendInserted;
+
   if (wanted('freeze')) {
     for (const value of roots) harden(value);
     for (const value of host.compartmentRoots) harden(value);
@@ -68,7 +71,7 @@
   }
   start.files = true;
   host.startCompartment = start;
-  host.startImporter = start.importer;
+  host.startInserted = host.insertedOf(start);
   host.startGlobals = start.globals;
   host.startScope = start.scope;
   return {};

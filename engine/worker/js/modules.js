@@ -9,17 +9,60 @@
 // the program is deployed. `import()` finds those and what is loaded already, and nothing else.
 (host) => {
   'use strict';
-  const { readModule, evaluateModule, makeModuleScope } = host;
+  const { readModule, evaluateModule, makeModuleScope, makeOwn } = host;
+  const { isNamespace, makeNamespace } = host;
   const { resolveFile, placeOfImport, fileText, wanted } = host;
   const { create, defineProperty, freeze, getOwnPropertyDescriptor, hasOwn } = Object;
   const { ownKeys } = Reflect;
-  // `import.meta` is a property of what the word `import` becomes there.
-  const meta = freeze({ __proto__: null, meta: freeze({ __proto__: null }) });
+  // Numbers of own.rs: what rewritten text calls.
+  const [IMPORT, EXPORTS, METHOD, FUNCTION, GET] = [3, 4, 5, 6, 7];
+
+  // What the evaluations of a compartment call for `import(…)` and for the three forms of `!`.
+  const insertedOf = (compartment) => {
+    compartment.inserted ??= [makeOwn(IMPORT, compartment), makeOwn(METHOD), makeOwn(FUNCTION),
+      makeOwn(GET)];
+    return compartment.inserted;
+  };
 
   const isObject = (value) =>
     (typeof value === 'object' && value !== null) || typeof value === 'function';
 
   const show = (from) => (from === '' ? '' : ` (imported by ${from})`);
+
+  // A text as a compartment's transforms make it.
+  const transformed = (transforms, text) => {
+    if (transforms === undefined) return text;
+    let made = text;
+    for (let at = 0; at < transforms.length; at += 1) {
+      const transform = transforms[at];
+      made = transform(made);
+      if (typeof made !== 'string') {
+        throw new TypeError(`Compartment: transforms[${at}] gave ${typeof made}, not a text`);
+      }
+    }
+    return made;
+  };
+
+  // What makes an object a description of a module, and not a namespace.
+  const DESCRIBE = ['source', 'namespace', 'compartment', 'record', 'specifier', 'execute'];
+  const checkDescription = (name, value) => {
+    const keys = ownKeys(value);
+    for (const key of keys) {
+      if (key === 'source' || key === 'namespace') continue;
+      throw new TypeError(`Compartment: module '${name}': ${String(key)} is not supported yet ` +
+        '(a module is source text, { source } or { namespace })');
+    }
+    if (keys.length > 1) {
+      throw new TypeError(`Compartment: module '${name}' has both a source and a namespace`);
+    }
+    const { source, namespace } = value;
+    if (hasOwn(value, 'source')) {
+      if (typeof source === 'string') return { source };
+      throw new TypeError(`Compartment: the source of module '${name}' must be text`);
+    }
+    if (isObject(namespace)) return { namespace };
+    throw new TypeError(`Compartment: the namespace of module '${name}' must be an object`);
+  };
 
   // What a compartment was given: source text, a record with it, or a namespace.
   const understoodModules = (modules) => {
@@ -32,14 +75,9 @@
       } else if (!isObject(value)) {
         throw new TypeError(`Compartment: module '${name}' must be source text, a record with ` +
           `source, or a namespace, not ${typeof value}`);
-      } else if (hasOwn(value, 'source') && typeof value.source === 'string') {
-        given.set(name, { source: value.source });
       } else {
-        const namespace = hasOwn(value, 'namespace') ? value.namespace : value;
-        if (!isObject(namespace)) {
-          throw new TypeError(`Compartment: the namespace of module '${name}' must be an object`);
-        }
-        given.set(name, { namespace });
+        const described = !isNamespace(value) && DESCRIBE.some((key) => hasOwn(value, key));
+        given.set(name, described ? checkDescription(name, value) : { namespace: value });
       }
     }
     return given;
@@ -101,11 +139,13 @@
       fresh.push(entry);
       return entry;
     }
-    const record = readModule(source, key, compartment.files);
+    const text = transformed(compartment.transforms, source);
+    const record = readModule(text, key, compartment.files);
     const entry = {
       __proto__: null, key, record, getters: undefined, namespace: undefined,
       dependencies: new Map(), exports: record.exports, stars: record.stars, unnamed: record.unnamed, linked: false,
       bindings: create(null), open: undefined, done: undefined, failed: false,
+      compartment: undefined, gate: undefined,
     };
     loaded.set(key, entry);
     fresh.push(entry);
@@ -185,13 +225,13 @@
 
   const namespaceOf = (entry) => {
     if (entry.namespace === undefined) {
-      const namespace = create(null);
+      const open = !wanted('module-namespace');
+      const table = create(null);
       for (const name of [...namesOf(entry)].sort()) {
         const get = lookup(entry, name);
-        if (get !== undefined) defineProperty(namespace, name, { get, enumerable: true });
+        if (get !== undefined) defineProperty(table, name, open ? { get } : { value: get });
       }
-      defineProperty(namespace, Symbol.toStringTag, { value: 'Module' });
-      entry.namespace = wanted('module-namespace') ? freeze(namespace) : namespace;
+      entry.namespace = open ? table : makeNamespace(table);
     }
     return entry.namespace;
   };
@@ -214,19 +254,18 @@
   // Makes the module's variables; what it exports can be read from then on.
   const instantiate = (compartment, entry) => {
     const { globals } = compartment;
-    const { key, record, bindings } = entry;
+    const { record, bindings } = entry;
     const scope = makeModuleScope(globals, bindings, record.tag);
-    const make = evaluateModule(scope, globals, record.text, record.name);
+    const inserted = insertedOf(compartment);
+    const make = evaluateModule(scope, globals, inserted, record.text, record.name);
     let start;
-    const gate = new Promise((resolve) => {
+    entry.compartment = compartment;
+    entry.gate = new Promise((resolve) => {
       start = resolve;
     });
-    const register = (getters) => {
-      if (entry.getters !== undefined) throw new TypeError('a module exports once');
-      entry.getters = getters;
-      return gate;
-    };
-    const body = make(register, importer(compartment, key), meta);
+    // `import.meta` is a property of what the word `import` becomes there.
+    const meta = freeze({ __proto__: null, meta: freeze({ __proto__: null }) });
+    const body = make(makeOwn(EXPORTS, entry), makeOwn(IMPORT, entry), meta);
     entry.done = body();
     // A function is there already, for modules of a circle as well.
     named(entry);
@@ -318,15 +357,36 @@
     }
   };
 
+  // Boxed, as a module may export a `then`, which the promise would call.
   const importInto = async (compartment, base, specifier) => {
     const entry = prepare(compartment, resolve(compartment, base, specifier));
     await evaluate(entry);
-    return namespaceOf(entry);
+    return freeze({ namespace: namespaceOf(entry) });
   };
 
-  // What `import(…)` calls in a compartment's code.
-  const importer = (compartment, base) => async (specifier) =>
-    importInto(compartment, base, `${specifier}`);
+  // The namespace itself, unless whoever waits for it would get what its `then` says instead.
+  const unboxed = ({ namespace }, specifier) => {
+    if (typeof namespace.then === 'function') {
+      throw new TypeError(`import('${specifier}'): the module exports a function \`then\`, which ` +
+        'a promise for it would call in its place: give it another name, or use an import statement');
+    }
+    return namespace;
+  };
+
+  // What `import(…)` calls in the code of a compartment, or of a module.
+  const importIn = async (of, _, specifier) => {
+    const name = `${specifier}`;
+    const ofModule = of.compartment !== undefined;
+    const [compartment, base] = ofModule ? [of.compartment, of.key] : [of, ''];
+    return unboxed(await importInto(compartment, base, name), name);
+  };
+
+  // What a module's text calls once, with how to read what it exports; it then waits for its turn.
+  const exportsIn = (entry, _, getters) => {
+    if (entry.getters !== undefined) throw new TypeError('a module exports once');
+    entry.getters = getters;
+    return entry.gate;
+  };
 
   // Loads the program that is being deployed, from its entry.
   const loadProgram = (key) => {
@@ -356,7 +416,7 @@
       const entry = provide(compartment, path, fresh);
       const { record } = entry;
       const scope = makeModuleScope(globals, create(null), record.tag);
-      evaluateModule(scope, globals, record.text, record.name);
+      evaluateModule(scope, globals, insertedOf(compartment), record.text, record.name);
       entry.getters = create(null);
       for (const [name, specifier] of entry.exports) {
         if (specifier === undefined) entry.getters[name] = () => undefined;
@@ -391,7 +451,11 @@
 
   host.understoodModules = understoodModules;
   host.importInto = importInto;
-  host.importer = importer;
+  host.transformed = transformed;
+  host.unboxed = unboxed;
+  host.importIn = importIn;
+  host.exportsIn = exportsIn;
+  host.insertedOf = insertedOf;
   host.loadProgram = loadProgram;
   host.checkProgram = checkProgram;
   return {};

@@ -3,18 +3,19 @@
 (host) => {
   'use strict';
   const { wanted } = host;
-  const { defineProperty, getOwnPropertyDescriptor, hasOwn } = Object;
+  const { defineProperty, getOwnPropertyDescriptor, getPrototypeOf, hasOwn } = Object;
   const { ownKeys } = Reflect;
   const isObject = (value) =>
     (typeof value === 'object' && value !== null) || typeof value === 'function';
 
   const values = new Map();
   host.overridden = values;
-  const repair = (object, key) => {
+  const repair = (object, key, readOnly = false) => {
     const found = getOwnPropertyDescriptor(object, key);
-    if (found === undefined || !found.writable || !found.configurable) return;
+    if (found === undefined || !found.configurable) return;
+    if (!found.writable && !(readOnly && 'value' in found)) return;
     const { value, enumerable } = found;
-    const name = `${String(key)}`;
+    const name = typeof key === 'symbol' ? `[${key.description}]` : key;
     const pair = {
       get() {
         return value;
@@ -55,6 +56,13 @@
     repair(Object.prototype, key);
   }
   for (const key of ['apply', 'bind', 'call']) repair(Function.prototype, key);
-  repair(Array.prototype, 'concat');
+  for (const key of ['concat', 'push', Symbol.iterator]) repair(Array.prototype, key);
+  repair(Iterator.prototype, Symbol.iterator);
+  const typedArray = getPrototypeOf(Uint8Array.prototype);
+  for (const key of ownKeys(typedArray)) repair(typedArray, key);
+  // What only syntax reaches: `constructor` is read-only there from the start.
+  for (const made of [function* () {}, async () => {}, async function* () {}]) {
+    repair(getPrototypeOf(made), 'constructor', true);
+  }
   return {};
 }

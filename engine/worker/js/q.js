@@ -152,7 +152,7 @@
     };
 
     // A generator function whose `yield` waits for promises.
-    const async = (makeGenerator) => function running(...args) {
+    const async = (makeGenerator) => harden(function running(...args) {
       const kit = makeKit(proto);
       const step = (verb) => (value) => {
         let result;
@@ -174,7 +174,7 @@
         kit.reject(error);
       }
       return kit.promise;
-    };
+    });
 
     const memoize = (oneArgument, memory) => {
       const values = memory ?? new RealMap();

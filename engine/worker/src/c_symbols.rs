@@ -22,11 +22,23 @@ use super::{abort, parsing};
 /// of these: that text is an argument and never a format.
 const STACK_RAN_OUT: [&CStr; 2] = [c"Maximum call stack size exceeded", c"stack overflow"];
 
+/// The time a genesis heap is made at, milliseconds since 1970. QuickJS seeds with it, and turns a
+/// seed of zero into another, so any fixed number will do.
+pub const GENESIS_TIME_MS: i64 = 0;
+
 static TIME_MS: AtomicI64 = AtomicI64::new(0);
 
 /// Fixes the time until it is set again.
 pub fn set_time(ms: i64) {
     TIME_MS.store(ms, Relaxed);
+}
+
+/// Does something as if it were the time at which genesis heaps are made.
+pub fn at_genesis_time<T>(work: impl FnOnce() -> T) -> T {
+    let now = TIME_MS.swap(GENESIS_TIME_MS, Relaxed);
+    let done = work();
+    TIME_MS.store(now, Relaxed);
+    done
 }
 
 /// The time, as it was fixed.

@@ -2,17 +2,16 @@
 
 use super::fault::{describe, thrown};
 use super::json;
+use super::method;
 use super::output;
 use super::realm::Realm;
 use super::registry::Slot;
 use super::settle::{Pending, Stage, when_settled};
-use super::value::{JsResult, NAMES_ALL, Property, Value};
+use super::value::{JsResult, Value};
 use kenvat_wire::protocol::{Outcome, Thrown};
 
 /// Names a caller is told when there is no such method.
 const NEAREST_MAX: usize = 8;
-/// Prototypes looked at; a proxy could go on for ever.
-const PROTOTYPES_MAX: usize = 1_000;
 /// Bytes of a name worth comparing with another.
 const COMPARED_BYTES_MAX: usize = 200;
 
@@ -52,8 +51,8 @@ fn prepare(realm: &Realm, method: &str, args: &str) -> Result<(Value, Value, Vec
         let message = "the vat's program has not finished starting".to_owned();
         return Err(thrown("NotStarted", message));
     }
-    let Some(function) = find(realm, &root, method).map_err(|error| describe(realm, &error))?
-    else {
+    let find = || method::of_author(&root, &realm.cx.atom(method), method::mark(realm)?);
+    let Some(function) = find().map_err(|error| describe(realm, &error))? else {
         return Err(no_such_method(realm, &root, method));
     };
     let args = json::decode_list(realm, args)
@@ -61,67 +60,12 @@ fn prepare(realm: &Realm, method: &str, args: &str) -> Result<(Value, Value, Vec
     Ok((root, function, args))
 }
 
-/// The method: a function-valued property of the root or what it inherits from, but for what every
-/// object has. No getter is run to find it.
-fn find(realm: &Realm, root: &Value, method: &str) -> JsResult<Option<Value>> {
-    let key = realm.cx.atom(method);
-    let mut found = None;
-    each_object(realm, root, |object| {
-        match object.own_property(&key)? {
-            None => return Ok(true),
-            Some(Property::Data(value)) if value.is_function() => found = Some(value),
-            Some(_) => {}
-        }
-        Ok(false)
-    })?;
-    Ok(found)
-}
-
-/// Visits the root and its prototypes up to the intrinsic ones, while `visit` says so. The
-/// intrinsic ones are fetched only when the root's own properties were not enough: each value
-/// fetched is a page written, for its reference count.
-fn each_object(
-    realm: &Realm,
-    root: &Value,
-    mut visit: impl FnMut(&Value) -> JsResult<bool>,
-) -> JsResult<()> {
-    if !visit(root)? {
-        return Ok(());
-    }
-    let ends = [
-        realm.registry.get(Slot::ObjectPrototype)?,
-        realm.registry.get(Slot::FunctionPrototype)?,
-    ];
-    let mut object = root.prototype()?;
-    for _ in 0..PROTOTYPES_MAX {
-        let ended = !object.is_object() || ends.iter().any(|end| object.is_same_object(end));
-        if ended || !visit(&object)? {
-            break;
-        }
-        object = object.prototype()?;
-    }
-    Ok(())
-}
-
 fn no_such_method(realm: &Realm, root: &Value, method: &str) -> Thrown {
-    let mut names = Vec::new();
-    // What throws here can only be a proxy's trap; the names found so far will do.
-    let _ = each_object(realm, root, |object| {
-        for key in object.own_names(NAMES_ALL)? {
-            let name = key.text();
-            if let Some(Property::Data(value)) = object.own_property(&key)?
-                && value.is_function()
-                && name != "constructor"
-                && !names.contains(&name)
-            {
-                names.push(name);
-            }
-        }
-        Ok(true)
-    });
+    // What throws here can only be a proxy's trap.
+    let names = method::mark(realm).and_then(|mark| method::names(root, mark));
     let (message, nearest) = (
         format!("there is no method `{method}`"),
-        nearest(method, names),
+        nearest(method, names.unwrap_or_default()),
     );
     Thrown {
         nearest,

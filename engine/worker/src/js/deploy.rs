@@ -17,7 +17,7 @@ use super::registry::Slot;
 use super::sends::Whose;
 use super::settle::{Pending, Stage, when_settled};
 use super::value::{Cx, JsResult, Kind, NAMES_ALL, UNDEFINED, Value};
-use super::{modules, output, powers};
+use super::{method, modules, output, powers};
 use kenvat_syntax::near;
 use kenvat_wire::protocol::{Outcome, Program, Thrown};
 
@@ -75,7 +75,7 @@ pub fn loaded(realm: &Realm, pending: Pending, settled: JsResult<Value>) {
             None => methods(realm, &exports),
         }
     };
-    let root = go();
+    let root = go().and_then(|root| unthenable(realm, root));
     when_settled(realm, Stage::Started, Pending { request, kept }, root);
 }
 
@@ -92,6 +92,7 @@ pub fn started(realm: &Realm, pending: Pending, settled: JsResult<Value>) {
             let message = format!("the program's default export gave {what}; it must be an object");
             return Err(realm.cx.type_error(&message));
         }
+        let root = unthenable(realm, root)?;
         realm.registry.set(Slot::Root, root)?;
         let (exports, powers) = kept_parts(&kept)?;
         match own_function(&exports, "init")? {
@@ -101,6 +102,14 @@ pub fn started(realm: &Realm, pending: Pending, settled: JsResult<Value>) {
     };
     let result = go();
     when_settled(realm, Stage::Initialised, Pending { request, kept }, result);
+}
+
+/// The root, if it is not one whose `then` would be called in its place.
+fn unthenable(realm: &Realm, root: Value) -> JsResult<Value> {
+    match method::is_thenable(realm, &root)? {
+        false => Ok(root),
+        true => Err(realm.cx.type_error(ROOT_THEN)),
+    }
 }
 
 /// `init` has settled, or there was none.
@@ -143,6 +152,9 @@ fn own_function(exports: &Value, name: &str) -> JsResult<Option<Value>> {
     }
     Ok(Some(exports.get(&key)?).filter(Value::is_function))
 }
+
+const ROOT_THEN: &str = "the program's root object has a method `then`, so that whoever waits for it \
+                         would call that in its place: give the method another name";
 
 pub const NO_EXPORTS: &str = "the program exports nothing to call: give it a default export (a \
                               function of the powers that returns an object), or export functions \
@@ -202,7 +214,7 @@ fn compile_common(realm: &Realm, file: &str, text: &str) -> JsResult<Option<Valu
     let inside = Inside {
         scope: &realm.registry.get(Slot::Scope)?,
         globals: &realm.registry.get(Slot::Globals)?,
-        importer: &realm.registry.get(Slot::Importer)?,
+        inserted: &realm.registry.get(Slot::Hidden)?,
     };
     door::evaluate_script(realm, &inside, &script, &name, COMMON_LINE).map(Some)
 }

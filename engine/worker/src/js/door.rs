@@ -178,8 +178,8 @@ pub fn module_scope(
 pub struct Inside<'a> {
     pub scope: &'a Value,
     pub globals: &'a Value,
-    /// What `import(…)` calls.
-    pub importer: &'a Value,
+    /// An array of what rewritten text calls: for `import(…)`, and for the three forms of `!`.
+    pub inserted: &'a Value,
 }
 
 /// A text on its way to the engine, with `import(…)` and infix `!` made calls: UTF-8, with lone
@@ -231,7 +231,6 @@ pub fn evaluate(
     line: i32,
 ) -> JsResult<Value> {
     let cx = realm.cx;
-    let hidden = realm.registry.get(Slot::Hidden)?;
     let lender = cx.object_without_prototype()?;
     let key = cx.atom("eval");
     lender.define(&key, realm.registry.get(Slot::Eval)?, PROPERTY_PLAIN)?;
@@ -245,9 +244,9 @@ pub fn evaluate(
     terminated.extend_from_slice(text);
     terminated.push(0);
     let none = || cx.undefined();
-    let mut bound = vec![none(), none(), none(), inside.importer.clone()];
-    for at in 0..hidden.length()? {
-        bound.push(hidden.get_index(at as u32)?);
+    let mut bound = vec![none(), none(), none()];
+    for at in 0..inside.inserted.length()? {
+        bound.push(inside.inserted.get_index(at as u32)?);
     }
     ANNOUNCED.set(Some(Announced {
         text: terminated,

@@ -15,8 +15,8 @@ use super::value::{
     CLASS_DATE, CLASS_LAST, CLASS_OBJECT, Cx, JsResult, NAMES_ALL, PROPERTY_HIDDEN, Property, Value,
 };
 use super::{
-    chance, collector, door, eventual, fault, harden, library, memory, modules, output, repairs,
-    sends, timers,
+    chance, collector, door, eventual, fault, harden, library, memory, modules, namespace, output,
+    own, repairs, sends, timers,
 };
 use crate::abort;
 use crate::heap::layout::STACK_LIMIT_BYTES;
@@ -75,8 +75,10 @@ pub fn create() -> Result<Realm, GenesisError> {
     modules::install(cx);
     let registry = Registry::create(cx).map_err(|_| GenesisError::NoRoom)?;
     let realm = Realm { cx, registry }.enter();
-    fill(&realm)
-        .map_err(|error| GenesisError::Library(fault::summary(&describe(&realm, &error))))?;
+    harden::set_at_genesis(true);
+    let filled = fill(&realm);
+    harden::set_at_genesis(false);
+    filled.map_err(|error| GenesisError::Library(fault::summary(&describe(&realm, &error))))?;
     // SAFETY: the runtime is live and no value is in use outside the heap.
     unsafe { qjs::JS_RunGC(runtime.as_ptr()) };
     if !collector::prepare(cx) {
@@ -150,6 +152,8 @@ fn fill(realm: &Realm) -> JsResult<()> {
     let host = library::host_object(cx)?;
     #[cfg(feature = "misbehave")]
     super::misbehave::install(cx, &host.get_str("start")?)?;
+    own::install(realm, &host)?;
+    namespace::install(realm, &host)?;
     eventual::install(cx, &host)?;
     timers::install(cx, &host)?;
     chance::install(cx, &host)?;
@@ -166,10 +170,9 @@ fn fill(realm: &Realm) -> JsResult<()> {
     registry.set(Slot::Random, host.get_str("random")?)?;
     registry.set(Slot::TimelessQ, host.get_str("Q")?)?;
     registry.set(Slot::Format, host.get_str("format")?)?;
-    registry.set(Slot::Hidden, host.get_str("hidden")?)?;
+    registry.set(Slot::Hidden, host.get_str("startInserted")?)?;
     registry.set(Slot::LoadProgram, host.get_str("loadProgram")?)?;
     registry.set(Slot::CheckProgram, host.get_str("checkProgram")?)?;
-    registry.set(Slot::Importer, host.get_str("startImporter")?)?;
     registry.set(Slot::PlainValue, host.get_str("plainValue")?)?;
     registry.set(Slot::ErrorStack, host.get_str("errorStack")?)?;
     start(realm, &host, &global)

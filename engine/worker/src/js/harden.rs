@@ -6,9 +6,11 @@
 //! `harden` in the middle or throws.
 //!
 //! An object is remembered by a private property of its own that no program can name: 1 for
-//! hardened, 0 for begun. What cannot take it (proxies, objects that were closed before) is kept in
+//! hardened, 0 for begun, 2 for hardened at genesis, which tells the realm's objects from a
+//! program's. What cannot take it (proxies, objects that were closed before) is kept in
 //! a WeakSet instead. So hardening what is hardened costs one look.
 
+use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::ffi::c_int;
 
@@ -24,6 +26,12 @@ const SEARCHED_MAX: usize = 24;
 /// Values of the private property.
 const BEGUN: i32 = 0;
 const HARDENED: i32 = 1;
+const OF_REALM: i32 = 2;
+
+thread_local! {
+    /// What is hardened now is the realm's own.
+    static AT_GENESIS: Cell<bool> = const { Cell::new(false) };
+}
 
 /// A class that leaves a private property in whatever object it is given.
 const MARKER: &str = "(class { constructor(o) { return o; } static make() {
@@ -76,18 +84,48 @@ extern "C" fn call(
     })
 }
 
+/// Whether what is hardened from now on is the realm's own.
+pub fn set_at_genesis(at_genesis: bool) {
+    AT_GENESIS.set(at_genesis);
+}
+
+/// The private name of the marks.
+pub fn mark(realm: &Realm) -> JsResult<qjs::JSAtom> {
+    match realm.registry.get(Slot::HardenMark)?.kind() {
+        Kind::Int(mark) => Ok(mark as qjs::JSAtom),
+        _ => Err(realm.cx.type_error("harden is not ready")),
+    }
+}
+
+/// Whether an object is one of the realm's, by its mark. False of proxies; runs nothing.
+pub fn is_of_realm(object: &Value, mark: qjs::JSAtom) -> bool {
+    !object.is_proxy() && marked(object, mark) == Some(OF_REALM)
+}
+
+/// The mark of an object that is no proxy.
+fn marked(object: &Value, mark: qjs::JSAtom) -> Option<i32> {
+    let mut found = empty_descriptor();
+    let cx = object.cx();
+    // SAFETY: `found` is filled when the answer is 1; the mark's value is an int.
+    let status = unsafe { qjs::JS_GetOwnProperty(cx.raw(), &mut found, object.raw(), mark) };
+    if status != 1 {
+        return None;
+    }
+    match cx.own(found.value).kind() {
+        Kind::Int(mark) => Some(mark),
+        _ => None,
+    }
+}
+
 /// Hardens a value.
 pub fn harden(realm: &Realm, root: &Value) -> JsResult<()> {
     if !repairs::wanted("freeze") {
         // The library hardens what it makes, and with it the primordials that inherits from.
         return Ok(());
     }
-    let Kind::Int(mark) = realm.registry.get(Slot::HardenMark)?.kind() else {
-        return Err(realm.cx.type_error("harden is not ready"));
-    };
     let mut walk = Walk {
         realm,
-        mark: mark as qjs::JSAtom,
+        mark: mark(realm)?,
         found: Vec::new(),
         seen: BTreeSet::new(),
     };
@@ -136,7 +174,7 @@ impl Walk<'_> {
         if !object.is_proxy() {
             match self.marked(object) {
                 Some(mark) => {
-                    return Ok(mark == HARDENED || !repairs::wanted("harden-whole"));
+                    return Ok(mark != BEGUN || !repairs::wanted("harden-whole"));
                 }
                 // SAFETY: the value is live.
                 None if unsafe { qjs::JS_IsExtensible(cx.raw(), object.raw()) } == 1 => {
@@ -151,19 +189,8 @@ impl Walk<'_> {
         Ok(found.kind() == Kind::Bool(true))
     }
 
-    /// The mark of an object that is no proxy.
     fn marked(&self, object: &Value) -> Option<i32> {
-        let mut found = empty_descriptor();
-        let cx = self.realm.cx.raw();
-        // SAFETY: `found` is filled when the answer is 1; the mark's value is an int.
-        let status = unsafe { qjs::JS_GetOwnProperty(cx, &mut found, object.raw(), self.mark) };
-        if status != 1 {
-            return None;
-        }
-        match self.realm.cx.own(found.value).kind() {
-            Kind::Int(mark) => Some(mark),
-            _ => None,
-        }
+        marked(object, self.mark)
     }
 
     fn set_mark(&self, object: &Value, mark: i32) -> bool {
@@ -241,9 +268,10 @@ impl Walk<'_> {
     fn remember(self) -> JsResult<()> {
         let registry = &self.realm.registry;
         let mut kept = None;
+        let done = if AT_GENESIS.get() { OF_REALM } else { HARDENED };
         for object in &self.found {
             if !object.is_proxy() && self.marked(object).is_some() {
-                self.set_mark(object, HARDENED);
+                self.set_mark(object, done);
                 continue;
             }
             if kept.is_none() {

@@ -40,7 +40,7 @@ pub fn host_object(cx: Cx) -> JsResult<Value> {
     put(c"makeScope", 1, Some(make_scope))?;
     put(c"makeModuleScope", 2, Some(make_module_scope))?;
     put(c"evaluate", 4, Some(evaluate))?;
-    put(c"evaluateModule", 4, Some(evaluate_module))?;
+    put(c"evaluateModule", 5, Some(evaluate_module))?;
     put(c"readModule", 3, Some(read_module))?;
     put(c"resolveFile", 2, Some(resolve_file))?;
     put(c"placeOfImport", 2, Some(place_of_import))?;
@@ -132,7 +132,7 @@ extern "C" fn make_module_scope(
     })
 }
 
-/// `evaluate(scope, globals, importer, text)`
+/// `evaluate(scope, globals, inserted, text)`, `inserted` being what rewritten text calls.
 extern "C" fn evaluate(
     cx: *mut qjs::JSContext,
     _this: qjs::JSValue,
@@ -148,13 +148,13 @@ extern "C" fn evaluate(
         let inside = Inside {
             scope: &part(0),
             globals: &part(1),
-            importer: &part(2),
+            inserted: &part(2),
         };
         door::evaluate_script(&realm, &inside, &script, &name, 1)
     })
 }
 
-/// `evaluateModule(scope, globals, text, name)`, text and name as `readModule` gives them.
+/// `evaluateModule(scope, globals, inserted, text, name)`, text and name as `readModule` gives them.
 extern "C" fn evaluate_module(
     cx: *mut qjs::JSContext,
     _this: qjs::JSValue,
@@ -163,14 +163,14 @@ extern "C" fn evaluate_module(
 ) -> qjs::JSValue {
     host_function(cx, count, arguments, |cx, arguments| {
         let part = |at| argument(cx, arguments, at);
-        let text = part(2).with_bytes(<[u8]>::to_vec)?;
+        let text = part(3).with_bytes(<[u8]>::to_vec)?;
         let inside = Inside {
             scope: &part(0),
             globals: &part(1),
-            importer: &cx.undefined(),
+            inserted: &part(2),
         };
         let line = 1 - modules::HEAD_LINES;
-        door::evaluate(&realm(cx)?, &inside, &text, &part(3).display()?, line)
+        door::evaluate(&realm(cx)?, &inside, &text, &part(4).display()?, line)
     })
 }
 

@@ -16,6 +16,7 @@ use super::door::{self, Parsed, Script};
 use super::realm::Realm;
 use super::sends::{self, Whose};
 use super::value::{Cx, JsResult, Value};
+use crate::c_symbols;
 use crate::parsing::Stop;
 use kenvat_syntax::module::{self, Binding, Export, Module, ModuleError};
 use kenvat_syntax::{Columns, Goal, Hidden, Names, Rewritten};
@@ -244,8 +245,11 @@ thread_local! {
 /// Parses a module in a context of its own, which is dropped with it, so that it stays in no table.
 pub fn compile(cx: Cx, text: &[u8], name: &str, line: i32) -> Result<(), (Value, Option<Stop>)> {
     let flags = qjs::JS_EVAL_TYPE_MODULE;
+    // A context begins with numbers drawn from the time, and what it was made of stays in the heap
+    // as free memory: two vats that read the same module at two times would differ.
     // SAFETY: a live runtime.
-    let scratch = unsafe { qjs::JS_NewContextRaw(cx.runtime()) };
+    let make = || unsafe { qjs::JS_NewContextRaw(cx.runtime()) };
+    let scratch = c_symbols::at_genesis_time(make);
     let Some(scratch) = NonNull::new(scratch).map(Cx::new) else {
         return Err((cx.type_error("no memory to read a module"), None));
     };

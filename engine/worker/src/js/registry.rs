@@ -41,7 +41,8 @@ pub enum Slot {
     Eval = 11,
     /// The function that makes scopes to evaluate in.
     MakeScope = 12,
-    /// What every evaluation's scope binds to names no program can write, in their order.
+    /// What the scope of the start compartment's evaluations binds to names no program can write,
+    /// in their order.
     Hidden = 13,
     /// The start compartment's global object.
     Globals = 14,
@@ -65,8 +66,8 @@ pub enum Slot {
     MakeModuleScope = 23,
     /// The library's function that loads a program's modules.
     LoadProgram = 24,
-    /// What `import(…)` calls in a file that is no module.
-    Importer = 25,
+    /// The number of the first class of functions that compartments have their own of.
+    OwnClass = 25,
     /// From a file that sends with `!` to the map of its columns.
     Columns = 26,
     /// What programs get as `powers.clock`.
@@ -79,10 +80,14 @@ pub enum Slot {
     TextColumns = 30,
     /// The library's function that checks a program.
     CheckProgram = 31,
+    /// What the functions do that compartments have their own of, by their numbers.
+    OwnFunctions = 32,
+    /// The number of the class of modules' namespaces.
+    NamespaceClass = 33,
 }
 
 /// How many slots there are.
-pub const SLOTS: u32 = 32;
+pub const SLOTS: u32 = 34;
 
 /// The array.
 #[derive(Clone, Copy)]

@@ -23,10 +23,6 @@ use crate::heap::region::Region;
 use crate::heap::stack;
 use kenvat_wire::protocol::{Delivery, Message};
 
-/// The time a genesis heap is made at, milliseconds since 1970. QuickJS seeds with it, and turns a
-/// seed of zero into another, so any fixed number will do.
-const GENESIS_TIME_MS: i64 = 0;
-
 /// The one vat of this process.
 pub struct Vat {
     realm: Realm,
@@ -35,7 +31,7 @@ pub struct Vat {
 impl Vat {
     /// Makes a genesis heap; the region must be zeros.
     pub fn genesis(region: &Region) -> Result<Vat, GenesisError> {
-        c_symbols::set_time(GENESIS_TIME_MS);
+        c_symbols::set_time(c_symbols::GENESIS_TIME_MS);
         abort::begin_turn(u64::MAX);
         let realm = stack::enter(genesis::create)?;
         Header {

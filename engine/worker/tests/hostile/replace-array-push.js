@@ -1,4 +1,4 @@
-// repair: freeze
+// repair: freeze, override
 // reason: what array push does for one compartment it does for all, so no compartment may
 // replace it.
 try { Array.prototype.push = () => 'mine'; } catch {}

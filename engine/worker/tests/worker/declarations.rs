@@ -45,7 +45,12 @@ const DESCRIBED: [(&str, &str); 24] = [
 ];
 
 /// Interfaces of what authors write themselves, and those that have no names.
-const UNDESCRIBED: [&str; 3] = ["Handler", "CompartmentOptions", "TextDecoderConstructor"];
+const UNDESCRIBED: [&str; 4] = [
+    "Handler",
+    "CompartmentOptions",
+    "ErrorOptions",
+    "TextDecoderConstructor",
+];
 
 /// The names an object in a vat has, but for those of every function and prototype.
 fn names(vat: &mut TestVat, of: &str) -> BTreeSet<String> {

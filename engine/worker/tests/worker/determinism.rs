@@ -256,3 +256,72 @@ fn invariant_8_the_same_messages_give_the_same_heap_in_all_circumstances() {
         );
     }
 }
+
+/// Of everything that makes the engine read a text or keep one, and nothing of the time.
+const TIMELESS: &str = "import * as more from './more.js';\n\
+    const kept = [more]; const map = new Map();\n\
+    export default { async work(n) { map.set(n, String(n / 7)); kept.length = Math.min(kept.length, 9);\n\
+      const c = new Compartment({ n }, { m: `export const x = ${n}; export default class {}`,\n\
+        bad: 'export { from nowhere' }, { transforms: [(text) => text] });\n\
+      kept.push(c.evaluate('n + 1'), (await c.import('m')).namespace, Function(`return ${n}`),\n\
+        await c.import('bad').catch((e) => e.message), /(a|b)+/.exec('xabx'), 0 / 0, Math.sqrt(-n));\n\
+      try { c.evaluate('({'); } catch (e) { kept.push(e.message); }\n\
+      return [await (({ m: () => n }) ! m()), kept.length, `${new Date(n)}`]; } };";
+
+/// A vat that was given the same at other times, elsewhere, in one process or several.
+fn timeless(start_ms: i64, command: fn() -> Option<Command>, sleeps: bool) -> Option<Life> {
+    let mut vat = TestVat::new();
+    vat.time_ms = start_ms;
+    vat.wake_by(command()?);
+    let files = [
+        ("main.js", TIMELESS),
+        (
+            "more.js",
+            "export const late = () => 1; export default async function () {}",
+        ),
+    ];
+    assert_eq!(vat.deploy(&files, &[]), kenvat_testing::worker::undefined());
+    for step in 0..12 {
+        vat.time_ms += 1 + start_ms % 977;
+        let call = vat.call_message("work", &format!("[{step}]")).1;
+        vat.run(vec![call]);
+        if sleeps && step % 3 == 2 {
+            vat.kill();
+            vat.wake_by(command()?);
+        }
+    }
+    vat.kill();
+    let mut bytes = vec![0; vat.used_pages as usize * PAGE_BYTES];
+    vat.image.read_exact_at(&mut bytes, 0).expect("the image");
+    let mut replies: Vec<_> = vat.replies.drain().collect();
+    replies.sort_by_key(|(request, _)| *request);
+    Some((bytes, replies))
+}
+
+#[test]
+fn vats_that_were_told_the_same_at_other_times_have_the_same_heap() {
+    let (heap, answers) = timeless(TIME_MS, plain, false).expect("it runs");
+    let computed = |(_, outcome): &(u64, Outcome)| matches!(outcome, Outcome::Value(_));
+    assert!(answers.iter().all(computed), "{:?}", answers.last());
+    for (start_ms, command, sleeps) in [
+        (
+            TIME_MS + 86_400_123,
+            plain as fn() -> Option<Command>,
+            false,
+        ),
+        (1, elsewhere, true),
+        (TIME_MS * 2, fixed, true),
+    ] {
+        let Some((other, other_answers)) = timeless(start_ms, command, sleeps) else {
+            continue;
+        };
+        assert!(answers == other_answers, "{start_ms}: other answers");
+        assert_eq!(heap.len(), other.len(), "{start_ms}");
+        let differ = (0..heap.len()).filter(|at| heap[*at] != other[*at]);
+        assert_eq!(
+            differ.collect::<Vec<_>>(),
+            Vec::<usize>::new(),
+            "{start_ms}"
+        );
+    }
+}

@@ -48,7 +48,7 @@ fn every_program_answers_what_it_says() {
         .iter()
         .map(|(name, text)| (name.as_str(), programs(text).len()))
         .collect();
-    assert_eq!(counts, [("promises.md", 4), ("vat-guide.md", 13)]);
+    assert_eq!(counts, [("promises.md", 4), ("vat-guide.md", 14)]);
     for (_, text) in &chapters {
         for (program, said) in programs(text) {
             match said.strip_prefix("undone: ") {

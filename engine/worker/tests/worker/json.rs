@@ -166,6 +166,29 @@ fn what_is_not_json_or_not_of_the_mapping_is_refused_with_the_place() {
 }
 
 #[test]
+fn keys_that_collide_by_construction_are_refused_and_others_are_not() {
+    let mut vat = TestVat::deployed("export default { count: (x) => Object.keys(x).length };");
+    let (a, b) = ("\u{5000}\u{5000}", "\u{4fff}\u{5107}");
+    let keys = |digit: fn(u32) -> bool| -> String {
+        let key = |i: u32| -> String {
+            (0..16)
+                .map(|bit| if digit(i >> bit) { b } else { a })
+                .collect()
+        };
+        let list: Vec<String> = (0..60_000).map(|i| format!("{:?}:1", key(i))).collect();
+        list.join(",")
+    };
+    let colliding = format!("[{{{}}}]", keys(|bits| bits & 1 == 1));
+    let thrown = vat.thrown("count", &colliding);
+    assert!(thrown.message.contains("collide"), "{}", thrown.message);
+    let plain: Vec<String> = (0..60_000).map(|i| format!("\"k{i}\":1")).collect();
+    assert_eq!(
+        vat.value("count", &format!("[{{{}}}]", plain.join(","))),
+        "60000"
+    );
+}
+
+#[test]
 fn results_that_cannot_be_passed_are_refused_with_the_place() {
     let mut vat = TestVat::deployed(ECHO);
     for (code, place) in [

@@ -271,13 +271,157 @@ fn a_missing_method_names_the_nearest_that_exist() {
             Outcome::Thrown(thrown) => thrown.name,
             Outcome::Value(value) => panic!("{method} gave {value}"),
         };
-        // `constructor` is the class's own, and a class cannot be called.
-        let expected = if method == "constructor" {
-            "TypeError"
-        } else {
-            "NoSuchMethod"
-        };
-        assert_eq!(name, expected, "{method}");
+        assert_eq!(name, "NoSuchMethod", "{method}");
+    }
+}
+
+/// What calls of these methods from outside are answered with, or the names a refusal lists.
+fn called(source: &str, methods: &[&str]) -> Vec<String> {
+    let mut vat = TestVat::deployed(source);
+    let answer = |method: &&str| match vat.call(method, r#"["eve"]"#) {
+        Outcome::Value(value) => value,
+        Outcome::Thrown(thrown) => format!("{} {:?}", thrown.name, thrown.nearest),
+    };
+    methods.iter().map(answer).collect()
+}
+
+#[test]
+fn a_method_is_what_the_author_wrote_from_outside() {
+    // As code from before 2015 makes classes: the constructor can be called, and is no method.
+    let before_2015 = "let owner = null; function Wallet(who) { owner = who; }\n\
+         Wallet.prototype.read = () => owner;\n\
+         Wallet.prototype.viaE = async () => { const w = new Wallet('bob');\n\
+           for (const attempt of [() => E(w).constructor('eve'), () => w ! constructor('eve'),\n\
+             () => Q(w).send('constructor', 'eve'), () => E(E.get(w).constructor)('eve'),\n\
+             () => E(Promise.resolve(w)).constructor('eve')])\n\
+             await attempt().catch(() => {});\n\
+           return owner; };\n\
+         export default () => new Wallet('ann');";
+    assert_eq!(
+        called(before_2015, &["constructor", "read", "viaE"]),
+        [r#"NoSuchMethod ["read", "viaE"]"#, r#""ann""#, r#""bob""#]
+    );
+    // What a class inherits from the realm is nobody's to call; what it overrides is its own.
+    for (parent, inherited) in [
+        ("Map", "set"),
+        ("Set", "add"),
+        ("Array", "push"),
+        ("Uint8Array", "fill"),
+        ("Date", "setTime"),
+        ("Error", "toString"),
+        ("Object", "hasOwnProperty"),
+        ("Function", "bind"),
+        ("(function () {}).constructor", "call"),
+        ("Iterator", "map"),
+        ("Compartment", "evaluate"),
+        ("Flow", "makeVow"),
+    ] {
+        let source = format!(
+            "class Middle extends ({parent}) {{ middle() {{ return 1; }} }}\n\
+             class Store extends Middle {{ own() {{ return 2; }} }}\n\
+             const store = Reflect.construct(Object, [], Store);\n\
+             const tell = (p) => p.then(() => 'ran', (e) => e.message);\n\
+             export default () => ({{ out: () => tell(E(store).{inherited}('x')),\n\
+               own: () => tell(E(store).own()), middle: () => tell(store ! middle()),\n\
+               bang: () => tell(store ! {inherited}('x')) }});"
+        );
+        let refused = format!(r#""the target has no method `{inherited}`; it has own, middle""#);
+        let ran = r#""ran""#.to_owned();
+        assert_eq!(
+            called(&source, &["out", "bang", "own", "middle"]),
+            [refused.clone(), refused, ran.clone(), ran],
+            "{parent}"
+        );
+    }
+    let of_map = "class Store extends Map { put(v) { this.set('v', v); return this.get('v'); }\n\
+                  get(k) { return super.get(k) ?? 'none'; } }\n\
+                  export default () => new Store();";
+    assert_eq!(
+        called(of_map, &["set", "put", "get", "size", "clear", "forEach"]),
+        [
+            r#"NoSuchMethod ["get", "put"]"#,
+            r#""eve""#,
+            r#""none""#,
+            r#"NoSuchMethod ["get", "put"]"#,
+            r#"NoSuchMethod ["get", "put"]"#,
+            r#"NoSuchMethod ["get", "put"]"#,
+        ]
+    );
+}
+
+#[test]
+fn a_hint_lists_what_can_be_called_and_nothing_else() {
+    // Hidden by a nearer property that is no method; inherited from the realm; an accessor.
+    let source = "class A { hidden() {} seen() {} }\n\
+                  class B extends A { hidden = 1; get trap() { return () => 1; } static s() {} }\n\
+                  B.prototype.constructor = function odd() {};\n\
+                  export default () => new B();";
+    assert_eq!(
+        called(source, &["x", "hidden", "trap", "s"]),
+        [r#"NoSuchMethod ["seen"]"#; 4]
+    );
+}
+
+#[test]
+fn data_keeps_the_realms_methods_within_the_vat() {
+    let source = "export default () => ({ async run() { const m = new Map([[1, 2]]);\n\
+        return [await E(m).get(1), await (m ! has(1)), await Q(m).send('has', 9),\n\
+          await E([3, 1, 2]).toSorted(), await E('text').toUpperCase(),\n\
+          await E({ a: 1 }).hasOwnProperty('a'), await E(5).toFixed(1),\n\
+          await E(new Uint8Array([7])).at(0), await E(/x/).test('x'),\n\
+          await E([1]).constructor(9).catch((e) => e.constructor.name),\n\
+          await E((a) => a).call(1, 2).catch((e) => e.constructor.name),\n\
+          await E({ m() {} }).hasOwnProperty('m').catch((e) => e.constructor.name),\n\
+          await E(Far('f', {})).toString().catch((e) => e.constructor.name),\n\
+          await E.get({ m() {} }).toString, await E.get({ m() {} }).constructor]; } });";
+    let told = concat!(
+        r#"[2,true,false,[1,2,3],"TEXT",true,"5.0",7,true,"TypeError","TypeError","TypeError","#,
+        r#""TypeError",{"$undefined":true},{"$undefined":true}]"#
+    );
+    assert_eq!(called(source, &["run"]), [told]);
+}
+
+#[test]
+fn a_proxy_answers_for_itself_and_gives_nothing_of_the_realm() {
+    let source = "class Store extends Array { m() { return 'm'; } }\n\
+        const tell = (p) => p.then((v) => `${v}`, (e) => e.constructor.name);\n\
+        export default () => ({ async run() { const p = new Proxy(new Store(), {});\n\
+          const lent = new Proxy({}, { get: (t, key) =>\n\
+            (key === 'then' ? undefined : () => `lent ${key}`) });\n\
+          return [await tell(E(p).m()), await tell(E(p).push(1)), p.length,\n\
+            await tell(E(lent).any()), await tell(E(lent).constructor())]; } });";
+    assert_eq!(
+        called(source, &["run"]),
+        [r#"["m","TypeError",0,"lent any","TypeError"]"#]
+    );
+}
+
+#[test]
+fn a_root_with_a_then_is_refused_by_name() {
+    for source in [
+        "export default () => ({ ping: () => 1, then(resolve) { resolve({ other() {} }); } });",
+        "export default { then(resolve) { for (;;); } };",
+        "export function then(resolve) { resolve({}); } export function ping() {}",
+        "exports.then = (resolve) => resolve({}); exports.ping = () => 1;",
+        "class A { then() {} } export default () => new (class extends A {})();",
+        "export default () => ({ get then() { throw new Error('it ran'); } });",
+        "export default () => new Proxy({}, { get: (t, key) => (key === 'then' ? () => {} : 1) });",
+    ] {
+        let message = refused(&[("main.js", source)]).message;
+        assert!(message.contains("method `then`"), "{source}: {message}");
+    }
+    // Promises of all kinds are waited for, and a `then` that is data is nothing to call.
+    for source in [
+        "export default async () => ({ ping: () => 1 });",
+        "export default () => Q({ ping: () => 1 });",
+        "export default () => Vow.resolve({ ping: () => 1 });",
+        "export default () => ({ then: 1, ping: () => 1 });",
+    ] {
+        assert_eq!(
+            TestVat::deployed(source).value("ping", "[]"),
+            "1",
+            "{source}"
+        );
     }
 }
 

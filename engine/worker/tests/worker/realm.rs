@@ -461,3 +461,196 @@ fn times_of_harden_and_of_a_compartment() {
         );
     }
 }
+
+#[test]
+fn an_option_of_a_compartment_is_understood_or_refused_by_name() {
+    table(&[
+        (
+            "new Compartment({}, {}, { transforms: [() => '2'] }).evaluate('1')",
+            "2",
+        ),
+        (
+            "new Compartment({}, {}, { transforms: [(t) => t + '1', (t) => t + '2'] }).evaluate('3')",
+            "312",
+        ),
+        (
+            "new Compartment({ __options__: true, transforms: [() => { throw new Error('no'); }] })\
+             .evaluate('1')",
+            "Error: no",
+        ),
+        (
+            "const c = new Compartment({}, {}, { transforms: [(t) => t.replace('bad', 'good')] });\
+             [c.evaluate('\"bad\"'), c.globalThis.eval('\"bad\"'), c.globalThis.Function('return \"bad\"')(),\
+             c.evaluate('eval(\"`b` + `ad`\") + (0, eval)(\"`bad`\")')].join()",
+            "good,good,good,badgood",
+        ),
+        (
+            "new Compartment().evaluate('1', { transforms: [(t) => t + '+ 1'] })",
+            "2",
+        ),
+        (
+            "new Compartment().evaluate('1', { sloppyGlobalsMode: true })",
+            "TypeError: Compartment: evaluate does not know the option sloppyGlobalsMode",
+        ),
+        (
+            "new Compartment({}, {}, { transforms: () => '2' })",
+            "TypeError: Compartment: transforms must be an array",
+        ),
+        (
+            "new Compartment({}, {}, { transforms: [1] })",
+            "TypeError: Compartment: transforms[0] must be a function",
+        ),
+        (
+            "new Compartment({}, {}, { transforms: [() => 1] }).evaluate('1')",
+            "TypeError: Compartment: transforms[0] gave number, not a text",
+        ),
+        (
+            "new Compartment({}, {}, { transfroms: [] })",
+            "TypeError: Compartment: the option transfroms is not known",
+        ),
+        (
+            "new Compartment({}, {}, { importHook: async () => {} })",
+            "TypeError: Compartment: the option importHook is not supported yet",
+        ),
+        (
+            "new Compartment({ __options__: true, resolveHook: (s) => s })",
+            "TypeError: Compartment: the option resolveHook is not supported yet",
+        ),
+        (
+            "new Compartment({}, {}, { globals: {} })",
+            "TypeError: Compartment: the option globals is not known",
+        ),
+        (
+            "new Compartment({}, {}, {}, {})",
+            "TypeError: Compartment: globals, modules and options are taken, and nothing more",
+        ),
+        (
+            "new Compartment({}, { m: { source: 'x', compartment: {} } })",
+            "TypeError: Compartment: module 'm': compartment is not supported yet (a module is source \
+             text, { source } or { namespace })",
+        ),
+        (
+            "new Compartment({}, { m: { imports: [], exports: [], execute() {} } })",
+            "TypeError: Compartment: module 'm': imports is not supported yet (a module is source \
+             text, { source } or { namespace })",
+        ),
+        (
+            "new Compartment({}, { m: { source: 1 } })",
+            "TypeError: Compartment: the source of module 'm' must be text",
+        ),
+        (
+            "new Compartment({}, { m: { namespace: 'x' } })",
+            "TypeError: Compartment: the namespace of module 'm' must be an object",
+        ),
+    ]);
+}
+
+#[test]
+fn assert_makes_the_errors_that_were_asked_for() {
+    table(&[
+        (
+            "const e = assert.error('m', TypeError, { cause: 1, errors: [2], properties: { p: 3 }, \
+             code: 4 }); [e instanceof TypeError, e.message, e.cause, e.errors[0], e.p, e.code, \
+             e.name, Object.keys(e).length, Object.isFrozen(e)].join()",
+            "true,m,1,2,3,4,TypeError,0,true",
+        ),
+        (
+            "const e = assert.error('m', AggregateError, { errors: [new Error('a')] }); \
+             [e instanceof AggregateError, e.message, e.errors[0].message].join()",
+            "true,m,a",
+        ),
+        (
+            "try { assert.fail('m', AggregateError); } catch (e) { `${e.name} ${e.errors.length}`; }",
+            "AggregateError 0",
+        ),
+        (
+            "assert.error('m', Error, { errorName: 'Mine' }).name",
+            "Error",
+        ),
+        (
+            "Object.isFrozen(assert.error('m', Error, { sanitize: false }))",
+            "false",
+        ),
+        (
+            "String(assert.details`a ${assert.bare('plain words')} ${assert.bare('not(plain)')} ${1}`)",
+            "a plain words \"not(plain)\" (a number)",
+        ),
+        (
+            "const told = []; const mine = assert.makeAssert((e) => told.push(e.message)); \
+             try { mine(false, 'first'); } catch (e) { told.push(e.message); } \
+             try { mine.equal(1, 2); } catch (e) { told.push(e.name); } told.join()",
+            "first,first,Expected 1 is same as 2,RangeError",
+        ),
+        (
+            "try { assert.makeAssert(undefined, true).Fail`no ${'secret'}`; } catch (e) { e.message; }",
+            "no \"secret\"",
+        ),
+        (
+            "Object.keys(assert).join()",
+            "fail,details,quote,bare,error,makeError,note,equal,typeof,string,Fail,makeAssert",
+        ),
+    ]);
+}
+
+#[test]
+fn what_ses_repairs_of_the_override_mistake_is_repaired() {
+    table(&[
+        (
+            "const a = Object.create(Array.prototype); a.push = 1; a[Symbol.iterator] = 2; \
+             a.concat = 3; [a.push, a[Symbol.iterator], a.concat].join()",
+            "1,2,3",
+        ),
+        (
+            "const t = Object.create(Uint8Array.prototype); for (const k of ['subarray', 'set', \
+             'slice', 'fill', 'toString', 'constructor']) t[k] = k; \
+             [t.subarray, t.set, t.slice, t.fill, t.constructor].join()",
+            "subarray,set,slice,fill,constructor",
+        ),
+        (
+            "const i = Object.create(Iterator.prototype); i[Symbol.iterator] = 1; i.toString = 2; \
+             [i[Symbol.iterator], i.toString].join()",
+            "1,2",
+        ),
+        (
+            "const f = function* () {}; f.constructor = 1; const g = async () => {}; \
+             g.constructor = 2; const h = async function* () {}; h.constructor = 3; \
+             [f.constructor, g.constructor, h.constructor].join()",
+            "1,2,3",
+        ),
+        (
+            "const a = []; a.push(1, 2); [...a, ...new Uint8Array([3]).subarray(0)].join()",
+            "1,2,3",
+        ),
+        (
+            "Array.prototype.push = 1",
+            "TypeError: push of a primordial is read-only",
+        ),
+        (
+            "Array.prototype[Symbol.iterator] = 1",
+            "TypeError: [Symbol.iterator] of a primordial is read-only",
+        ),
+    ]);
+}
+
+#[test]
+fn far_leaves_the_tags_that_bundled_code_looks_for() {
+    table(&[
+        (
+            "const style = Symbol.for('passStyle'); const f = Far('it', { m() {} }); \
+             const p = Object.getPrototypeOf(f); [f[style], p[Symbol.toStringTag], \
+             Reflect.ownKeys(f).length, Reflect.ownKeys(p).length, Object.isFrozen(p), \
+             Object.getPrototypeOf(p) === Object.prototype, String(f)].join()",
+            "remotable,Alleged: it,1,2,true,true,[object Alleged: it]",
+        ),
+        (
+            "const f = Far('fn', () => 5); [f(), f[Symbol.for('passStyle')], f instanceof Function, \
+             Reflect.ownKeys(f).join('+')].join()",
+            "5,remotable,true,length+name",
+        ),
+        (
+            "class C { m() { return 1; } } const f = Far('c', new C()); [f instanceof C, f.m(), \
+             f[Symbol.for('passStyle')]].join()",
+            "true,1,remotable",
+        ),
+    ]);
+}

@@ -7,12 +7,16 @@ use rquickjs::qjs;
 use super::job::{self, Op, Settler, Want, arguments_of};
 use super::names::{self, Names};
 use super::proxy;
+use crate::js::method;
 use crate::js::realm::Realm;
-use crate::js::value::{Cx, JsResult, Kind, UNDEFINED, Value};
+use crate::js::value::{Atom, Cx, JsResult, Kind, UNDEFINED, Value};
+
+/// Names of methods that a message lists.
+const NAMES_SHOWN: usize = 8;
 
 /// Puts the functions on the object the library's files get.
 pub fn install(cx: Cx, host: &Value) -> JsResult<()> {
-    let functions: [(&std::ffi::CStr, i32, qjs::JSCFunction); 10] = [
+    let functions: [(&std::ffi::CStr, i32, qjs::JSCFunction); 13] = [
         (c"brand", 6, Some(brand)),
         (c"sender", 2, Some(sender)),
         (c"send", 5, Some(send)),
@@ -23,6 +27,9 @@ pub fn install(cx: Cx, host: &Value) -> JsResult<()> {
         (c"promiseResult", 1, Some(promise_result)),
         (c"later", 2, Some(later)),
         (c"unhandled", 1, Some(unhandled)),
+        (c"methodOf", 2, Some(method_of)),
+        (c"propertyOf", 2, Some(property_of)),
+        (c"methodNames", 1, Some(method_names)),
     ];
     for (name, length, function) in functions {
         let text = name.to_str().expect("the names above are ASCII");
@@ -232,5 +239,46 @@ extern "C" fn unhandled(
     body(count, arguments, |realm, [reason]: [Value; 1]| {
         job::rejected(realm.cx, &reason)?;
         Ok(realm.cx.undefined())
+    })
+}
+
+/// `methodOf(x, key)`: the method a send runs, undefined where there is none. `x` is not null or
+/// undefined.
+extern "C" fn method_of(
+    _: *mut qjs::JSContext,
+    _this: qjs::JSValue,
+    count: c_int,
+    arguments: *mut qjs::JSValue,
+) -> qjs::JSValue {
+    body(count, arguments, |realm, [target, key]: [Value; 2]| {
+        let found = method::of_local(realm, &target, &Atom::of(&key))?;
+        Ok(found.unwrap_or_else(|| realm.cx.undefined()))
+    })
+}
+
+/// `propertyOf(x, key)`: what a send that asks for a property is answered with.
+extern "C" fn property_of(
+    _: *mut qjs::JSContext,
+    _this: qjs::JSValue,
+    count: c_int,
+    arguments: *mut qjs::JSValue,
+) -> qjs::JSValue {
+    body(count, arguments, |realm, [target, key]: [Value; 2]| {
+        method::property(realm, &target, &Atom::of(&key))
+    })
+}
+
+/// `methodNames(x)`: the names of what `methodOf` finds, as far as people want to read.
+extern "C" fn method_names(
+    _: *mut qjs::JSContext,
+    _this: qjs::JSValue,
+    count: c_int,
+    arguments: *mut qjs::JSValue,
+) -> qjs::JSValue {
+    body(count, arguments, |realm, [target]: [Value; 1]| {
+        // What throws here can only be a proxy's trap, and the message goes without its names.
+        let mut names = method::local_names(realm, &target).unwrap_or_default();
+        names.truncate(NAMES_SHOWN);
+        realm.cx.string(&names.join(", "))
     })
 }

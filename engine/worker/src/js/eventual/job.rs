@@ -11,8 +11,9 @@ use rquickjs::qjs;
 
 use super::names::{Hook, Names, has_own_private, hook};
 use crate::abort;
+use crate::js::method;
 use crate::js::realm::Realm;
-use crate::js::value::{Cx, JsResult, Kind, UNDEFINED, Value};
+use crate::js::value::{Atom, Cx, JsResult, Kind, UNDEFINED, Value};
 
 /// What is sent. The numbers stand in jobs and in the library.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -212,24 +213,23 @@ fn get(target: &Value, name: qjs::JSAtom) -> JsResult<Value> {
 }
 
 fn apply(realm: &Realm, op: Op, target: &Value, key: &Value, rest: &[Value]) -> JsResult<Value> {
-    let undefined = realm.cx.undefined();
-    let (function, this) = match op {
-        Op::Function => (target.clone(), undefined),
-        Op::Method | Op::Get => {
-            if matches!(target.kind(), Kind::Undefined | Kind::Null) {
-                return missing(realm, op, target, key);
-            }
-            let key = crate::js::value::Atom::of(key);
-            (target.get(&key)?, target.clone())
-        }
-    };
-    if op == Op::Get {
-        return Ok(function);
+    if op == Op::Function {
+        return match target.is_function() {
+            true => target.call(&realm.cx.undefined(), rest),
+            false => missing(realm, op, target, key),
+        };
     }
-    if !function.is_function() {
+    if matches!(target.kind(), Kind::Undefined | Kind::Null) {
         return missing(realm, op, target, key);
     }
-    function.call(&this, rest)
+    let name = Atom::of(key);
+    if op == Op::Get {
+        return method::property(realm, target, &name);
+    }
+    match method::of_local(realm, target, &name)? {
+        Some(function) => function.call(target, rest),
+        None => missing(realm, op, target, key),
+    }
 }
 
 fn missing(realm: &Realm, op: Op, target: &Value, key: &Value) -> JsResult<Value> {

@@ -6,6 +6,7 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
+use super::keys::Keys;
 use super::{BIGINT_DIGITS_MAX, DEPTH_MAX, Refused};
 use crate::js::realm::Realm;
 use crate::js::registry::Slot;
@@ -13,7 +14,7 @@ use crate::js::value::{JsResult, PROPERTY_PLAIN, Value};
 
 /// Decodes one JSON text.
 pub fn decode(realm: &Realm, text: &str) -> Result<Value, Refused> {
-    let mut decoder = Decoder { realm, text, at: 0 };
+    let mut decoder = Decoder::new(realm, text);
     let value = decoder.value(0)?;
     decoder.end()?;
     Ok(value)
@@ -21,7 +22,7 @@ pub fn decode(realm: &Realm, text: &str) -> Result<Value, Refused> {
 
 /// Decodes an array's elements, without making the array.
 pub fn decode_list(realm: &Realm, text: &str) -> Result<Vec<Value>, Refused> {
-    let mut decoder = Decoder { realm, text, at: 0 };
+    let mut decoder = Decoder::new(realm, text);
     decoder.skip_space();
     if decoder.peek() != Some(b'[') {
         return Err(Refused::new("is not a JSON array"));
@@ -35,9 +36,19 @@ struct Decoder<'a> {
     realm: &'a Realm,
     text: &'a str,
     at: usize,
+    keys: Keys,
 }
 
 impl<'a> Decoder<'a> {
+    fn new(realm: &'a Realm, text: &'a str) -> Decoder<'a> {
+        Decoder {
+            realm,
+            text,
+            at: 0,
+            keys: Keys::default(),
+        }
+    }
+
     fn value(&mut self, depth: usize) -> Result<Value, Refused> {
         self.skip_space();
         let cx = self.realm.cx;
@@ -111,6 +122,11 @@ impl<'a> Decoder<'a> {
                     return Err(Refused::new(what));
                 }
             };
+            if !self.keys.add(name) {
+                return Err(Refused::new(
+                    "has keys that collide in the engine's table of names, many more than by chance",
+                ));
+            }
             let value = self
                 .value(depth + 1)
                 .map_err(|refused| refused.under_key(name))?;

@@ -12,6 +12,7 @@ use crate::js::registry::Slot;
 use crate::js::value::{
     Atom, CLASS_DATE, CLASS_OBJECT, JsResult, Kind, NAMES_ENUMERABLE, Property, Value,
 };
+use crate::js::{harden, method};
 
 /// Encodes a value, or says why it cannot be passed.
 pub fn encode(realm: &Realm, value: &Value) -> Result<String, Refused> {
@@ -222,6 +223,12 @@ impl Encoder<'_> {
         let plain = prototype.kind() == Kind::Null || prototype.is_same_object(&object);
         if plain && value.class() == CLASS_OBJECT {
             return Ok(());
+        }
+        // `Far` gives a plain object a prototype of its own, with tags.
+        let mark = no_throw(method::mark(self.realm))?;
+        let own = prototype.is_object() && !prototype.is_proxy();
+        if own && !harden::is_of_realm(&prototype, mark) {
+            self.check_untagged(&prototype)?;
         }
         let name = class_name(self.realm, value).unwrap_or_else(|| "class".to_owned());
         Err(Refused::new(format!(

@@ -11,6 +11,7 @@
 
 mod decode;
 mod encode;
+mod keys;
 
 pub use decode::{decode, decode_list};
 pub use encode::encode;

@@ -21,6 +21,11 @@ impl Atom {
         self.raw
     }
 
+    /// Whether it is this one of QuickJS's own keys, which are the same in every heap.
+    pub fn is_builtin(&self, key: qjs::_bindgen_ty_4) -> bool {
+        self.raw == key
+    }
+
     /// The key as a string value, or the symbol.
     pub fn text(&self) -> String {
         // SAFETY: the atom is live.

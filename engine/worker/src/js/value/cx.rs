@@ -96,7 +96,12 @@ impl Cx {
         if f64::from(int).to_bits() == value.to_bits() {
             return self.int(int);
         }
-        self.own(qjs::JS_NewFloat64(value))
+        // One NaN, as QuickJS is built to make (one_nan.h).
+        self.own(qjs::JS_NewFloat64(if value.is_nan() {
+            f64::NAN
+        } else {
+            value
+        }))
     }
 
     pub fn string(self, text: &str) -> JsResult<Value> {
