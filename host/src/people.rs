@@ -7,8 +7,8 @@
 
 use std::fmt::Write as _;
 
-use kenvat_engine::Stopped;
-use kenvat_engine::api::{CallError, DeployError, KilledBy, ProgramError, StartError};
+use kenvat_engine::api::{CallError, DeployError, KilledBy, ProgramError};
+use kenvat_engine::{OpenError, Stopped};
 use serde::{Deserialize, Serialize};
 
 /// Exit status: the vat answered with an error.
@@ -285,19 +285,19 @@ impl From<ProgramError> for Trouble {
     }
 }
 
-impl From<StartError> for Trouble {
-    fn from(error: StartError) -> Trouble {
+impl From<OpenError> for Trouble {
+    fn from(error: OpenError) -> Trouble {
         let text = error.to_string();
         match error {
-            StartError::InUse { dir, pid } => Trouble::in_use(
-                format!("the store {dir} is in use by process {pid}"),
+            OpenError::InUse { dir, pid } => Trouble::in_use(
+                format!("the store {} is in use by process {pid}", dir.display()),
                 "wait until it is done, or end it",
             ),
-            StartError::Store(_) => Trouble::host(
+            OpenError::Worker(_) | OpenError::Io { .. } => Trouble::host(text, ""),
+            _ => Trouble::host(
                 format!("the store was not opened: {text}"),
                 "kenvat verify lists every damage with its file and offset",
             ),
-            _ => Trouble::host(text, ""),
         }
     }
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kenvat_engine::api::{Deploy, VatInfo, source_sha256};
-use kenvat_engine::{Engine, landlock};
+use kenvat_engine::{Handle, landlock};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -42,7 +42,7 @@ pub async fn host(dir: &Path, args: ListenArgs, voice: &Voice) -> Result<(), Tro
 }
 
 /// What was found where this host starts.
-fn tell(engine: &Engine, voice: &Voice) {
+fn tell(engine: &Handle, voice: &Voice) {
     voice.detail(engine.recovered());
     match landlock() {
         Ok(found) => voice.detail(&found.to_string()),
@@ -53,7 +53,7 @@ fn tell(engine: &Engine, voice: &Voice) {
 
 async fn serve_vats(
     dir: &Path,
-    engine: &Engine,
+    engine: &Handle,
     args: &ListenArgs,
     voice: &Voice,
 ) -> Result<(), Trouble> {
@@ -106,7 +106,7 @@ enum Found {
 
 /// Gets the vat or makes it.
 async fn provide(
-    engine: &Engine,
+    engine: &Handle,
     name: &str,
     sources: &Sources,
     powers: Powers,
@@ -144,7 +144,7 @@ async fn provide(
 /// Runs the program's start without making a vat: one that does not start must not cost the vat it
 /// was to replace.
 async fn try_out(
-    engine: &Engine,
+    engine: &Handle,
     name: &str,
     sources: &Sources,
     powers: &Powers,
@@ -184,7 +184,7 @@ fn compare(info: &VatInfo, sources: &Sources, args: &RunArgs, voice: &Voice) {
 }
 
 /// Stops the engine, whatever came before.
-async fn finish(engine: &Engine, served: Result<(), Trouble>) -> Result<(), Trouble> {
+async fn finish(engine: &Handle, served: Result<(), Trouble>) -> Result<(), Trouble> {
     let stopped = place::stop(engine).await;
     served.and(stopped)
 }
@@ -249,7 +249,7 @@ impl Opened {
 
     /// Serves until a signal, then sees everybody off. The engine is stopped here already, so that
     /// whoever still waits hears that the host stopped instead of nothing.
-    async fn serve(self, engine: &Engine, voice: &Voice) -> Result<(), Trouble> {
+    async fn serve(self, engine: &Handle, voice: &Voice) -> Result<(), Trouble> {
         let mut signals = Signals::new()?;
         let (stop, stopping) = stop();
         let router = Service::new(engine.clone(), self.token).router();
@@ -296,7 +296,7 @@ impl Opened {
 }
 
 async fn close(
-    engine: &Engine,
+    engine: &Handle,
     gateway: JoinHandle<()>,
     control: JoinHandle<()>,
 ) -> Result<(), Trouble> {

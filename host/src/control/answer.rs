@@ -8,7 +8,7 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use kenvat_engine::api::{Call, CallError, Deploy, RequestKey, VatLimits};
-use kenvat_engine::{Answer, Engine, Stopped};
+use kenvat_engine::{Answer, Handle, Stopped};
 use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
 
@@ -26,7 +26,7 @@ const LOG_BYTES_MAX: u32 = 4 << 20;
 pub type Answering = Pin<Box<dyn Future<Output = Result<Box<RawValue>, Trouble>> + Send>>;
 
 /// Asks the engine. `base` is the gateway's address, where one serves.
-pub fn begin(engine: &Engine, ask: Ask, base: Option<&str>) -> Answering {
+pub fn begin(engine: &Handle, ask: Ask, base: Option<&str>) -> Answering {
     match ask {
         Ask::Call(ask) => {
             let answer = engine.call(call(ask));
@@ -103,7 +103,7 @@ pub fn begin(engine: &Engine, ask: Ask, base: Option<&str>) -> Answering {
 /// waits so long for the vat. `out` gets the answer before anything else is done, and gives it back
 /// where it has to be waited for.
 pub fn begin_here(
-    engine: &Engine,
+    engine: &Handle,
     ask: AskCall,
     patience: Duration,
     out: impl FnOnce(Answering) -> Option<Answering>,
@@ -140,7 +140,7 @@ fn cut_off(stopped: Stopped) -> Trouble {
     Trouble::from(stopped).with_hint(hint.to_owned())
 }
 
-fn show(engine: &Engine, vat: &str) -> Answering {
+fn show(engine: &Handle, vat: &str) -> Answering {
     let sheet = engine.show(vat);
     let hash = engine.heap_sha256(vat);
     Box::pin(async move {
@@ -166,7 +166,7 @@ fn own_limits(mut own: VatLimits, set: &[(String, u64)]) -> Result<VatLimits, Tr
 }
 
 fn set_limits(
-    engine: Engine,
+    engine: Handle,
     vat: String,
     set: Vec<(String, u64)>,
     unset: Vec<String>,

@@ -6,8 +6,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use kenvat_engine::api::StartError;
-use kenvat_engine::{Engine, EngineOptions, start};
+use kenvat_engine::{Engine, EngineOptions, Handle, OpenError};
 use serde_json::value::RawValue;
 use tokio::time::{Instant, sleep, timeout_at};
 
@@ -33,7 +32,7 @@ const STORE_PARTS: [&str; 4] = ["catalog.redb", "journal", "heap", "engines"];
 /// One of the two ways to the vats.
 pub enum Place {
     Host(HostLink),
-    Own(Engine),
+    Own(Handle),
 }
 
 impl Place {
@@ -57,7 +56,7 @@ impl Place {
 }
 
 /// Stops an engine cleanly, within reason.
-pub async fn stop(engine: &Engine) -> Result<(), Trouble> {
+pub async fn stop(engine: &Handle) -> Result<(), Trouble> {
     match tokio::time::timeout(STOP_MAX, engine.stop()).await {
         Ok(Ok(done)) => Ok(done?),
         // Its thread is gone already, and the store's lock with it.
@@ -98,7 +97,7 @@ pub async fn open_to_serve(
     dir: &Path,
     limits: &[(String, u64)],
     deadline: Instant,
-) -> Result<Engine, Trouble> {
+) -> Result<Handle, Trouble> {
     let mut waiting = None;
     loop {
         if let Some(mut link) = connect(dir).await? {
@@ -132,7 +131,7 @@ pub async fn connect(dir: &Path) -> Result<Option<HostLink>, Trouble> {
 }
 
 enum Opened {
-    Ours(Engine),
+    Ours(Handle),
     InUse { pid: u32 },
 }
 
@@ -147,10 +146,11 @@ async fn open(dir: &Path, limits: &[(String, u64)]) -> Result<Opened, Trouble> {
         })?;
     }
     options.others = ours.table(limits);
-    let opened = tokio::task::spawn_blocking(move || start(options)).await;
+    let opened = tokio::task::spawn_blocking(move || Engine::open_with(options)).await;
     match opened {
-        Ok(Ok(engine)) => Ok(Opened::Ours(engine)),
-        Ok(Err(StartError::InUse { pid, .. })) => Ok(Opened::InUse { pid }),
+        // Its owner is told when to stop it, and does not wait for ever (`stop`).
+        Ok(Ok(engine)) => Ok(Opened::Ours(engine.into_handle())),
+        Ok(Err(OpenError::InUse { pid, .. })) => Ok(Opened::InUse { pid }),
         Ok(Err(error)) => Err(error.into()),
         Err(panic) => Err(Trouble::host(
             format!("opening the store failed: {panic}"),

@@ -9,7 +9,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use kenvat_engine::Engine;
+use kenvat_engine::Handle;
 use tokio::io::BufReader;
 use tokio::net::unix::OwnedReadHalf;
 use tokio::net::{UnixListener, UnixStream};
@@ -38,7 +38,7 @@ const RESERVED_IDLE_MAX: Duration = Duration::from_secs(5);
 /// Serves until `stop` says so, then until every connection has got what the engine still answers.
 pub async fn serve(
     listener: UnixListener,
-    engine: Engine,
+    engine: Handle,
     base: Arc<str>,
     clients_max: usize,
     mut stop: Stopping,
@@ -108,7 +108,7 @@ struct Client {
     outbound: Outbound,
     kind: Kind,
     lone: Arc<Lone>,
-    engine: Engine,
+    engine: Handle,
     base: Arc<str>,
 }
 

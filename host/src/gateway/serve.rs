@@ -13,7 +13,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use kenvat_engine::api::{Call, CallError, REQUEST_ID_BYTES_MAX, RequestKey};
-use kenvat_engine::{Answer, Engine};
+use kenvat_engine::{Answer, Handle};
 use serde_json::value::RawValue;
 
 use crate::gateway::rpc::{self, Entry, Incoming, RpcError};
@@ -40,7 +40,7 @@ const CLIENT_CHARS_MAX: usize = 100;
 pub struct Service(Arc<Inner>);
 
 struct Inner {
-    engine: Engine,
+    engine: Handle,
     token: Token,
 }
 
@@ -51,7 +51,7 @@ impl std::fmt::Debug for Inner {
 }
 
 impl Service {
-    pub fn new(engine: Engine, token: Token) -> Service {
+    pub fn new(engine: Handle, token: Token) -> Service {
         Service(Arc::new(Inner { engine, token }))
     }
 
@@ -173,7 +173,7 @@ async fn read_body(request: Request) -> Result<Bytes, StatusCode> {
 
 /// Asks the engine, at once: entries reach the vat in the order of these calls.
 fn ask<'a>(
-    engine: &Engine,
+    engine: &Handle,
     vat: &str,
     entry: Entry<'a>,
     key: Option<RequestKey>,
@@ -221,7 +221,7 @@ async fn outcome(answer: Answer<Result<String, CallError>>) -> Result<Box<RawVal
         .map_err(|_| RpcError::new(code::HOST, "the vat's answer is not JSON"))
 }
 
-async fn single(engine: &Engine, vat: &str, entry: Entry<'_>, key: Option<RequestKey>) -> Response {
+async fn single(engine: &Handle, vat: &str, entry: Entry<'_>, key: Option<RequestKey>) -> Response {
     match ask(engine, vat, entry, key) {
         None => StatusCode::ACCEPTED.into_response(),
         Some(pending) => json(settle(pending, usize::MAX).await),
@@ -229,7 +229,7 @@ async fn single(engine: &Engine, vat: &str, entry: Entry<'_>, key: Option<Reques
 }
 
 async fn batch(
-    engine: &Engine,
+    engine: &Handle,
     vat: &str,
     entries: Vec<Entry<'_>>,
     key: Option<RequestKey>,
