@@ -5,11 +5,11 @@
 //! cargo run --release -p kenvat-engine --example embed -- guest-book
 //! ```
 //!
-//! Run it again, kill it with `kill -9` at any moment, run it again: every visit it printed is still
-//! in the book.
+//! Run it again, kill it with `kill -9` at any moment, run it again: every visit it printed is
+//! still in the book.
 //!
-//! To carry vats in a program of your own, copy this file to `src/main.rs` of an empty package whose
-//! only dependency is `kenvat-engine = { path = "…/engine" }`.
+//! To carry vats in a program of your own, copy this file to `src/main.rs` of an empty package
+//! whose only dependency is `kenvat-engine = { path = "…/engine" }`.
 
 use std::error::Error;
 use std::path::Path;

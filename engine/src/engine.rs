@@ -87,8 +87,8 @@ impl Engine {
     }
 
     /// Ends the workers, brings the store's files up to date and lets go of it. Turns under way are
-    /// waited for, ten seconds at most. Returns when all that is done, and says what went wrong, also
-    /// where the engine had ended by itself before.
+    /// waited for, ten seconds at most. Returns when all that is done, and says what went wrong,
+    /// also where the engine had ended by itself before.
     ///
     /// Whoever still waits for an answer is told that the engine stopped, as is every later caller.
     /// Stopping an engine that was stopped does nothing.

@@ -225,7 +225,8 @@ pub enum Fatal {
     Panicked,
 }
 
-/// Why an engine did not end cleanly. Nothing that was committed is lost: the next open recovers it.
+/// Why an engine did not end cleanly. Nothing that was committed is lost: the next open recovers
+/// it.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StopError {

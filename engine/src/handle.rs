@@ -66,9 +66,9 @@ pub(crate) enum Command {
 
 /// The engine's half of an answer.
 ///
-/// Sending it, and dropping it unsent, wakes whoever waits: code of the caller (a `Waker`) that runs
-/// on the engine's thread, with the engine locked. If that code panics, the panic ends here, because
-/// it would poison the lock and end every vat.
+/// Sending it, and dropping it unsent, wakes whoever waits: code of the caller (a `Waker`) that
+/// runs on the engine's thread, with the engine locked. If that code panics, the panic ends here,
+/// because it would poison the lock and end every vat.
 #[derive(Debug)]
 pub(crate) struct Answerer<T>(Option<oneshot::Sender<T>>);
 

@@ -30,13 +30,14 @@
 //! 2. A worker can lie only as its own vat: everything it hands over is checked before it is used.
 //! 3. What decides (`kenvat_core`) does no I/O: events in, effects out.
 //!
-//! Code map: `engine` and `handle` are what a program holds, `options` and `error` what it says and is
-//! told, `open` starts an engine, `check` reads a program without one. `event_loop` is the thread that drives everything, with its parts in a
-//! folder of their own. Around it: `process` is one worker, `landlock` its sandbox, `watchdog` the
-//! time limits on it, `affinity` and `priority` where and when threads run, `store_ledger` the
-//! store as the core sees it, `notifier` wakes the loop from other threads, `clock` gives the time
-//! and `trace` records steps for benches. `worker_bytes` is the worker executable, which the build
-//! script makes of the package `worker/` beside `src`.
+//! Code map: `engine` and `handle` are what a program holds, `options` and `error` what it says and
+//! is told, `open` starts an engine, `check` reads a program without one. `event_loop` is the
+//! thread that drives everything, with its parts in a folder of their own. Around it: `process` is
+//! one worker, `landlock` its sandbox, `watchdog` the time limits on it, `affinity` and `priority`
+//! where and when threads run, `store_ledger` the store as the core sees it, `notifier` wakes the
+//! loop from other threads, `clock` gives the time and `trace` records steps for benches.
+//! `worker_bytes` is the worker executable, which the build script makes of the package `worker/`
+//! beside `src`.
 
 #![doc = include_str!("../DESIGN.md")]
 #![deny(unsafe_code)]

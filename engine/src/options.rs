@@ -1,7 +1,7 @@
 //! How an engine is run: its store's folder, its limits, and what tests and benches change.
 //!
-//! Promises: `EngineOptions::new` gives what `kenvat limits` shows as defaults; a limit that was set
-//! is in its range. Does not open anything.
+//! Promises: `EngineOptions::new` gives what `kenvat limits` shows as defaults; a limit that was
+//! set is in its range. Does not open anything.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;

@@ -411,8 +411,8 @@ pub enum DeployError {
     },
     #[error("{0}")]
     Host(String),
-    /// The engine was stopped, or ended by itself, before it answered. The vat is there if its start
-    /// had settled, and nothing is otherwise.
+    /// The engine was stopped, or ended by itself, before it answered. The vat is there if its
+    /// start had settled, and nothing is otherwise.
     #[error("the engine stopped before it answered")]
     Stopped,
 }

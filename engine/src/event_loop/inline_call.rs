@@ -92,8 +92,8 @@ pub(crate) fn call<F: FnOnce(Answer<Result<String, CallError>>)>(
     Ok(())
 }
 
-/// What is left to do once an answer is out. Dropping it does that, so that it is also done when the
-/// caller's code that got the answer panics: other vats may wait for it.
+/// What is left to do once an answer is out. Dropping it does that, so that it is also done when
+/// the caller's code that got the answer panics: other vats may wait for it.
 struct Rest<'a>(&'a LoopLock);
 
 impl Drop for Rest<'_> {

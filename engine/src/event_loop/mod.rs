@@ -144,7 +144,7 @@ impl LoopLock {
 
 /// The engine's thread: runs until stopped or until the store fails, and says which.
 pub(crate) fn run(shared: &LoopLock) -> Result<(), Fatal> {
-    // A panic with the lock held would leave the loop where it is, and its callers waiting for ever.
+    // A panic with the lock held would leave the loop where it is, and its callers waiting.
     let end = catch_unwind(AssertUnwindSafe(|| run_to_end(shared)));
     end.unwrap_or_else(|_| {
         drop(lock(shared).take());
