@@ -46,6 +46,7 @@ fn every_program_answers_what_it_says() {
     let counts: Vec<_> = chapters
         .iter()
         .map(|(name, text)| (name.as_str(), programs(text).len()))
+        .filter(|(_, count)| *count > 0)
         .collect();
     assert_eq!(counts, [("promises.md", 4), ("vat-guide.md", 13)]);
     for (_, text) in &chapters {
