@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use kenvat_engine::api::{Call, CallError, Deploy, VatInfo};
-use kenvat_engine::{Answer, Engine, EngineOptions, Mark, Trace, start};
+use kenvat_engine::{Answer, Engine, EngineOptions, Handle, Mark, Trace};
 
 use crate::BenchError;
 
@@ -30,7 +30,7 @@ const BALLAST_IN_FLIGHT: usize = 8;
 
 /// A host with vats named `kv0`, `kv1`, ….
 pub struct Host {
-    pub engine: Engine,
+    pub engine: Handle,
     pub trace: Arc<Trace>,
     dir: PathBuf,
     /// Keys that are updated, of each vat.
@@ -48,9 +48,10 @@ impl Host {
         options.sleep_after_ms = None;
         options.heap_limit = (heap_bytes * 2).max(HEAP_LIMIT_MIN);
         options.trace = Some(trace.clone());
-        let engine = start(options).map_err(|error| BenchError::Engine(error.to_string()))?;
+        let engine =
+            Engine::open_with(options).map_err(|error| BenchError::Engine(error.to_string()))?;
         Ok(Host {
-            engine,
+            engine: engine.into_handle(),
             trace,
             dir: dir.to_owned(),
             keys: KEYS,
@@ -128,12 +129,7 @@ impl Host {
     }
 
     fn call(&self, method: &str, args: String) -> Update {
-        self.engine.call(Call {
-            vat: name(0),
-            method: method.to_owned(),
-            args,
-            key: None,
-        })
+        self.engine.call(Call::new(name(0), method, args))
     }
 
     /// One `update` on its way.
@@ -144,12 +140,8 @@ impl Host {
 
     fn next_update(&mut self, vat: usize) -> Call {
         self.turn += 1;
-        Call {
-            vat: name(vat),
-            method: "update".to_owned(),
-            args: format!("[\"k{}\",{}]", self.turn % self.keys, self.turn),
-            key: None,
-        }
+        let args = format!("[\"k{}\",{}]", self.turn % self.keys, self.turn);
+        Call::new(name(vat), "update", args)
     }
 
     /// One `update`, message in to answer out.
@@ -269,13 +261,7 @@ pub type Update = Answer<Result<String, CallError>>;
 
 /// A vat of the workload, to be deployed.
 pub fn program(name: &str) -> Deploy {
-    Deploy {
-        name: name.to_owned(),
-        entry: "kv.js".to_owned(),
-        files: vec![("kv.js".to_owned(), KV.to_owned())],
-        give: Vec::new(),
-        deny: Vec::new(),
-    }
+    Deploy::new(name, KV)
 }
 
 /// Names of the vats.

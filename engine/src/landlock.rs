@@ -46,7 +46,10 @@ const NEWEST: ABI = ABI::V10;
 #[non_exhaustive]
 pub enum Landlock {
     /// It does, with the rights of this version.
-    On { version: i32 },
+    On {
+        /// Landlock's version, as the kernel counts them.
+        version: i32,
+    },
     /// It was not switched on when the kernel was started.
     Off,
     /// It has none, or keeps it from this process.

@@ -1,25 +1,26 @@
 //! Start of a host: the store recovered and locked, the engine's executable and genesis installed.
 
-use std::io;
 use std::path::Path;
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
 use kenvat_store::{
-    Backend, Delta, Dropped, EngineHash, FileBackend, Genesis, OpenError, PAGE_BYTES, Recovery,
-    Store, StoreError,
+    Backend, Delta, Dropped, EngineHash, FileBackend, Genesis, PAGE_BYTES, Recovery, Store,
 };
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use sha2::{Digest, Sha256};
 
 use super::clock::Clock;
-use super::engine::{Engine, EngineOptions};
+use super::engine::Engine;
+use super::error::{CatalogError, OpenError, WorkerError};
 use super::event_loop::{self, EventLoop, LoopLock, say};
+use super::handle::Handle;
 use super::notifier::Notifier;
+use super::options::EngineOptions;
 use super::process::{Executable, Worker, image_in_memory};
 use super::store_ledger::StoreLedger;
 use crate::worker_bytes::{WORKER, WORKER_SHA256};
-use kenvat_core::api::{StartError, VatLimits};
+use kenvat_core::api::VatLimits;
 use kenvat_core::limits::{AWAKE_MAX, GAS_MAX};
 use kenvat_core::rows::{self, CountersRow, OpenRow, TimerRow, VatRow};
 use kenvat_core::{Core, Loaded, LoadedVat, Settings, pages_in};
@@ -31,8 +32,7 @@ const GENESIS_TIME_MAX: Duration = Duration::from_secs(60);
 const GENESIS_PAGES_MAX: u32 = 16 << 10;
 
 /// Opens (or makes) the store and starts the engine's thread.
-pub fn start(options: EngineOptions) -> Result<Engine, StartError> {
-    let dir = options.dir.display().to_string();
+pub(crate) fn start(options: EngineOptions) -> Result<Engine, OpenError> {
     let descriptors = raise_descriptor_limit();
     // What the engine goes by from now on is what was decided here.
     let awake_max = options
@@ -49,15 +49,26 @@ pub fn start(options: EngineOptions) -> Result<Engine, StartError> {
         let hash = hash_of(&worker);
         Executable::seal(&worker).map(|executable| (hash, executable))
     });
-    let (mut store, recovery) = open_store(&options.dir, &dir)?;
-    let recovered = tell(&recovery, &dir);
+    let opened = Store::open(
+        FileBackend::new(&options.dir),
+        kenvat_store::Options::default(),
+    );
+    let opened = opened.map_err(|error| OpenError::of_store(options.dir.clone(), error));
     let own = own.join().expect("it does not panic");
-    let (engine, executable) = own.map_err(|error| StartError::Worker(error.to_string()))?;
+    let (mut store, recovery) = opened?;
+    let recovered = tell(&recovery, &options.dir);
+    let (engine, executable) = own.map_err(|source| WorkerError::Io {
+        context: "seal the worker executable",
+        source,
+    })?;
     let is_known = store.engine_known(engine);
     if !is_known {
         install(&mut store, &options)?;
     }
-    let loaded = load(&store).map_err(StartError::Store)?;
+    let loaded = load(&store).map_err(|source| OpenError::Catalog {
+        dir: options.dir.clone(),
+        source,
+    })?;
     let settings = Settings {
         engine,
         page_limit: pages_in(options.heap_limit),
@@ -67,10 +78,7 @@ pub fn start(options: EngineOptions) -> Result<Engine, StartError> {
     };
     let clock = Clock::new();
     let core = Core::new(settings, loaded, clock.now_ms());
-    let io = |context: &str| {
-        let context = context.to_owned();
-        move |source| StartError::Io { context, source }
-    };
+    let io = |context| move |source| OpenError::Io { context, source };
     let notifier = Notifier::new().map_err(io("make an eventfd"))?;
     let (commands, inbox) = mpsc::channel();
     let mut run = EventLoop::new(
@@ -86,12 +94,13 @@ pub fn start(options: EngineOptions) -> Result<Engine, StartError> {
         run.check_own_engine();
     }
     let shared: Arc<LoopLock> = Arc::new(LoopLock::new(run));
-    let engine_thread = shared.clone();
-    std::thread::Builder::new()
+    let of_thread = shared.clone();
+    let thread = std::thread::Builder::new()
         .name("kenvat-engine".to_owned())
-        .spawn(move || event_loop::run(&engine_thread))
+        .spawn(move || event_loop::run(&of_thread))
         .map_err(io("start the engine's thread"))?;
-    Ok(Engine::new(commands, notifier, shared, recovered))
+    let handle = Handle::new(commands, notifier, shared, recovered);
+    Ok(Engine::new(handle, thread))
 }
 
 /// The identity of an engine; of this build's own it is known.
@@ -126,38 +135,9 @@ fn awake_for(descriptors: u64) -> usize {
 /// A worker's socket, status page, pidfd, last words and image; one more for safety.
 const DESCRIPTORS_A_WORKER: u64 = 6;
 
-fn open_store(path: &Path, dir: &str) -> Result<(Store<FileBackend>, Recovery), StartError> {
-    let options = kenvat_store::Options::default();
-    Store::open(FileBackend::new(path), options).map_err(|error| match error {
-        OpenError::InUse { pid, .. } => StartError::InUse {
-            dir: dir.to_owned(),
-            pid,
-        },
-        OpenError::Store(StoreError::NoSpace(no_room)) => StartError::Store(format!(
-            "{dir}: {no_room}; nothing is lost: free some room and start again"
-        )),
-        OpenError::Store(StoreError::Io { what, file, source }) if is_forbidden(&source) => {
-            StartError::Store(format!(
-                "the store {dir} cannot be written: {what} {file}: {source}; it stays as it is"
-            ))
-        }
-        OpenError::Damaged(_) | OpenError::Store(StoreError::Damaged(_)) => {
-            StartError::Damaged(format!("{dir}: {error}"))
-        }
-        other => StartError::Store(format!("{dir}: {other}")),
-    })
-}
-
-/// Whether the folder, or the disk it is on, may only be read.
-fn is_forbidden(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied
-    )
-}
-
 /// Says what a crash cut off, and returns what else opening found, for who wants to know.
-fn tell(recovery: &Recovery, dir: &str) -> String {
+fn tell(recovery: &Recovery, dir: &Path) -> String {
+    let dir = dir.display();
     if let Some(dropped) = &recovery.dropped {
         let Dropped {
             sequence,
@@ -186,20 +166,25 @@ fn tell(recovery: &Recovery, dir: &str) -> String {
 fn install(
     store: &mut Store<FileBackend>,
     options: &EngineOptions,
-) -> Result<EngineHash, StartError> {
-    let genesis = make_genesis(&options.worker, options.tracker).map_err(StartError::Worker)?;
-    store
-        .put_engine(&options.worker, &genesis)
-        .map_err(|error| StartError::Store(error.to_string()))
+) -> Result<EngineHash, OpenError> {
+    let genesis = make_genesis(&options.worker, options.tracker)?;
+    let installed = store.put_engine(&options.worker, &genesis);
+    installed.map_err(|source| OpenError::Install {
+        dir: options.dir.clone(),
+        source,
+    })
 }
 
 /// A genesis heap, made by running the worker on an empty image.
-pub(crate) fn make_genesis(worker: &[u8], tracker: Option<TrackerKind>) -> Result<Genesis, String> {
-    let executable = Executable::seal(worker).map_err(|error| error.to_string())?;
+pub(crate) fn make_genesis(
+    worker: &[u8],
+    tracker: Option<TrackerKind>,
+) -> Result<Genesis, WorkerError> {
+    let io = |context| move |source| WorkerError::Io { context, source };
+    let executable = Executable::seal(worker).map_err(io("seal the worker executable"))?;
     let length = u64::from(GENESIS_PAGES_MAX) * PAGE_BYTES as u64;
-    let image = image_in_memory(std::iter::empty(), length).map_err(|error| error.to_string())?;
-    let mut worker =
-        Worker::spawn(&executable, image, GENESIS_TIME_MAX).map_err(|error| error.to_string())?;
+    let image = image_in_memory(std::iter::empty(), length).map_err(io("make a heap"))?;
+    let mut worker = Worker::spawn(&executable, image, GENESIS_TIME_MAX)?;
     worker.queue(&ToWorker::Start(Start {
         protocol: PROTOCOL_VERSION,
         generation: 1,
@@ -209,29 +194,24 @@ pub(crate) fn make_genesis(worker: &[u8], tracker: Option<TrackerKind>) -> Resul
         tracker,
     }));
     let until = Instant::now() + GENESIS_TIME_MAX;
+    let misbehaved = |why: &str| Err(WorkerError::Misbehaved(why.to_owned()));
     loop {
-        match worker
-            .wait_for_message(until)
-            .map_err(|error| error.to_string())?
-        {
+        match worker.wait_for_message(until)? {
             Some(FromWorker::HandOver(hand_over)) => {
-                return Delta::parse(hand_over.delta, GENESIS_PAGES_MAX)
-                    .map_err(|error| error.to_string())
-                    .and_then(|delta| {
-                        Genesis::from_delta(&delta).map_err(|error| error.to_string())
-                    });
+                let delta = Delta::parse(hand_over.delta, GENESIS_PAGES_MAX)?;
+                return Ok(Genesis::from_delta(&delta)?);
             }
             Some(FromWorker::Ready { .. }) => {}
             Some(FromWorker::Starting { .. }) => {
-                return Err("it starts a program nobody gave it".to_owned());
+                return misbehaved("it starts a program nobody gave it");
             }
             Some(FromWorker::Delta { .. }) => {
-                return Err("its genesis heap is too large".to_owned());
+                return misbehaved("its genesis heap is too large");
             }
-            Some(FromWorker::Aborted { why, .. }) => return Err(why),
+            Some(FromWorker::Aborted { why, .. }) => return misbehaved(&why),
             None => {
-                let (death, words) = worker.finish().map_err(|error| error.to_string())?;
-                return Err(format!(
+                let (death, words) = worker.finish().map_err(io("reap a worker"))?;
+                return misbehaved(&format!(
                     "it ended ({death:?}) before its genesis was made: {words}"
                 ));
             }
@@ -240,22 +220,23 @@ pub(crate) fn make_genesis(worker: &[u8], tracker: Option<TrackerKind>) -> Resul
 }
 
 /// What the catalog knows of vats and their open requests.
-pub fn load<B: Backend>(store: &Store<B>) -> Result<Loaded, String> {
-    let text = |error: &dyn std::fmt::Display| error.to_string();
+pub fn load<B: Backend>(store: &Store<B>) -> Result<Loaded, CatalogError> {
     let mut loaded = Loaded::default();
-    for (key, value) in store.scan(rows::VATS, &[]).map_err(|e| text(&e))? {
-        let id = rows::parse_vat_key(&key).ok_or("a vat's key has another length than 8 bytes")?;
-        let row: VatRow = rows::read(rows::VATS, &value).map_err(|e| text(&e))?;
-        let counters = match store.get(rows::COUNTERS, &key).map_err(|e| text(&e))? {
-            Some(bytes) => rows::read(rows::COUNTERS, &bytes).map_err(|e| text(&e))?,
+    for (key, value) in store.scan(rows::VATS, &[])? {
+        let id = rows::parse_vat_key(&key).ok_or(CatalogError::Key(
+            "a vat's key has another length than 8 bytes",
+        ))?;
+        let row: VatRow = rows::read(rows::VATS, &value)?;
+        let counters = match store.get(rows::COUNTERS, &key)? {
+            Some(bytes) => rows::read(rows::COUNTERS, &bytes)?,
             None => CountersRow::default(),
         };
-        let poison = match store.get(rows::POISON, &key).map_err(|e| text(&e))? {
-            Some(bytes) => Some(rows::read(rows::POISON, &bytes).map_err(|e| text(&e))?),
+        let poison = match store.get(rows::POISON, &key)? {
+            Some(bytes) => Some(rows::read(rows::POISON, &bytes)?),
             None => None,
         };
-        let limits = match store.get(rows::LIMITS, &key).map_err(|e| text(&e))? {
-            Some(bytes) => rows::read(rows::LIMITS, &bytes).map_err(|e| text(&e))?,
+        let limits = match store.get(rows::LIMITS, &key)? {
+            Some(bytes) => rows::read(rows::LIMITS, &bytes)?,
             None => VatLimits::default(),
         };
         let damage = match store.vat(id) {
@@ -271,21 +252,24 @@ pub fn load<B: Backend>(store: &Store<B>) -> Result<Loaded, String> {
             damage,
         });
     }
-    for (key, value) in store.scan(rows::OPEN, &[]).map_err(|e| text(&e))? {
-        let (vat, request) = rows::parse_open_key(&key)
-            .ok_or("an open request's key has another length than 16 bytes")?;
-        let row: OpenRow = rows::read(rows::OPEN, &value).map_err(|e| text(&e))?;
+    for (key, value) in store.scan(rows::OPEN, &[])? {
+        let (vat, request) = rows::parse_open_key(&key).ok_or(CatalogError::Key(
+            "an open request's key has another length than 16 bytes",
+        ))?;
+        let row: OpenRow = rows::read(rows::OPEN, &value)?;
         loaded.open.push((vat, request, row));
     }
-    for (key, value) in store.scan(rows::TIMERS, &[]).map_err(|e| text(&e))? {
-        let (vat, timer) =
-            rows::parse_timer_key(&key).ok_or("a timer's key has another length than 16 bytes")?;
-        let row: TimerRow = rows::read(rows::TIMERS, &value).map_err(|e| text(&e))?;
+    for (key, value) in store.scan(rows::TIMERS, &[])? {
+        let (vat, timer) = rows::parse_timer_key(&key).ok_or(CatalogError::Key(
+            "a timer's key has another length than 16 bytes",
+        ))?;
+        let row: TimerRow = rows::read(rows::TIMERS, &value)?;
         loaded.timers.push((vat, timer, row));
     }
-    for (key, value) in store.scan(rows::CLIENTS, &[]).map_err(|e| text(&e))? {
-        let name = String::from_utf8(key).map_err(|e| text(&e))?;
-        let window = rows::read(rows::CLIENTS, &value).map_err(|e| text(&e))?;
+    for (key, value) in store.scan(rows::CLIENTS, &[])? {
+        let name = String::from_utf8(key)
+            .map_err(|_| CatalogError::Key("a client's name is not UTF-8"))?;
+        let window = rows::read(rows::CLIENTS, &value)?;
         loaded.clients.push((name, window));
     }
     Ok(loaded)

@@ -14,7 +14,9 @@ pub struct Trace(Mutex<Vec<Mark>>);
 /// One step and its time.
 #[derive(Clone, Copy, Debug)]
 pub struct Mark {
+    /// Its time.
     pub at: Instant,
+    /// The step.
     pub step: Step,
 }
 
@@ -30,15 +32,25 @@ pub enum Step {
     Heard,
     /// A heap delta was staged.
     Delta {
+        /// Bytes of the delta.
         bytes: usize,
+        /// Pages it changes.
         pages_changed: usize,
         /// What the worker's tracker named for it; the worker says so.
         pages_written: u64,
     },
     /// A frame was closed.
-    Sealed { journal_bytes: u64 },
-    /// It is durable; its write and sync took this long, and the process has done so many syncs.
-    Durable { took: Duration, syncs: u64 },
+    Sealed {
+        /// Bytes it takes in the journal.
+        journal_bytes: u64,
+    },
+    /// It is durable.
+    Durable {
+        /// How long its write and sync took.
+        took: Duration,
+        /// How many syncs the process has done.
+        syncs: u64,
+    },
     /// Its outputs have left.
     Answered,
     /// Images and rows are brought up to it.

@@ -7,8 +7,8 @@
 
 use std::fmt::Write as _;
 
-use kenvat_engine::Stopped;
-use kenvat_engine::api::{CallError, DeployError, KilledBy, ProgramError, StartError};
+use kenvat_engine::api::{CallError, DeployError, KilledBy, ProgramError};
+use kenvat_engine::{OpenError, Stopped};
 use serde::{Deserialize, Serialize};
 
 use crate::failure::{Failure, NO_SUCH_METHOD, STOPPED, code};
@@ -265,24 +265,36 @@ impl From<ProgramError> for UserError {
     }
 }
 
-impl From<StartError> for UserError {
-    fn from(error: StartError) -> UserError {
+impl From<OpenError> for UserError {
+    fn from(error: OpenError) -> UserError {
         let text = error.to_string();
         match error {
-            StartError::InUse { dir, pid } => UserError::in_use(
-                format!("the store {dir} is in use by process {pid}"),
+            OpenError::InUse { dir, pid } => UserError::in_use(
+                format!("the store {} is in use by process {pid}", dir.display()),
                 "wait until it is done, or end it",
             ),
-            StartError::Damaged(_) => UserError::host(
-                format!("the store was not opened: {text}"),
-                "kenvat verify lists every damage with its file and offset",
-            ),
-            StartError::Store(_) => {
-                UserError::host(format!("the store was not opened: {text}"), "")
+            OpenError::Worker(_) | OpenError::Io { .. } => UserError::host(text, ""),
+            error => {
+                let hint = match is_damage(&error) {
+                    true => "kenvat verify lists every damage with its file and offset",
+                    false => "",
+                };
+                UserError::host(format!("the store was not opened: {text}"), hint)
             }
-            _ => UserError::host(text, ""),
         }
     }
+}
+
+/// Whether bytes of the store are not what was written.
+fn is_damage(error: &OpenError) -> bool {
+    use kenvat_store::{OpenError as Opening, StoreError};
+    let OpenError::Store { source, .. } = error else {
+        return matches!(error, OpenError::Catalog { .. });
+    };
+    matches!(
+        source,
+        Opening::Damaged(_) | Opening::Store(StoreError::Damaged(_))
+    )
 }
 
 impl From<Stopped> for UserError {

@@ -21,6 +21,18 @@ pub struct Call {
     pub key: Option<RequestKey>,
 }
 
+impl Call {
+    /// A call that is run at most once, as far as the caller is concerned.
+    pub fn new(vat: impl Into<String>, method: impl Into<String>, args: impl Into<String>) -> Call {
+        Call {
+            vat: vat.into(),
+            method: method.into(),
+            args: args.into(),
+            key: None,
+        }
+    }
+}
+
 /// Names one request of one client, for as long as answers are kept.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RequestKey {
@@ -47,6 +59,21 @@ pub struct Deploy {
     pub give: Vec<(String, String)>,
     /// Default powers that are withheld from it, for good: a program gets its powers once.
     pub deny: Vec<String>,
+}
+
+impl Deploy {
+    /// A vat of this name with the program in one file, which errors call `NAME.js`.
+    pub fn new(name: impl Into<String>, source: impl Into<String>) -> Deploy {
+        let name = name.into();
+        let entry = format!("{name}.js");
+        Deploy {
+            name,
+            files: vec![(entry.clone(), source.into())],
+            entry,
+            give: Vec::new(),
+            deny: Vec::new(),
+        }
+    }
 }
 
 /// What one vat may use, where that is its own and not its host's: kept with the vat.
@@ -304,6 +331,42 @@ pub enum CallError {
     /// with the same key.
     #[error("{0}")]
     Host(String),
+    /// The engine was stopped, or ended by itself, before it answered. Whether the call ran is not
+    /// known to the caller; ask the next engine, with the same key.
+    #[error("the engine stopped before it answered")]
+    Stopped,
+}
+
+/// Who has to change something before the same request can go well.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Fault {
+    /// The caller: a name, an argument, a key or a folder is wrong.
+    Caller,
+    /// The vat's program.
+    Vat,
+    /// The host: its load, its disk, its machine, or its end. Ask again later.
+    Host,
+}
+
+impl CallError {
+    /// Whose fault it was.
+    pub fn fault(&self) -> Fault {
+        match self {
+            CallError::UnknownVat { .. }
+            | CallError::BadArguments(_)
+            | CallError::BadRequest(_)
+            | CallError::KeyReused { .. }
+            | CallError::AnswerGone { .. } => Fault::Caller,
+            CallError::Thrown { .. }
+            | CallError::Unavailable { .. }
+            | CallError::TurnKilled { .. } => Fault::Vat,
+            CallError::Overloaded(_)
+            | CallError::NoSpace(_)
+            | CallError::Host(_)
+            | CallError::Stopped => Fault::Host,
+        }
+    }
 }
 
 /// What ended a turn that is undone.
@@ -348,9 +411,25 @@ pub enum DeployError {
     },
     #[error("{0}")]
     Host(String),
+    /// The engine was stopped, or ended by itself, before it answered. The vat is there if its
+    /// start had settled, and nothing is otherwise.
+    #[error("the engine stopped before it answered")]
+    Stopped,
 }
 
 impl DeployError {
+    /// Whose fault it was.
+    pub fn fault(&self) -> Fault {
+        match self {
+            DeployError::NameTaken(_) | DeployError::BadRequest(_) => Fault::Caller,
+            DeployError::Program { .. } => Fault::Vat,
+            DeployError::Overloaded(_)
+            | DeployError::NoSpace(_)
+            | DeployError::Host(_)
+            | DeployError::Stopped => Fault::Host,
+        }
+    }
+
     /// The program is at fault, and there is no exception of its own to show.
     pub fn of_program(message: String) -> DeployError {
         DeployError::Program {
@@ -369,25 +448,4 @@ impl From<kenvat_wire::protocol::Thrown> for DeployError {
             stack: thrown.stack,
         }
     }
-}
-
-/// Why the engine did not start.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum StartError {
-    /// Another process holds the store.
-    #[error("the store {dir} is in use by process {pid}")]
-    InUse { dir: String, pid: u32 },
-    /// Bytes of the store are not what was written; `verify` lists them.
-    #[error("{0}")]
-    Damaged(String),
-    #[error("{0}")]
-    Store(String),
-    #[error("the worker executable could not be prepared: {0}")]
-    Worker(String),
-    #[error("{context}: {source}")]
-    Io {
-        context: String,
-        source: std::io::Error,
-    },
 }

@@ -8,7 +8,7 @@ use kenvat_store::{StoreError, VatId, VerifyReport};
 
 use super::commit::Hashing;
 use super::{COMMANDS_A_TICK, EventLoop, INLINE_PAGES_MAX, STOP_PATIENCE, Stopping, Waiter, say};
-use crate::engine::{Answerer, Command};
+use crate::handle::{Answerer, Command};
 use crate::log_lines::{bytes_to_read, whole_lines};
 use crate::trace::Step;
 use kenvat_core::VatView;

@@ -15,7 +15,7 @@ use kenvat_store::{
 
 use super::spill;
 use super::{EventLoop, Fatal};
-use crate::engine::Answerer;
+use crate::handle::Answerer;
 use crate::notifier::Notifier;
 use crate::priority;
 use crate::trace::Step;

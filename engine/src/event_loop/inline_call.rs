@@ -1,4 +1,4 @@
-//! InlineCalls: a call that is alone is carried through by the thread that makes it (T5).
+//! Inline calls: a call that is alone is carried through by the thread that makes it (T5).
 //!
 //! While nothing else is under way, whoever calls and waits would only be woken by the engine's
 //! thread after waking it: two hand-overs between threads for nothing. So that thread does what the
@@ -17,12 +17,11 @@ use std::time::{Duration, Instant};
 
 use kenvat_store::{Checked, Durable};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use tokio::sync::oneshot;
 
 use super::commit::INLINE_SYNC_MAX;
 use super::workers::{CLOCK_LOOK, rewatch};
 use super::{EventLoop, Fatal, LoopLock, Waiter, lock};
-use crate::engine::Answer;
+use crate::handle::{self, Answer};
 use crate::trace::Step;
 use kenvat_core::api::{Call, CallError};
 use kenvat_core::event::{Effect, Event};
@@ -68,7 +67,7 @@ pub(crate) fn call<F: FnOnce(Answer<Result<String, CallError>>)>(
     let Some(mut engine) = shared.try_lock() else {
         return Err((call, out));
     };
-    let (answerer, answer) = oneshot::channel();
+    let (answerer, answer) = handle::answer();
     let Some(run) = engine.as_mut() else {
         return Err((call, out));
     };
@@ -81,19 +80,29 @@ pub(crate) fn call<F: FnOnce(Answer<Result<String, CallError>>)>(
     });
     drop(engine);
     let Some(Listening { generation, socket }) = listening else {
-        out(Answer::new(answer));
+        out(answer);
         return Ok(());
     };
     let is_heard = wait(&socket, patience.min(CLOCK_LOOK));
     if let Some(run) = lock(shared).as_mut() {
         run.end_inline(generation, is_heard);
     }
-    out(Answer::new(answer));
-    if let Some(run) = lock(shared).as_mut() {
-        run.drive(EventLoop::apply_owed);
-        run.leave_the_rest();
-    }
+    let _rest = Rest(shared);
+    out(answer);
     Ok(())
+}
+
+/// What is left to do once an answer is out. Dropping it does that, so that it is also done when
+/// the caller's code that got the answer panics: other vats may wait for it.
+struct Rest<'a>(&'a LoopLock);
+
+impl Drop for Rest<'_> {
+    fn drop(&mut self) {
+        if let Some(run) = lock(self.0).as_mut() {
+            run.drive(EventLoop::apply_owed);
+            run.leave_the_rest();
+        }
+    }
 }
 
 /// Waits until the worker says something; false when it does not for so long.

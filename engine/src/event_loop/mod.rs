@@ -15,6 +15,7 @@ use std::collections::{HashMap, VecDeque};
 use std::convert::Infallible;
 use std::io::{self, Write};
 use std::os::fd::{AsFd, OwnedFd};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, mpsc};
 use std::time::{Duration, Instant};
@@ -27,14 +28,16 @@ use self::inline_call::InlineCalls;
 use self::spill::SpillFiles;
 use crate::affinity::Affinity;
 use crate::clock::Clock;
-use crate::engine::{Answerer, Command, EngineOptions};
+pub(crate) use crate::error::Fatal;
+use crate::handle::{Answerer, Command};
 use crate::notifier::Notifier;
+use crate::options::EngineOptions;
 use crate::process::{Executable, Worker};
 use crate::store_ledger::StoreLedger;
 use crate::trace::Step;
 use kenvat_core::Core;
 use kenvat_core::api::{CallError, DeployError, Deployed, StoreReport};
-use kenvat_core::event::{Death, Effect, Event, LedgerError};
+use kenvat_core::event::{Death, Effect, Event};
 use kenvat_wire::protocol::ToWorker;
 
 /// Commands taken in before the core is flushed: bounds how long a worker waits for its turns.
@@ -108,19 +111,6 @@ pub(crate) struct EventLoop {
     inline: InlineCalls,
 }
 
-/// Why the thread ends before it is told to.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum Fatal {
-    #[error("{0}")]
-    Store(#[from] StoreError),
-    #[error("{0}")]
-    Ledger(#[from] LedgerError),
-    #[error("{0}")]
-    Io(#[from] io::Error),
-    #[error("{0}")]
-    Stage(String),
-}
-
 /// The lock, and whether the engine's thread is waiting for it: callers that come again and again
 /// would otherwise keep it out.
 pub(crate) struct LoopLock {
@@ -152,8 +142,17 @@ impl LoopLock {
     }
 }
 
-/// The engine's thread: runs until stopped or until the store fails.
-pub(crate) fn run(shared: &Arc<LoopLock>) {
+/// The engine's thread: runs until stopped or until the store fails, and says which.
+pub(crate) fn run(shared: &LoopLock) -> Result<(), Fatal> {
+    // A panic with the lock held would leave the loop where it is, and its callers waiting.
+    let end = catch_unwind(AssertUnwindSafe(|| run_to_end(shared)));
+    end.unwrap_or_else(|_| {
+        drop(lock(shared).take());
+        Err(Fatal::Panicked)
+    })
+}
+
+fn run_to_end(shared: &LoopLock) -> Result<(), Fatal> {
     // What this thread starts gains no rights by executing anything (E3). A kernel too old to
     // know this is too old for workers as well, which need it for their filter.
     let _ = rustix::thread::set_no_new_privs(true);
@@ -163,11 +162,13 @@ pub(crate) fn run(shared: &Arc<LoopLock>) {
             .as_mut()
             .map(EventLoop::wait_for)
         else {
-            return;
+            return Err(Fatal::Panicked);
         };
         let ready = waiting.wait();
         let mut run = shared.lock_for_the_thread();
-        let Some(run) = run.as_mut() else { return };
+        let Some(run) = run.as_mut() else {
+            return Err(Fatal::Panicked);
+        };
         match ready.and_then(|ready| run.tick(&ready)) {
             Ok(true) => {}
             Ok(false) => break Ok(()),
@@ -175,8 +176,9 @@ pub(crate) fn run(shared: &Arc<LoopLock>) {
         }
     };
     let run = shared.lock_for_the_thread().take();
-    if let Some(run) = run {
-        run.finish(end);
+    match run {
+        Some(run) => run.finish(end),
+        None => Err(Fatal::Panicked),
     }
 }
 
@@ -376,34 +378,39 @@ impl EventLoop {
     }
 
     /// Ends workers, and on a clean stop folds and lets go of the store.
-    fn finish(mut self, end: Result<(), Fatal>) {
+    fn finish(mut self, end: Result<(), Fatal>) -> Result<(), Fatal> {
         self.workers.clear();
         let asker = self.stopping.take().and_then(|stopping| stopping.asker);
-        let answer = match end {
-            Ok(()) => self.let_go(),
+        let (end, said) = match end {
+            Ok(()) => {
+                let end = self.let_go();
+                let said = end.as_ref().err().map(ToString::to_string);
+                (end, said)
+            }
             Err(fatal) => {
                 say(format_args!("the host stops: {fatal}"));
-                Err(CallError::Host(format!("the host stopped: {fatal}")))
+                let said = format!("the host stopped: {fatal}");
+                (Err(fatal), Some(said))
             }
         };
         if let Some(asker) = asker {
+            let answer = said.map_or(Ok(()), |why| Err(CallError::Host(why)));
             drop(asker.send(answer));
         }
+        end
     }
 
     /// A clean end: engines no vat names are removed (E2), what is applied is folded.
-    fn let_go(mut self) -> Result<(), CallError> {
-        let checked = self.await_engine_check();
-        checked.map_err(|fatal| CallError::Host(fatal.to_string()))?;
-        let host = |error: StoreError| CallError::Host(error.to_string());
+    fn let_go(mut self) -> Result<(), Fatal> {
+        self.await_engine_check()?;
         // The one new vats get stays: without it the next start would have to make it again.
         let current = self.core.engine();
         match self.ledger.store.remove_unused_engines(&[current]) {
             // Another time.
             Err(StoreError::NoSpace(_)) => {}
-            removed => drop(removed.map_err(host)?),
+            removed => drop(removed?),
         }
-        self.ledger.store.close().map_err(host)
+        Ok(self.ledger.store.close()?)
     }
 }
 

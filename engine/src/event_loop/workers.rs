@@ -469,7 +469,7 @@ impl EventLoop {
             found => return found,
         };
         let made = make_genesis(&self.options.worker, self.options.tracker);
-        let repaired = made.and_then(|genesis| {
+        let repaired = made.map_err(|error| error.to_string()).and_then(|genesis| {
             let repaired = self.ledger.store.repair_genesis(engine, &genesis);
             repaired.map_err(|error| error.to_string())
         });

@@ -1,5 +1,7 @@
-//! What the tests of worker, engine and host share, so that no test file builds its own.
+//! What the tests of worker and engine share, so that no test file builds its own.
 //!
-//! `worker` plays the host for one vat's worker. Never part of what is given to anybody.
+//! `worker` plays the host for one vat's worker; `engine` adds to the engine's own interface what
+//! only tests ask. Never part of what is given to anybody.
 
+pub mod engine;
 pub mod worker;

@@ -6,14 +6,13 @@
 //! same calls must succeed, which shows that they are calls worth refusing; that the wall itself
 //! was not tested is then shown even by a run in which every test passes.
 
-use std::borrow::Cow;
 use std::fs;
 use std::io::{self, Write};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use kenvat_engine::api::{Call, Deploy};
-use kenvat_engine::{Engine, EngineOptions, Landlock, landlock, start};
+use kenvat_engine::{Engine, Landlock, landlock};
+use kenvat_testing::engine::open;
 use kenvat_testing::worker::other_worker;
 use kenvat_wire::protocol::TrackerKind;
 use serde_json::{Value, json};
@@ -63,34 +62,9 @@ impl Drop for Stranger {
     }
 }
 
-fn host(dir: &Path, worker: &[u8], tracker: TrackerKind) -> Engine {
-    let mut options = EngineOptions::new(dir);
-    options.worker = Cow::Owned(worker.to_vec());
-    options.tracker = Some(tracker);
-    start(options).expect("a host starts")
-}
-
-fn deploy(engine: &Engine, name: &str) {
-    let deploy = Deploy {
-        name: name.to_owned(),
-        entry: "main.js".to_owned(),
-        files: vec![("main.js".to_owned(), PROGRAM.to_owned())],
-        give: Vec::new(),
-        deny: Vec::new(),
-    };
-    let deployed = engine.deploy(deploy).wait().expect("answered");
-    deployed.expect("it deploys");
-}
-
 /// A system call as a turn of this vat: what it gives, its error number below zero.
 fn run(engine: &Engine, vat: &str, words: &Value) -> i64 {
-    let call = Call {
-        vat: vat.to_owned(),
-        method: "run".to_owned(),
-        args: words.to_string(),
-        key: None,
-    };
-    let answer = engine.call(call).wait().expect("answered");
+    let answer = engine.call(vat, "run", &words.to_string());
     answer.expect("it comes back").parse().expect("a number")
 }
 
@@ -221,9 +195,12 @@ fn without_its_filter_a_worker_reaches_nothing_outside_itself_where_there_is_lan
     let stranger = Stranger::start();
     for tracker in TRACKERS {
         let folder = tempfile::tempdir().expect("a folder");
-        let engine = host(&folder.path().join("store"), &worker, tracker);
-        deploy(&engine, "neighbour");
-        deploy(&engine, "bad");
+        let engine = open(folder.path().join("store"), |options| {
+            options.worker = worker.clone().into();
+            options.tracker = Some(tracker);
+        });
+        engine.deploy("neighbour", PROGRAM).expect("it deploys");
+        engine.deploy("bad", PROGRAM).expect("it deploys");
         let getpid = run(&engine, "neighbour", &json!([libc::SYS_getpid]));
         let neighbour = u32::try_from(getpid).expect("a process");
         let bad = Bad {
@@ -243,8 +220,7 @@ fn without_its_filter_a_worker_reaches_nothing_outside_itself_where_there_is_lan
             run(&engine, "neighbour", &json!([libc::SYS_getpid])),
             getpid
         );
-        let stopped = engine.stop().wait().expect("answered");
-        stopped.expect("a clean stop");
+        engine.stop().expect("a clean stop");
     }
     if version == 0 {
         // Past what the test runner keeps to itself of a test that passes.

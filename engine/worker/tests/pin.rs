@@ -1,54 +1,17 @@
 //! A vat goes on with the very worker it was born with, whatever this build's worker is (E2).
 
-use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
-use kenvat_engine::WORKER;
-use kenvat_engine::api::{Call, CallError, Deploy, VatInfo};
-use kenvat_engine::{Engine, EngineOptions, start};
+use kenvat_engine::api::VatInfo;
+use kenvat_engine::{Engine, WORKER};
+use kenvat_testing::engine::{Ask, open};
 use kenvat_testing::worker::other_worker;
 use sha2::{Digest, Sha256};
 
 const COUNTER: &str = "let n = 0; export const incr = () => ++n;";
 
-fn host(dir: &Path, worker: &[u8]) -> Engine {
-    let mut options = EngineOptions::new(dir);
-    options.worker = Cow::Owned(worker.to_vec());
-    start(options).expect("a host starts")
-}
-
-fn deploy(engine: &Engine, name: &str) {
-    let files = vec![("c.js".to_owned(), COUNTER.to_owned())];
-    let deploy = Deploy {
-        name: name.to_owned(),
-        entry: "c.js".to_owned(),
-        files,
-        give: Vec::new(),
-        deny: Vec::new(),
-    };
-    engine
-        .deploy(deploy)
-        .wait()
-        .expect("answered")
-        .expect("it deploys");
-}
-
-fn incr(engine: &Engine, vat: &str) -> Result<String, CallError> {
-    let call = Call {
-        vat: vat.to_owned(),
-        method: "incr".to_owned(),
-        args: "[]".to_owned(),
-        key: None,
-    };
-    engine.call(call).wait().expect("answered")
-}
-
-fn show(engine: &Engine, vat: &str) -> VatInfo {
-    engine
-        .show(vat)
-        .wait()
-        .expect("answered")
-        .expect("the vat exists")
+fn with_worker(dir: &Path, worker: &[u8]) -> Engine {
+    open(dir, |options| options.worker = worker.to_vec().into())
 }
 
 /// What the vat's process really executes; `None` where that cannot be seen, as workers let nobody
@@ -85,34 +48,27 @@ fn an_old_vat_goes_on_with_its_worker_and_a_new_one_gets_the_new() {
     let folder = tempfile::tempdir().expect("a folder");
     let dir = folder.path().join("store");
 
-    let engine = host(&dir, WORKER);
-    deploy(&engine, "old");
-    assert_eq!(incr(&engine, "old").unwrap(), "1");
-    engine
-        .stop()
-        .wait()
-        .expect("answered")
-        .expect("a clean stop");
+    let engine = with_worker(&dir, WORKER);
+    engine.deploy("old", COUNTER).expect("it deploys");
+    assert_eq!(engine.call("old", "incr", "[]").unwrap(), "1");
+    engine.stop().expect("a clean stop");
 
-    let engine = host(&dir, &other);
-    deploy(&engine, "new");
-    assert_eq!(incr(&engine, "old").unwrap(), "2");
-    assert_eq!(incr(&engine, "new").unwrap(), "1");
-    let (old, new) = (show(&engine, "old"), show(&engine, "new"));
+    let engine = with_worker(&dir, &other);
+    engine.deploy("new", COUNTER).expect("it deploys");
+    assert_eq!(engine.call("old", "incr", "[]").unwrap(), "2");
+    assert_eq!(engine.call("new", "incr", "[]").unwrap(), "1");
+    let (old, new) = (engine.info("old"), engine.info("new"));
     for (info, hash) in [(&old, &old_hash), (&new, &new_hash)] {
         assert_eq!(info.engine, *hash);
         assert!(executes(info).is_none_or(|found| found == *hash));
     }
-    engine
-        .stop()
-        .wait()
-        .expect("answered")
-        .expect("a clean stop");
+    engine.stop().expect("a clean stop");
 
-    let engine = host(&dir, WORKER);
-    assert_eq!(incr(&engine, "old").unwrap(), "3");
-    assert_eq!(incr(&engine, "new").unwrap(), "2");
+    let engine = with_worker(&dir, WORKER);
+    assert_eq!(engine.call("old", "incr", "[]").unwrap(), "3");
+    assert_eq!(engine.call("new", "incr", "[]").unwrap(), "2");
     engine
+        .handle()
         .terminate("new")
         .wait()
         .expect("answered")
@@ -121,11 +77,7 @@ fn an_old_vat_goes_on_with_its_worker_and_a_new_one_gets_the_new() {
         engine_file(&dir, &new_hash).exists(),
         "kept while the host runs"
     );
-    engine
-        .stop()
-        .wait()
-        .expect("answered")
-        .expect("a clean stop");
+    engine.stop().expect("a clean stop");
     assert!(
         !engine_file(&dir, &new_hash).exists(),
         "no vat names it any more"

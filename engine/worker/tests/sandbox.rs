@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 
-use kenvat_engine::api::{Call, CallError, Deploy};
-use kenvat_engine::{Engine, EngineOptions, start};
+use kenvat_engine::{CallError, Engine};
+use kenvat_testing::engine::{Ask, open};
 use kenvat_testing::worker::{TestVat, executable_file, genesis_by, other_worker};
 use kenvat_wire::protocol::{HandOver, ToWorker, TrackerKind};
 use rustix::event::{PollFd, PollFlags, poll};
@@ -320,66 +320,42 @@ fn the_calls_a_worker_needs_go_on() {
     }
 }
 
-fn host(dir: &Path) -> Engine {
-    let mut options = EngineOptions::new(dir);
-    options.worker = Cow::Borrowed(&misbehaving().bytes);
-    options.gas = u64::MAX;
-    options.turn_ms = 600_000;
-    start(options).expect("a host starts")
-}
-
-fn deploy(engine: &Engine, name: &str) {
-    let deploy = Deploy {
-        name: name.to_owned(),
-        entry: "main.js".to_owned(),
-        files: vec![("main.js".to_owned(), PROGRAM.to_owned())],
-        give: Vec::new(),
-        deny: Vec::new(),
-    };
-    let deployed = engine.deploy(deploy).wait().expect("answered");
-    deployed.expect("it deploys");
-}
-
-fn call(engine: &Engine, vat: &str, method: &str, args: &str) -> Result<String, CallError> {
-    let call = Call {
-        vat: vat.to_owned(),
-        method: method.to_owned(),
-        args: args.to_owned(),
-        key: None,
-    };
-    engine.call(call).wait().expect("answered")
+fn with_misbehaving(dir: &Path) -> Engine {
+    open(dir, |options| {
+        options.worker = Cow::Borrowed(&misbehaving().bytes);
+        options.gas = u64::MAX;
+        options.turn_ms = 600_000;
+    })
 }
 
 fn worker_of(engine: &Engine, vat: &str) -> Pid {
-    let info = engine.show(vat).wait().expect("answered");
-    let pid = info.expect("the vat exists").worker_pid.expect("awake");
+    let pid = engine.info(vat).worker_pid.expect("awake");
     Pid::from_raw(pid.cast_signed()).expect("a process id")
 }
 
 #[test]
 fn a_host_answers_for_a_vat_that_misbehaves_and_its_neighbour_notices_nothing() {
     let folder = tempfile::tempdir().expect("a folder");
-    let engine = host(&folder.path().join("store"));
-    deploy(&engine, "bad");
-    deploy(&engine, "good");
-    assert_eq!(call(&engine, "good", "incr", "[]").unwrap(), "1");
+    let engine = with_misbehaving(&folder.path().join("store"));
+    engine.deploy("bad", PROGRAM).expect("it deploys");
+    engine.deploy("good", PROGRAM).expect("it deploys");
+    assert_eq!(engine.call("good", "incr", "[]").unwrap(), "1");
     let neighbour = worker_of(&engine, "good");
     let fork = format!("[{},{},0,0,0,0]", libc::SYS_clone, libc::SIGCHLD);
-    let error = call(&engine, "bad", "run", &fork).expect_err("no such call");
+    let error = engine.call("bad", "run", &fork).expect_err("no such call");
     assert!(matches!(error, CallError::TurnKilled { .. }), "{error:?}");
-    assert_eq!(call(&engine, "bad", "incr", "[]").unwrap(), "1");
-    assert_eq!(call(&engine, "good", "incr", "[]").unwrap(), "2");
+    assert_eq!(engine.call("bad", "incr", "[]").unwrap(), "1");
+    assert_eq!(engine.call("good", "incr", "[]").unwrap(), "2");
     assert_eq!(worker_of(&engine, "good"), neighbour);
-    let stopped = engine.stop().wait().expect("answered");
-    stopped.expect("a clean stop");
+    engine.stop().expect("a clean stop");
 }
 
 #[test]
 fn a_running_worker_has_all_its_walls() {
     let folder = tempfile::tempdir().expect("a folder");
-    let engine = host(&folder.path().join("store"));
-    deploy(&engine, "v");
-    assert_eq!(call(&engine, "v", "incr", "[]").unwrap(), "1");
+    let engine = with_misbehaving(&folder.path().join("store"));
+    engine.deploy("v", PROGRAM).expect("it deploys");
+    assert_eq!(engine.call("v", "incr", "[]").unwrap(), "1");
     let pid = worker_of(&engine, "v");
     assert_eq!(getpgid(Some(pid)).expect("its group"), pid);
     let proc = PathBuf::from(format!("/proc/{}", pid.as_raw_nonzero()));
@@ -416,8 +392,7 @@ fn a_running_worker_has_all_its_walls() {
     // It computes when the host does not want to.
     let nice = |pid| getpriority_process(pid).expect("its priority");
     assert_eq!(nice(Some(pid)), (nice(None) + 5).min(19));
-    let stopped = engine.stop().wait().expect("answered");
-    stopped.expect("a clean stop");
+    engine.stop().expect("a clean stop");
 }
 
 /// What its descriptors are, sorted and without numbers.
@@ -502,17 +477,11 @@ fn a_host_to_be_killed() {
     let Some(dir) = std::env::var_os(HOST_DIR) else {
         return;
     };
-    let engine = host(&Path::new(&dir).join("store"));
-    deploy(&engine, "v");
-    assert_eq!(call(&engine, "v", "incr", "[]").unwrap(), "1");
+    let engine = with_misbehaving(&Path::new(&dir).join("store"));
+    engine.deploy("v", PROGRAM).expect("it deploys");
+    assert_eq!(engine.call("v", "incr", "[]").unwrap(), "1");
     let pid = worker_of(&engine, "v");
-    let spin = Call {
-        vat: "v".to_owned(),
-        method: "spin".to_owned(),
-        args: "[]".to_owned(),
-        key: None,
-    };
-    let never = engine.call(spin);
+    let never = engine.send("v", "spin", "[]");
     // A line of its own, as the test runner writes to the same place.
     println!("\nworker {}", pid.as_raw_nonzero());
     panic!("an endless turn ended: {:?}", never.wait());

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kenvat_engine::api::{Deploy, VatInfo, source_sha256};
-use kenvat_engine::{Engine, landlock};
+use kenvat_engine::{Handle, landlock};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -41,7 +41,7 @@ pub async fn host(dir: &Path, args: ListenArgs, reporter: &Reporter) -> Result<(
 }
 
 /// Reports what recovery and the sandbox's check found, with `--verbose`.
-fn report_start(engine: &Engine, reporter: &Reporter) {
+fn report_start(engine: &Handle, reporter: &Reporter) {
     reporter.detail(engine.recovered());
     match landlock() {
         Ok(found) => reporter.detail(&found.to_string()),
@@ -52,7 +52,7 @@ fn report_start(engine: &Engine, reporter: &Reporter) {
 
 async fn serve_vats(
     dir: &Path,
-    engine: &Engine,
+    engine: &Handle,
     args: &ListenArgs,
     reporter: &Reporter,
 ) -> Result<(), UserError> {
@@ -105,7 +105,7 @@ enum Found {
 
 /// Finds the vat or creates it.
 async fn provide(
-    engine: &Engine,
+    engine: &Handle,
     name: &str,
     sources: &Sources,
     powers: Powers,
@@ -143,7 +143,7 @@ async fn provide(
 /// Runs the program's start without creating a vat: a program that does not start must not cost the
 /// vat that it was to replace.
 async fn try_out(
-    engine: &Engine,
+    engine: &Handle,
     name: &str,
     sources: &Sources,
     powers: &Powers,
@@ -183,7 +183,7 @@ fn compare(info: &VatInfo, sources: &Sources, args: &RunArgs, reporter: &Reporte
 }
 
 /// Stops the engine, also after an error.
-async fn finish(engine: &Engine, served: Result<(), UserError>) -> Result<(), UserError> {
+async fn finish(engine: &Handle, served: Result<(), UserError>) -> Result<(), UserError> {
     let stopped = endpoint::stop(engine).await;
     served.and(stopped)
 }
@@ -248,7 +248,7 @@ impl Opened {
 
     /// Serves until a signal arrives, then stops. It stops the engine as well, so that clients that
     /// still wait are answered that the host stopped.
-    async fn serve(self, engine: &Engine, reporter: &Reporter) -> Result<(), UserError> {
+    async fn serve(self, engine: &Handle, reporter: &Reporter) -> Result<(), UserError> {
         let mut signals = Signals::new()?;
         let (shutdown, stopping) = shutdown();
         let router = Service::new(engine.clone(), self.token).router();
@@ -294,7 +294,7 @@ impl Opened {
 }
 
 async fn close(
-    engine: &Engine,
+    engine: &Handle,
     gateway: JoinHandle<()>,
     control: JoinHandle<()>,
 ) -> Result<(), UserError> {

@@ -8,7 +8,7 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use kenvat_engine::api::{Call, CallError, Deploy, RequestKey, VatLimits};
-use kenvat_engine::{Answer, Engine, Stopped};
+use kenvat_engine::{Answer, Handle, Stopped};
 use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
 
@@ -26,7 +26,7 @@ const LOG_BYTES_MAX: u32 = 4 << 20;
 pub type AnswerFuture = Pin<Box<dyn Future<Output = Result<Box<RawValue>, UserError>> + Send>>;
 
 /// Asks the engine. `base` is the gateway's address, if this process serves one.
-pub fn begin(engine: &Engine, ask: Ask, base: Option<&str>) -> AnswerFuture {
+pub fn begin(engine: &Handle, ask: Ask, base: Option<&str>) -> AnswerFuture {
     match ask {
         Ask::Call(ask) => {
             let answer = engine.call(call(ask));
@@ -103,7 +103,7 @@ pub fn begin(engine: &Engine, ask: Ask, base: Option<&str>) -> AnswerFuture {
 /// then waits for the vat for at most `patience`. `out` gets the answer before anything else is
 /// done, and returns it if the answer is not there yet.
 pub fn begin_inline(
-    engine: &Engine,
+    engine: &Handle,
     ask: AskCall,
     patience: Duration,
     out: impl FnOnce(AnswerFuture) -> Option<AnswerFuture>,
@@ -140,7 +140,7 @@ fn cut_off(stopped: Stopped) -> UserError {
     UserError::from(stopped).with_hint(hint.to_owned())
 }
 
-fn show(engine: &Engine, vat: &str) -> AnswerFuture {
+fn show(engine: &Handle, vat: &str) -> AnswerFuture {
     let sheet = engine.show(vat);
     let hash = engine.heap_sha256(vat);
     Box::pin(async move {
@@ -166,7 +166,7 @@ fn own_limits(mut own: VatLimits, set: &[(String, u64)]) -> Result<VatLimits, Us
 }
 
 fn set_limits(
-    engine: Engine,
+    engine: Handle,
     vat: String,
     set: Vec<(String, u64)>,
     unset: Vec<String>,

@@ -7,8 +7,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use kenvat_engine::api::StartError;
-use kenvat_engine::{Engine, EngineOptions, start};
+use kenvat_engine::{Engine, EngineOptions, Handle, OpenError};
 use serde_json::value::RawValue;
 use tokio::time::{Instant, sleep, timeout_at};
 
@@ -33,7 +32,7 @@ const STOP_MAX: Duration = Duration::from_secs(30);
 /// Whatever answers questions about the store's vats.
 pub enum Endpoint {
     Host(HostLink),
-    Own(Engine),
+    Own(Handle),
 }
 
 impl Endpoint {
@@ -57,7 +56,7 @@ impl Endpoint {
 }
 
 /// Stops an engine cleanly, within `STOP_MAX`.
-pub async fn stop(engine: &Engine) -> Result<(), UserError> {
+pub async fn stop(engine: &Handle) -> Result<(), UserError> {
     match tokio::time::timeout(STOP_MAX, engine.stop()).await {
         Ok(Ok(done)) => Ok(done?),
         // The engine's thread has ended already, and released the store's lock.
@@ -94,7 +93,7 @@ pub async fn open_to_serve(
     dir: &Path,
     limits: &[(String, u64)],
     deadline: Instant,
-) -> Result<Engine, UserError> {
+) -> Result<Handle, UserError> {
     let mut request = None;
     loop {
         if let Some(mut link) = connect(dir).await? {
@@ -131,7 +130,7 @@ pub async fn connect(dir: &Path) -> Result<Option<HostLink>, UserError> {
 }
 
 enum Opened {
-    Ours(Engine),
+    Ours(Handle),
     InUse { pid: u32 },
 }
 
@@ -147,10 +146,11 @@ async fn open(dir: &Path, limits: &[(String, u64)]) -> Result<Opened, UserError>
         })?;
     }
     options.others = ours.table(limits);
-    let opened = tokio::task::spawn_blocking(move || start(options)).await;
+    let opened = tokio::task::spawn_blocking(move || Engine::open_with(options)).await;
     match opened {
-        Ok(Ok(engine)) => Ok(Opened::Ours(engine)),
-        Ok(Err(StartError::InUse { pid, .. })) => Ok(Opened::InUse { pid }),
+        // Its owner is told when to stop it, and does not wait for ever (`stop`).
+        Ok(Ok(engine)) => Ok(Opened::Ours(engine.into_handle())),
+        Ok(Err(OpenError::InUse { pid, .. })) => Ok(Opened::InUse { pid }),
         Ok(Err(error)) => Err(error.into()),
         Err(panic) => Err(UserError::host(
             format!("opening the store failed: {panic}"),

@@ -10,7 +10,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use kenvat_engine::Engine;
+use kenvat_engine::Handle;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tokio::io::BufReader;
 use tokio::net::unix::OwnedReadHalf;
@@ -44,7 +44,7 @@ const GONE_CHECK: Duration = Duration::from_secs(1);
 /// What all connections need.
 #[derive(Clone)]
 pub struct Service {
-    pub engine: Engine,
+    pub engine: Handle,
     /// The gateway's address.
     pub base: Arc<str>,
     pub budget: ByteBudget,

@@ -13,7 +13,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use kenvat_engine::api::{Call, CallError, REQUEST_ID_BYTES_MAX, RequestKey};
-use kenvat_engine::{Answer, Engine};
+use kenvat_engine::{Answer, Handle};
 use serde_json::value::RawValue;
 
 use crate::budget::{ConnectionBudget, Held};
@@ -45,7 +45,7 @@ const CLIENT_CHARS_MAX: usize = 100;
 pub struct Service(Arc<Inner>);
 
 struct Inner {
-    engine: Engine,
+    engine: Handle,
     token: Token,
 }
 
@@ -56,7 +56,7 @@ impl std::fmt::Debug for Inner {
 }
 
 impl Service {
-    pub fn new(engine: Engine, token: Token) -> Service {
+    pub fn new(engine: Handle, token: Token) -> Service {
         Service(Arc::new(Inner { engine, token }))
     }
 
@@ -205,7 +205,7 @@ fn request_key(headers: &HeaderMap, query: &str) -> Result<Option<RequestKey>, K
 }
 
 /// Makes the call before it returns: entries reach the vat in the order in which this is called.
-fn ask(engine: &Engine, vat: &str, entry: Entry<'_>, key: Option<RequestKey>) -> Option<Pending> {
+fn ask(engine: &Handle, vat: &str, entry: Entry<'_>, key: Option<RequestKey>) -> Option<Pending> {
     let owned = |id: Option<&RawValue>| id.map(ToOwned::to_owned);
     let request = match entry {
         Ok(request) => request,
@@ -225,7 +225,7 @@ fn ask(engine: &Engine, vat: &str, entry: Entry<'_>, key: Option<RequestKey>) ->
 
 /// Makes the calls of a batch.
 fn ask_all(
-    engine: &Engine,
+    engine: &Handle,
     vat: &str,
     entries: Vec<Entry<'_>>,
     key: Option<RequestKey>,

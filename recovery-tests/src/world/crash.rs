@@ -104,7 +104,7 @@ impl World {
         self.tally.found_frames += u32::from(which > 0);
         self.trace.line(format!("  recovered candidate {which}"));
         self.durable = candidates[which].clone();
-        let loaded = load(&disk.store).map_err(Stop::Disk)?;
+        let loaded = load(&disk.store).map_err(|error| Stop::Disk(error.to_string()))?;
         let (rules, awake_max) = (self.rules, self.awake_max);
         self.host = Some(Host::start(disk, loaded, rules, awake_max, self.now_ms));
         Ok(())

@@ -5,11 +5,13 @@
 //! and judges no style that rustfmt or clippy already judge.
 //!
 //! Here are the files and how a rule is held against them. `style` is about lines and words,
+//! `facade` about how tests reach an engine,
 //! `documents`, `references` and `rules` about what is said and cited, `owners` about what belongs
 //! to whom, `manifests` about what crates say of themselves and depend on; `prose` finds what is
 //! not code.
 
 mod documents;
+mod facade;
 mod manifests;
 mod owners;
 mod prose;

@@ -1,8 +1,7 @@
 //! Text that is none, that is too much, or that nests too deep: read or refused with its place, in
 //! every way that text becomes code, and never the end of the worker or of the turn.
 
-use kenvat_engine::api::{Call, Deploy};
-use kenvat_engine::{EngineOptions, start};
+use kenvat_engine::Engine;
 use kenvat_testing::worker::{TestVat, undefined};
 use kenvat_wire::protocol::{FromWorker, Outcome, Thrown, ToWorker};
 
@@ -279,42 +278,25 @@ fn a_text_of_sixteen_mebibytes_is_read_and_a_longer_one_refused() {
     let head = "export default { m: () => v.length };\nconst v = '";
     let long = MOST - head.len() - 2;
     let folder = tempfile::tempdir().expect("a folder");
-    let engine = start(EngineOptions::new(folder.path().join("store"))).expect("starts");
-    let deploy = |name: &str, text: String| {
-        let deploy = Deploy {
-            name: name.to_owned(),
-            entry: "main.js".to_owned(),
-            files: vec![("main.js".to_owned(), text)],
-            give: Vec::new(),
-            deny: Vec::new(),
-        };
-        engine.deploy(deploy).wait().expect("answered").map(drop)
-    };
-    let call = |vat: &str, args: String| {
-        let call = Call {
-            vat: vat.to_owned(),
-            method: "m".to_owned(),
-            args,
-            key: None,
-        };
-        let answer = engine.call(call).wait().expect("answered");
-        answer.expect("no error")
-    };
+    let engine = Engine::open(folder.path()).expect("an engine opens");
+    let call = |vat: &str, args: &str| engine.call(vat, "m", args).expect("no error");
     // The engine counts the file's name as well.
-    let text = |length: usize| format!("{head}{}';", "x".repeat(length - "main.js".len()));
-    deploy("most", text(long)).expect("is deployed");
-    assert_eq!(call("most", "[]".to_owned()), (long - 7).to_string());
-    let refused = deploy("more", text(long + 1)).expect_err("is too long");
+    let text = |length: usize| format!("{head}{}';", "x".repeat(length - "most.js".len()));
+    engine.deploy("most", &text(long)).expect("is deployed");
+    assert_eq!(call("most", "[]"), (long - 7).to_string());
+    let refused = engine
+        .deploy("more", &text(long + 1))
+        .expect_err("is too long");
     assert!(
         refused.to_string().contains("the limit is 16777216"),
         "{refused}"
     );
     let eval = "export const m = (n) => { try { return eval(`'${'x'.repeat(n)}'`).length }
           catch (e) { return `${e.name}: ${e.message}` } };";
-    deploy("eval", eval.to_owned()).expect("is deployed");
-    let evaluated = call("eval", format!("[{}]", MOST - 2));
+    engine.deploy("eval", eval).expect("is deployed");
+    let evaluated = call("eval", &format!("[{}]", MOST - 2));
     assert_eq!(evaluated, (MOST - 2).to_string());
     let refusal = r#""SyntaxError: eval:1:1: a source is at most 16777216 bytes""#;
-    assert_eq!(call("eval", format!("[{}]", MOST - 1)), refusal);
-    engine.stop().wait().expect("answered").expect("clean");
+    assert_eq!(call("eval", &format!("[{}]", MOST - 1)), refusal);
+    engine.stop().expect("clean");
 }

@@ -5,8 +5,7 @@ use std::fs::File;
 use std::io::ErrorKind;
 use std::os::unix::fs::FileExt;
 
-use kenvat_engine::api::{Call, Deploy};
-use kenvat_engine::{EngineOptions, start};
+use kenvat_engine::Engine;
 use kenvat_testing::worker::{CHANCE, PAGE_BYTES, TIME_MS, TestVat, maps, undefined};
 use kenvat_wire::protocol::{AbortedBy, FromWorker, ToWorker};
 
@@ -206,36 +205,19 @@ fn nothing_of_a_seed_is_left_when_its_turn_is_over() {
 #[test]
 fn two_vats_given_the_same_messages_draw_different_chance() {
     let folder = tempfile::tempdir().expect("a folder");
-    let engine = start(EngineOptions::new(folder.path())).expect("opens");
+    let engine = Engine::open(folder.path()).expect("an engine opens");
     let drawn: Vec<String> = ["a", "b"]
         .into_iter()
         .map(|name| {
-            let deploy = Deploy {
-                name: name.to_owned(),
-                entry: "main.js".to_owned(),
-                files: vec![("main.js".to_owned(), SOURCE.to_owned())],
-                give: Vec::new(),
-                deny: Vec::new(),
-            };
-            engine.deploy(deploy).wait().unwrap().expect("starts");
-            let call = |method: &str| Call {
-                vat: name.to_owned(),
-                method: method.to_owned(),
-                args: "[]".to_owned(),
-                key: None,
-            };
-            let drawn = engine.call(call("draw")).wait().unwrap().expect("draws");
+            engine.deploy(name, SOURCE).expect("starts");
+            let draw = || engine.call(name, "draw", "[]").expect("draws");
+            let drawn = draw();
             // More turns than seeds are asked of the system at a time.
-            let again = (0..40).map(|_| engine.call(call("draw")).wait().unwrap().unwrap());
-            assert!(
-                again
-                    .collect::<Vec<_>>()
-                    .iter()
-                    .all(|other| *other != drawn)
-            );
+            let mut again = (0..40).map(|_| draw());
+            assert!(again.all(|other| other != drawn));
             drawn
         })
         .collect();
     assert_ne!(drawn[0], drawn[1]);
-    engine.stop().wait().unwrap().expect("stops");
+    engine.stop().expect("stops");
 }

@@ -4,8 +4,8 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use kenvat_engine::api::{Call, CallError, Deploy};
-use kenvat_engine::{Answer, Engine, EngineOptions, start};
+use kenvat_engine::Engine;
+use kenvat_testing::engine::{Ask, open};
 
 const PROGRAM: &str = "let kept = null;
     export const sort = () => {
@@ -33,45 +33,12 @@ const PROGRAM: &str = "let kept = null;
     };
     export const nothing = () => 0;";
 
-fn host(dir: &Path) -> Engine {
-    let mut options = EngineOptions::new(dir.join("store"));
-    // What these turns compute is not what is tried here.
-    options.gas = u64::MAX;
-    options.turn_ms = u64::MAX;
-    start(options).expect("a host starts")
-}
-
-fn deploy(engine: &Engine, source: &str) {
-    deploy_as(engine, "v", source);
-}
-
-fn deploy_as(engine: &Engine, name: &str, source: &str) {
-    let deploy = Deploy {
-        name: name.to_owned(),
-        entry: "p.js".to_owned(),
-        files: vec![("p.js".to_owned(), source.to_owned())],
-        give: Vec::new(),
-        deny: Vec::new(),
-    };
-    engine
-        .deploy(deploy)
-        .wait()
-        .expect("answered")
-        .expect("it deploys");
-}
-
-fn call(engine: &Engine, method: &str) -> Result<String, CallError> {
-    send(engine, "v", method).wait().expect("answered")
-}
-
-fn send(engine: &Engine, vat: &str, method: &str) -> Answer<Result<String, CallError>> {
-    let call = Call {
-        vat: vat.to_owned(),
-        method: method.to_owned(),
-        args: "[]".to_owned(),
-        key: None,
-    };
-    engine.call(call)
+/// What these turns compute is not what is tried here.
+fn unbounded(dir: &Path) -> Engine {
+    open(dir.join("store"), |options| {
+        options.gas = u64::MAX;
+        options.turn_ms = u64::MAX;
+    })
 }
 
 /// Bytes the vat's image takes on disk.
@@ -85,11 +52,7 @@ fn image_bytes(dir: &Path) -> u64 {
 
 /// Bytes of memory that are the worker's own.
 fn private_bytes(engine: &Engine) -> u64 {
-    let info = engine
-        .show("v")
-        .wait()
-        .expect("answered")
-        .expect("it exists");
+    let info = engine.info("v");
     let pid = info.worker_pid.expect("awake");
     let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("it runs");
     let line = status
@@ -104,9 +67,9 @@ fn private_bytes(engine: &Engine) -> u64 {
 #[test]
 fn what_a_turn_wrote_and_dropped_is_not_in_its_delta() {
     let folder = tempfile::tempdir().expect("a folder");
-    let engine = host(folder.path());
-    deploy(&engine, PROGRAM);
-    assert_eq!(call(&engine, "sort").as_deref(), Ok("true"));
+    let engine = unbounded(folder.path());
+    engine.deploy("v", PROGRAM).expect("it deploys");
+    assert_eq!(engine.call("v", "sort", "[]").as_deref(), Ok("true"));
     let journal = fs::read_dir(folder.path().join("store/journal")).expect("the folder is there");
     let lengths = journal.map(|segment| segment.expect("an entry").metadata().map(|m| m.len()));
     let largest = lengths.map(|len| len.expect("a segment")).max();
@@ -120,40 +83,31 @@ fn what_a_turn_wrote_and_dropped_is_not_in_its_delta() {
         "{}",
         image_bytes(folder.path())
     );
-    engine
-        .stop()
-        .wait()
-        .expect("answered")
-        .expect("a clean stop");
+    engine.stop().expect("a clean stop");
 }
 
 #[test]
 fn what_is_dropped_gives_disk_and_memory_back() {
     let folder = tempfile::tempdir().expect("a folder");
-    let engine = host(folder.path());
-    deploy(&engine, PROGRAM);
-    assert_eq!(call(&engine, "keep").as_deref(), Ok("400000"));
+    let engine = unbounded(folder.path());
+    engine.deploy("v", PROGRAM).expect("it deploys");
+    assert_eq!(engine.call("v", "keep", "[]").as_deref(), Ok("400000"));
     // A vat goes to sleep when its image is up to date.
-    engine.sleep("v").wait().expect("answered").expect("asleep");
+    engine.put_to_sleep("v");
     let full = image_bytes(folder.path());
     assert!(full > 20 << 20, "{full}");
-    call(&engine, "drop").expect("answered");
+    engine.call("v", "drop", "[]").expect("answered");
     // The worker hears that this was applied together with its next turn, and gives back what that
     // turn left alone.
-    call(&engine, "nothing").expect("answered");
-    call(&engine, "nothing").expect("answered");
+    engine.call("v", "nothing", "[]").expect("answered");
+    engine.call("v", "nothing", "[]").expect("answered");
     let (memory, disk) = (private_bytes(&engine), image_bytes(folder.path()));
     assert!(disk < full / 8, "{disk} of {full} bytes on disk");
     assert!(memory < full / 4, "{memory} bytes of memory, {full} before");
-    engine.sleep("v").wait().expect("answered").expect("asleep");
-    let report = engine.verify().wait().expect("answered").expect("verified");
-    assert!(report.damages.is_empty(), "{:?}", report.damages);
-    assert_eq!(call(&engine, "keep").as_deref(), Ok("400000"));
-    engine
-        .stop()
-        .wait()
-        .expect("answered")
-        .expect("a clean stop");
+    engine.put_to_sleep("v");
+    engine.assert_no_damage();
+    assert_eq!(engine.call("v", "keep", "[]").as_deref(), Ok("400000"));
+    engine.stop().expect("a clean stop");
 }
 
 /// What `sum` says of the bytes `grow` wrote.
@@ -180,21 +134,23 @@ fn newest_side(dir: &Path) -> Option<std::ffi::OsString> {
 #[test]
 fn j7_a_large_delta_is_durable_in_a_side_file_and_only_its_vat_waits() {
     let folder = tempfile::tempdir().expect("a folder");
-    let engine = host(folder.path());
-    deploy(&engine, PROGRAM);
-    deploy_as(&engine, "w", "let n = 0; export const incr = () => ++n;");
-    let large = send(&engine, "v", "grow");
-    let behind = send(&engine, "v", "sum");
+    let engine = unbounded(folder.path());
+    engine.deploy("v", PROGRAM).expect("it deploys");
+    engine
+        .deploy("w", "let n = 0; export const incr = () => ++n;")
+        .expect("it deploys");
+    let large = engine.send("v", "grow", "[]");
+    let behind = engine.send("v", "sum", "[]");
     let mut other = 0;
     // While it is on its way: the worker needs longer to fill the bytes than a call here takes.
     while side_files(folder.path()) == 0 {
         other += 1;
-        let answer = send(&engine, "w", "incr").wait().expect("answered");
+        let answer = engine.send("w", "incr", "[]").wait().expect("answered");
         assert_eq!(answer, Ok(other.to_string()));
     }
     for _ in 0..20 {
         other += 1;
-        let answer = send(&engine, "w", "incr").wait().expect("answered");
+        let answer = engine.send("w", "incr", "[]").wait().expect("answered");
         assert_eq!(answer, Ok(other.to_string()));
     }
     assert_eq!(large.wait().expect("answered").as_deref(), Ok("104857600"));
@@ -207,49 +163,40 @@ fn j7_a_large_delta_is_durable_in_a_side_file_and_only_its_vat_waits() {
         Some(4 << 20),
         "no segment was made for a large frame"
     );
-    engine.sleep("v").wait().expect("answered").expect("asleep");
+    engine.put_to_sleep("v");
     assert!(image_bytes(folder.path()) > 100 << 20);
-    let report = engine.verify().wait().expect("answered").expect("verified");
-    assert!(report.damages.is_empty(), "{:?}", report.damages);
+    engine.assert_no_damage();
     assert_eq!(
-        call(&engine, "sum"),
+        engine.call("v", "sum", "[]"),
         Ok(sum_of_bytes()),
         "by another process"
     );
-    engine
-        .stop()
-        .wait()
-        .expect("answered")
-        .expect("a clean stop");
+    engine.stop().expect("a clean stop");
     assert_eq!(side_files(folder.path()), 0, "folded");
-    let engine = host(folder.path());
-    assert_eq!(call(&engine, "sum"), Ok(sum_of_bytes()), "by another host");
-    engine
-        .stop()
-        .wait()
-        .expect("answered")
-        .expect("a clean stop");
+    let engine = unbounded(folder.path());
+    assert_eq!(
+        engine.call("v", "sum", "[]"),
+        Ok(sum_of_bytes()),
+        "by another host"
+    );
+    engine.stop().expect("a clean stop");
 }
 
 #[test]
 fn j7_a_worker_killed_while_its_large_delta_is_on_its_way_loses_and_repeats_nothing() {
     let folder = tempfile::tempdir().expect("a folder");
-    let engine = host(folder.path());
+    let engine = unbounded(folder.path());
     let source = "let n = 0, bytes;
         export const grow = () => { bytes = new Uint8Array(40 << 20).fill(++n); return n; };";
-    deploy(&engine, source);
+    engine.deploy("v", source).expect("it deploys");
     for expected in 1..=6 {
         let before = newest_side(folder.path());
-        let answer = send(&engine, "v", "grow");
+        let answer = engine.send("v", "grow", "[]");
         let mut killed = false;
         while newest_side(folder.path()) == before {
             std::thread::yield_now();
         }
-        let info = engine
-            .show("v")
-            .wait()
-            .expect("answered")
-            .expect("it exists");
+        let info = engine.info("v");
         if let Some(pid) = info.worker_pid {
             let pid = rustix::process::Pid::from_raw(pid.cast_signed()).expect("a process id");
             // Gone already where it was quick.
@@ -257,34 +204,27 @@ fn j7_a_worker_killed_while_its_large_delta_is_on_its_way_loses_and_repeats_noth
         }
         let answer = answer.wait().expect("answered");
         assert_eq!(answer, Ok(expected.to_string()), "killed: {killed}");
-        engine.sleep("v").wait().expect("answered").expect("asleep");
-        engine.verify().wait().expect("answered").expect("verified");
+        engine.put_to_sleep("v");
+        engine
+            .handle()
+            .verify()
+            .wait()
+            .expect("answered")
+            .expect("verified");
     }
-    engine
-        .stop()
-        .wait()
-        .expect("answered")
-        .expect("a clean stop");
+    engine.stop().expect("a clean stop");
 }
 
 #[test]
 fn j7_a_vat_may_be_born_large() {
     let folder = tempfile::tempdir().expect("a folder");
-    let engine = host(folder.path());
+    let engine = unbounded(folder.path());
     let source = "const bytes = new Uint8Array(30 << 20).fill(7);
         export const at = () => bytes[bytes.length - 1] + bytes[0];";
-    deploy(&engine, source);
-    assert_eq!(call(&engine, "at").as_deref(), Ok("14"));
-    engine
-        .stop()
-        .wait()
-        .expect("answered")
-        .expect("a clean stop");
-    let engine = host(folder.path());
-    assert_eq!(call(&engine, "at").as_deref(), Ok("14"));
-    engine
-        .stop()
-        .wait()
-        .expect("answered")
-        .expect("a clean stop");
+    engine.deploy("v", source).expect("it deploys");
+    assert_eq!(engine.call("v", "at", "[]").as_deref(), Ok("14"));
+    engine.stop().expect("a clean stop");
+    let engine = unbounded(folder.path());
+    assert_eq!(engine.call("v", "at", "[]").as_deref(), Ok("14"));
+    engine.stop().expect("a clean stop");
 }

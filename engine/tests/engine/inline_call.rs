@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-use kenvat_engine::api::{Call, CallError, Deploy, KilledBy};
-use kenvat_engine::{Engine, EngineOptions, Step, Trace, start};
+use kenvat_engine::api::KilledBy;
+use kenvat_engine::{Answer, Call, CallError, Engine, EngineOptions, Step, Trace};
+use kenvat_testing::engine::{Answered, Ask, open};
 
 const PROGRAM: &str = "
     let n = 0; const kept = []; let later;
@@ -20,44 +21,23 @@ const PROGRAM: &str = "
     export const log = () => { console.log('line', ++n); };
 ";
 
-type Answered = Result<String, CallError>;
-
-fn engine(dir: &std::path::Path, change: impl FnOnce(&mut EngineOptions)) -> Engine {
-    let mut options = EngineOptions::new(dir);
-    change(&mut options);
-    let engine = start(options).expect("a host starts");
-    if engine.list().wait().expect("answered").is_empty() {
-        for name in ["a", "b"] {
-            let deploy = Deploy {
-                name: name.to_owned(),
-                entry: "p.js".to_owned(),
-                files: vec![("p.js".to_owned(), PROGRAM.to_owned())],
-                give: Vec::new(),
-                deny: Vec::new(),
-            };
-            let deployed = engine.deploy(deploy).wait().expect("answered");
-            deployed.expect("deployed");
-        }
+fn with_two(dir: &std::path::Path, change: impl FnOnce(&mut EngineOptions)) -> Engine {
+    let engine = open(dir, change);
+    for name in ["a", "b"] {
+        engine.deploy(name, PROGRAM).expect("it deploys");
     }
     engine
-}
-
-fn asked(vat: &str, method: &str, args: &str) -> Call {
-    Call {
-        vat: vat.to_owned(),
-        method: method.to_owned(),
-        args: args.to_owned(),
-        key: None,
-    }
 }
 
 /// One call, here if possible.
 fn here(engine: &Engine, vat: &str, method: &str, args: &str) -> Answered {
     let mut answered = None;
-    let out = |answer: kenvat_engine::Answer<Answered>| {
+    let out = |answer: Answer<Answered>| {
         answered = Some(answer.wait().expect("answered"));
     };
-    engine.call_inline(asked(vat, method, args), Duration::MAX, out);
+    engine
+        .handle()
+        .call_inline(Call::new(vat, method, args), Duration::MAX, out);
     answered.expect("told once, before this returns")
 }
 
@@ -69,10 +49,10 @@ fn number(answer: Answered) -> u64 {
 fn a_thread_alone_carries_its_calls_through_and_the_engine_s_is_not_woken() {
     let folder = tempfile::tempdir().expect("a folder");
     let trace = Arc::new(Trace::default());
-    let engine = engine(folder.path(), |options| options.trace = Some(trace.clone()));
+    let engine = with_two(folder.path(), |options| options.trace = Some(trace.clone()));
     assert_eq!(number(here(&engine, "a", "incr", "[]")), 1);
     // The engine's thread has come to the end of what it began before this.
-    engine.list().wait().expect("answered");
+    engine.handle().list().wait().expect("answered");
     trace.drain();
     let begun = Instant::now();
     let mut seen = Vec::new();
@@ -87,13 +67,13 @@ fn a_thread_alone_carries_its_calls_through_and_the_engine_s_is_not_woken() {
     assert_eq!(steps(|step| matches!(step, Step::Durable { .. })), 199);
     assert_eq!(steps(|step| matches!(step, Step::Applied)), 199);
     assert!(seen.iter().all(|mark| mark.at >= begun));
-    assert!(engine.stop().wait().expect("answered").is_ok());
+    engine.stop().expect("a clean stop");
 }
 
 #[test]
 fn what_vats_do_meanwhile_is_answered_as_ever() {
     let folder = tempfile::tempdir().expect("a folder");
-    let engine = engine(folder.path(), |options| options.gas = 300_000_000);
+    let engine = with_two(folder.path(), |options| options.gas = 300_000_000);
     assert_eq!(number(here(&engine, "a", "incr", "[]")), 1);
     // Undone, by the engine's own clock of polls; and it goes on.
     let gas = here(&engine, "a", "forever", "[]");
@@ -120,7 +100,7 @@ fn what_vats_do_meanwhile_is_answered_as_ever() {
     );
     // Asleep.
     for round in 0..10 {
-        engine.sleep("a").wait().expect("answered").expect("sleeps");
+        engine.put_to_sleep("a");
         assert_eq!(number(here(&engine, "a", "incr", "[]")), 9 + round);
     }
     let unknown = here(&engine, "nobody", "incr", "[]");
@@ -133,12 +113,14 @@ fn what_vats_do_meanwhile_is_answered_as_ever() {
         matches!(malformed, Err(CallError::BadArguments(_))),
         "{malformed:?}"
     );
-    assert!(engine.stop().wait().expect("answered").is_ok());
+    engine.stop().expect("a clean stop");
     let stopped = {
         let mut told = None;
-        engine.call_inline(asked("a", "incr", "[]"), Duration::MAX, |answer| {
-            told = Some(answer.wait());
-        });
+        engine
+            .handle()
+            .call_inline(Call::new("a", "incr", "[]"), Duration::MAX, |answer| {
+                told = Some(answer.wait());
+            });
         told.expect("told")
     };
     assert!(stopped.is_err(), "{stopped:?}");
@@ -147,11 +129,13 @@ fn what_vats_do_meanwhile_is_answered_as_ever() {
 #[test]
 fn an_answer_that_another_call_gives_is_waited_for_by_the_engine_s_thread() {
     let folder = tempfile::tempdir().expect("a folder");
-    let engine = engine(folder.path(), |_| {});
+    let engine = with_two(folder.path(), |_| {});
     let mut waiting = None;
-    engine.call_inline(asked("a", "wait", "[]"), Duration::MAX, |answer| {
-        waiting = Some(answer);
-    });
+    engine
+        .handle()
+        .call_inline(Call::new("a", "wait", "[]"), Duration::MAX, |answer| {
+            waiting = Some(answer);
+        });
     here(&engine, "a", "go", "[]").expect("goes");
     assert_eq!(waiting.expect("told").wait(), Ok(Ok("1".to_owned())));
 }
@@ -159,11 +143,11 @@ fn an_answer_that_another_call_gives_is_waited_for_by_the_engine_s_thread() {
 #[test]
 fn calls_queued_before_come_first() {
     let folder = tempfile::tempdir().expect("a folder");
-    let engine = engine(folder.path(), |_| {});
+    let engine = with_two(folder.path(), |_| {});
     let mut last = 0;
     for round in 0..200 {
         let before: Vec<_> = (0..round % 4)
-            .map(|_| engine.call(asked("a", "incr", "[]")))
+            .map(|_| engine.send("a", "incr", "[]"))
             .collect();
         let now = number(here(&engine, "a", "incr", "[]"));
         for answer in before {
@@ -178,9 +162,9 @@ fn calls_queued_before_come_first() {
 #[test]
 fn a_worker_killed_under_a_waiting_thread_loses_nothing() {
     let folder = tempfile::tempdir().expect("a folder");
-    let engine = engine(folder.path(), |_| {});
+    let engine = with_two(folder.path(), |_| {});
     let pid = |engine: &Engine| {
-        let info = engine.show("a").wait().expect("answered").expect("there");
+        let info = engine.info("a");
         info.worker_pid
     };
     assert_eq!(number(here(&engine, "a", "incr", "[]")), 1);
@@ -204,7 +188,7 @@ fn a_worker_killed_under_a_waiting_thread_loses_nothing() {
 #[test]
 fn many_threads_at_once_are_each_answered_once_and_in_order() {
     let folder = tempfile::tempdir().expect("a folder");
-    let engine = engine(folder.path(), |_| {});
+    let engine = with_two(folder.path(), |_| {});
     let sum = AtomicU64::new(0);
     std::thread::scope(|scope| {
         for thread in 0..6 {
@@ -215,7 +199,7 @@ fn many_threads_at_once_are_each_answered_once_and_in_order() {
                 for round in 0..150 {
                     let now = match round % 3 {
                         0 => {
-                            let answer = engine.call(asked(vat, "incr", "[]")).wait();
+                            let answer = engine.send(vat, "incr", "[]").wait();
                             number(answer.expect("answered"))
                         }
                         _ => number(here(engine, vat, "incr", "[]")),
@@ -229,5 +213,5 @@ fn many_threads_at_once_are_each_answered_once_and_in_order() {
     });
     // Each of the two counted from 1 to 450.
     assert_eq!(sum.load(Relaxed), 450 * 451);
-    assert!(engine.stop().wait().expect("answered").is_ok());
+    engine.stop().expect("a clean stop");
 }

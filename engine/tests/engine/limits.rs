@@ -1,10 +1,9 @@
 //! Turns that go past a limit, through a whole host: undone, answered with the limit's name, and
 //! nobody else is disturbed (T2, T3).
 
-use std::path::Path;
-
-use kenvat_engine::api::{Call, CallError, Deploy, DeployError, KilledBy, RequestKey};
-use kenvat_engine::{Answer, Engine, EngineOptions, start};
+use kenvat_engine::api::KilledBy;
+use kenvat_engine::{CallError, DeployError};
+use kenvat_testing::engine::{Answered, Ask, open};
 use rustix::process::{Pid, Signal, kill_process};
 
 const PROGRAM: &str = "let n = 0; let texts;
@@ -28,47 +27,7 @@ const PROGRAM: &str = "let n = 0; let texts;
         return many.sort().length;
     };";
 
-fn host(dir: &Path, change: impl FnOnce(&mut EngineOptions)) -> Engine {
-    let mut options = EngineOptions::new(dir.join("store"));
-    change(&mut options);
-    start(options).expect("a host starts")
-}
-
-fn deploy(engine: &Engine, name: &str, source: &str) -> Result<(), DeployError> {
-    let files = vec![("p.js".to_owned(), source.to_owned())];
-    let deploy = Deploy {
-        name: name.to_owned(),
-        entry: "p.js".to_owned(),
-        files,
-        give: Vec::new(),
-        deny: Vec::new(),
-    };
-    engine.deploy(deploy).wait().expect("answered").map(drop)
-}
-
-fn send(
-    engine: &Engine,
-    vat: &str,
-    method: &str,
-    id: Option<&str>,
-) -> Answer<Result<String, CallError>> {
-    let key = id.map(|id| RequestKey {
-        client: "test".to_owned(),
-        id: id.to_owned(),
-    });
-    engine.call(Call {
-        vat: vat.to_owned(),
-        method: method.to_owned(),
-        args: "[]".to_owned(),
-        key,
-    })
-}
-
-fn call(engine: &Engine, vat: &str, method: &str) -> Result<String, CallError> {
-    send(engine, vat, method, None).wait().expect("answered")
-}
-
-fn killed_by(answer: Result<String, CallError>) -> KilledBy {
+fn killed_by(answer: Answered) -> KilledBy {
     match answer {
         Err(CallError::TurnKilled { by, .. }) => by,
         other => panic!("not ended by a limit: {other:?}"),
@@ -78,13 +37,13 @@ fn killed_by(answer: Result<String, CallError>) -> KilledBy {
 #[test]
 fn a_loop_is_undone_among_other_calls_and_its_error_is_kept_under_its_key() {
     let folder = tempfile::tempdir().expect("a folder");
-    let engine = host(folder.path(), |options| options.gas = 20_000_000);
-    deploy(&engine, "v", PROGRAM).expect("it deploys");
+    let engine = open(folder.path(), |options| options.gas = 20_000_000);
+    engine.deploy("v", PROGRAM).expect("it deploys");
     let answers: Vec<_> = (0..40)
         .map(|at| match at % 4 {
-            1 => send(&engine, "v", "nest", None),
-            3 => send(&engine, "v", "loop", Some(&format!("loop {at}"))),
-            _ => send(&engine, "v", "incr", None),
+            1 => engine.send("v", "nest", "[]"),
+            3 => engine.send_once("v", "loop", "[]", &format!("loop {at}")),
+            _ => engine.send("v", "incr", "[]"),
         })
         .collect();
     let mut expected = 0;
@@ -99,97 +58,72 @@ fn a_loop_is_undone_among_other_calls_and_its_error_is_kept_under_its_key() {
             assert_eq!(answer.as_deref(), Ok(expected.to_string().as_str()));
         }
     }
-    let turns = engine
-        .show("v")
-        .wait()
-        .expect("answered")
-        .expect("it exists")
-        .turns;
+    let turns = engine.info("v").turns;
     assert_eq!(
         turns, 41,
         "the deployment and forty calls, each consumed once"
     );
-    let again = send(&engine, "v", "loop", Some("loop 3"))
+    let again = engine
+        .send_once("v", "loop", "[]", "loop 3")
         .wait()
         .expect("answered");
     assert_eq!(killed_by(again), KilledBy::Gas);
-    let after = engine
-        .show("v")
-        .wait()
-        .expect("answered")
-        .expect("it exists")
-        .turns;
+    let after = engine.info("v").turns;
     assert_eq!(after, turns, "asked again, it is not run again");
-    engine
-        .stop()
-        .wait()
-        .expect("answered")
-        .expect("a clean stop");
+    engine.stop().expect("a clean stop");
 }
 
 #[test]
 fn what_sends_too_much_is_undone_and_named() {
     let folder = tempfile::tempdir().expect("a folder");
-    let engine = host(folder.path(), |options| options.gas = u64::MAX);
-    deploy(&engine, "v", PROGRAM).expect("it deploys");
-    assert_eq!(call(&engine, "v", "incr").as_deref(), Ok("1"));
+    let engine = open(folder.path(), |options| options.gas = u64::MAX);
+    engine.deploy("v", PROGRAM).expect("it deploys");
+    assert_eq!(engine.call("v", "incr", "[]").as_deref(), Ok("1"));
     for (expected, (method, limit)) in (2..).zip([
         ("big", "16777216 bytes"),
         ("doubles", "16777216 bytes"),
         // Counted as the log has it: six bytes for each of these.
         ("shout", "67108864 bytes"),
     ]) {
-        match call(&engine, "v", method) {
+        match engine.call("v", method, "[]") {
             Err(CallError::TurnKilled { by, why }) => {
                 assert_eq!(by, KilledBy::Sent, "{method}");
                 assert!(why.contains(limit), "{method}: {why}");
             }
             other => panic!("{method}: {other:?}"),
         }
-        let next = call(&engine, "v", "incr");
+        let next = engine.call("v", "incr", "[]");
         assert_eq!(
             next.as_deref(),
             Ok(expected.to_string().as_str()),
             "{method}"
         );
     }
-    let log = engine
-        .logs("v", 0, 1 << 20)
-        .wait()
-        .expect("answered")
-        .expect("it exists");
+    let log = engine.log("v");
     assert_eq!(log.text, "", "what an undone turn logged is dropped");
-    engine
-        .stop()
-        .wait()
-        .expect("answered")
-        .expect("a clean stop");
+    engine.stop().expect("a clean stop");
 }
 
 #[test]
 fn what_never_polls_is_ended_by_the_clock_and_another_vat_goes_on_meanwhile() {
     let folder = tempfile::tempdir().expect("a folder");
-    let engine = host(folder.path(), |options| {
+    let engine = open(folder.path(), |options| {
         options.turn_ms = 700;
         options.gas = u64::MAX;
     });
-    deploy(&engine, "v", PROGRAM).expect("it deploys");
-    deploy(&engine, "w", PROGRAM).expect("it deploys");
-    assert_eq!(call(&engine, "v", "incr").as_deref(), Ok("1"));
-    let hangs = send(&engine, "v", "sort", None);
-    let behind = send(&engine, "v", "incr", None);
+    engine.deploy("v", PROGRAM).expect("it deploys");
+    engine.deploy("w", PROGRAM).expect("it deploys");
+    assert_eq!(engine.call("v", "incr", "[]").as_deref(), Ok("1"));
+    let hangs = engine.send("v", "sort", "[]");
+    let behind = engine.send("v", "incr", "[]");
     for expected in 1..=50 {
-        let answer = call(&engine, "w", "incr");
+        let answer = engine.call("w", "incr", "[]");
         assert_eq!(answer.as_deref(), Ok(expected.to_string().as_str()));
     }
     assert_eq!(killed_by(hangs.wait().expect("answered")), KilledBy::Clock);
     let behind = behind.wait().expect("answered");
     assert_eq!(behind.as_deref(), Ok("2"), "the vat lives on as it was");
-    engine
-        .stop()
-        .wait()
-        .expect("answered")
-        .expect("a clean stop");
+    engine.stop().expect("a clean stop");
 }
 
 /// C code that runs long without asking whether it may go on, each in a loop that would reach such
@@ -211,11 +145,11 @@ const STUBBORN: &str = "let n = 0; const many = 'a\u{301}b'.repeat(3e5);
 #[test]
 fn c_code_that_never_asks_is_ended_by_the_clock_and_the_next_call_works() {
     let folder = tempfile::tempdir().expect("a folder");
-    let engine = host(folder.path(), |options| {
+    let engine = open(folder.path(), |options| {
         options.turn_ms = 500;
         options.gas = u64::MAX;
     });
-    deploy(&engine, "v", STUBBORN).expect("it deploys");
+    engine.deploy("v", STUBBORN).expect("it deploys");
     let methods = [
         "repeat",
         "fill",
@@ -229,27 +163,23 @@ fn c_code_that_never_asks_is_ended_by_the_clock_and_the_next_call_works() {
         "copy",
     ];
     for (expected, method) in (1..).zip(methods) {
-        match call(&engine, "v", method) {
+        match engine.call("v", method, "[]") {
             Err(CallError::TurnKilled { by, why }) => {
                 assert_eq!(by, KilledBy::Clock, "{method}: {why}");
                 assert!(why.contains("longer"), "{method}: {why}");
             }
             other => panic!("{method}: {other:?}"),
         }
-        let next = call(&engine, "v", "incr");
+        let next = engine.call("v", "incr", "[]");
         assert_eq!(next, Ok(expected.to_string()), "{method}");
     }
-    engine
-        .stop()
-        .wait()
-        .expect("answered")
-        .expect("a clean stop");
+    engine.stop().expect("a clean stop");
 }
 
 #[test]
 fn a_start_function_past_a_limit_leaves_no_vat() {
     let folder = tempfile::tempdir().expect("a folder");
-    let engine = host(folder.path(), |options| options.gas = 20_000_000);
+    let engine = open(folder.path(), |options| options.gas = 20_000_000);
     for (source, limit) in [
         ("export default () => { for (;;); };", "gas"),
         (
@@ -257,39 +187,31 @@ fn a_start_function_past_a_limit_leaves_no_vat() {
             "stack",
         ),
     ] {
-        match deploy(&engine, "v", source) {
+        match engine.deploy("v", source) {
             Err(DeployError::Program { message, .. }) => {
                 assert!(message.contains(limit), "{message}")
             }
             other => panic!("{limit}: {other:?}"),
         }
     }
-    assert!(engine.list().wait().expect("answered").is_empty());
-    deploy(&engine, "v", PROGRAM).expect("the name is free");
-    engine
-        .stop()
-        .wait()
-        .expect("answered")
-        .expect("a clean stop");
+    assert!(engine.handle().list().wait().expect("answered").is_empty());
+    engine.deploy("v", PROGRAM).expect("the name is free");
+    engine.stop().expect("a clean stop");
 }
 
 #[test]
 fn a_message_whose_worker_crashes_three_times_is_answered_and_the_vat_goes_on() {
     let folder = tempfile::tempdir().expect("a folder");
-    let engine = host(folder.path(), |options| {
+    let engine = open(folder.path(), |options| {
         options.gas = u64::MAX;
         options.turn_ms = u64::MAX;
     });
-    deploy(&engine, "v", PROGRAM).expect("it deploys");
-    assert_eq!(call(&engine, "v", "incr").as_deref(), Ok("1"));
-    let crashes = send(&engine, "v", "loop", None);
+    engine.deploy("v", PROGRAM).expect("it deploys");
+    assert_eq!(engine.call("v", "incr", "[]").as_deref(), Ok("1"));
+    let crashes = engine.send("v", "loop", "[]");
     let mut killed = std::collections::BTreeSet::new();
     while killed.len() < 3 {
-        let info = engine
-            .show("v")
-            .wait()
-            .expect("answered")
-            .expect("it exists");
+        let info = engine.info("v");
         // A worker that has not begun the turn yet would die before taking any message.
         if let Some(pid) = info
             .worker_pid
@@ -304,12 +226,8 @@ fn a_message_whose_worker_crashes_three_times_is_answered_and_the_vat_goes_on() 
         killed_by(crashes.wait().expect("answered")),
         KilledBy::Crash
     );
-    assert_eq!(call(&engine, "v", "incr").as_deref(), Ok("2"));
-    engine
-        .stop()
-        .wait()
-        .expect("answered")
-        .expect("a clean stop");
+    assert_eq!(engine.call("v", "incr", "[]").as_deref(), Ok("2"));
+    engine.stop().expect("a clean stop");
 }
 
 /// Whether a process has used so much of its processor that it must be inside the endless turn.

@@ -1,45 +1,14 @@
 //! Starts that wait for their timers, in a whole engine: settled later, failed later, cut off.
 
-use std::path::Path;
 use std::time::{Duration, Instant};
 
-use kenvat_engine::api::{Call, CallError, Deploy, DeployError, Deployed};
-use kenvat_engine::{Answer, Engine, EngineOptions, Stopped, start};
-
-fn host(dir: &Path, awake_max: Option<usize>) -> Engine {
-    let mut options = EngineOptions::new(dir.join("store"));
-    options.awake_max = awake_max;
-    start(options).expect("a host starts")
-}
-
-fn deploy(engine: &Engine, name: &str, source: &str) -> Answer<Result<Deployed, DeployError>> {
-    engine.deploy(Deploy {
-        name: name.to_owned(),
-        entry: "v.js".to_owned(),
-        files: vec![("v.js".to_owned(), source.to_owned())],
-        give: Vec::new(),
-        deny: Vec::new(),
-    })
-}
-
-fn call(engine: &Engine, vat: &str, method: &str) -> Answer<Result<String, CallError>> {
-    engine.call(Call {
-        vat: vat.to_owned(),
-        method: method.to_owned(),
-        args: "[]".to_owned(),
-        key: None,
-    })
-}
-
-fn stop(engine: &Engine) {
-    let stopped = engine.stop().wait().expect("answered");
-    stopped.expect("a clean stop");
-}
+use kenvat_engine::{CallError, DeployError, Engine, Stopped};
+use kenvat_testing::engine::{Ask, open};
 
 /// The vat is not there, and whoever asks hears why. A question may overtake the deployment.
 fn until_told_that_it_starts(engine: &Engine, vat: &str) {
     loop {
-        match engine.show(vat).wait().expect("answered") {
+        match engine.handle().show(vat).wait().expect("answered") {
             Err(CallError::UnknownVat { .. }) => std::thread::yield_now(),
             Err(CallError::Unavailable { why, .. }) => {
                 assert!(why.contains("its start has not settled"), "{why}");
@@ -65,37 +34,30 @@ const SLOW: &str = "let n = 0; let told = [];
 fn a_start_that_waits_settles_and_calls_wait_for_it() {
     let folder = tempfile::tempdir().expect("a folder");
     // One place, which a start that waits does not keep.
-    let engine = host(folder.path(), Some(1));
+    let engine = open(folder.path(), |options| options.awake_max = Some(1));
     let other = "export const hi = () => 'hi';";
-    deploy(&engine, "other", other)
-        .wait()
-        .unwrap()
-        .expect("starts");
-    let starts = deploy(&engine, "v", SLOW);
-    let early = call(&engine, "v", "read");
+    engine.deploy("other", other).expect("starts");
+    let starts = engine.send_deploy("v", SLOW);
+    let early = engine.send("v", "read", "[]");
     until_told_that_it_starts(&engine, "v");
-    assert_eq!(engine.list().wait().unwrap().len(), 1);
-    let hi = call(&engine, "other", "hi").wait().unwrap();
+    assert_eq!(engine.handle().list().wait().unwrap().len(), 1);
+    let hi = engine.send("other", "hi", "[]").wait().unwrap();
     assert_eq!(hi.as_deref(), Ok("\"hi\""));
     starts.wait().unwrap().expect("it settles");
     assert_eq!(early.wait().unwrap().as_deref(), Ok("[4,true]"));
-    let log = engine
-        .logs("v", 0, 1 << 10)
-        .wait()
-        .unwrap()
-        .expect("it has");
+    let log = engine.log("v");
     assert_eq!(log.text, "1 log waits\n");
-    stop(&engine);
-    let engine = host(folder.path(), None);
-    let read = call(&engine, "v", "read").wait().unwrap();
+    engine.stop().expect("a clean stop");
+    let engine = open(folder.path(), |_| {});
+    let read = engine.send("v", "read", "[]").wait().unwrap();
     assert_eq!(read.as_deref(), Ok("[4,true]"));
-    stop(&engine);
+    engine.stop().expect("a clean stop");
 }
 
 #[test]
 fn modules_and_start_functions_may_wait_and_what_waits_for_nothing_is_refused_at_once() {
     let folder = tempfile::tempdir().expect("a folder");
-    let engine = host(folder.path(), None);
+    let engine = open(folder.path(), |_| {});
     for (name, source) in [
         ("top", "await Q.delay(20);\nexport const m = () => 1;"),
         (
@@ -103,8 +65,8 @@ fn modules_and_start_functions_may_wait_and_what_waits_for_nothing_is_refused_at
             "export default async ({ timer }) => { await timer.wake(9); return { m: () => 1 }; };",
         ),
     ] {
-        deploy(&engine, name, source).wait().unwrap().expect(name);
-        let answer = call(&engine, name, "m").wait().unwrap();
+        engine.deploy(name, source).expect(name);
+        let answer = engine.send(name, "m", "[]").wait().unwrap();
         assert_eq!(answer.as_deref(), Ok("1"), "{name}");
     }
     for (source, why) in [
@@ -130,7 +92,7 @@ fn modules_and_start_functions_may_wait_and_what_waits_for_nothing_is_refused_at
         ),
     ] {
         let begun = Instant::now();
-        match deploy(&engine, "v", source).wait().unwrap() {
+        match engine.deploy("v", source) {
             Err(DeployError::Program { message, .. }) => {
                 assert!(message.contains(why), "{message}")
             }
@@ -138,8 +100,8 @@ fn modules_and_start_functions_may_wait_and_what_waits_for_nothing_is_refused_at
         }
         assert!(begun.elapsed() < Duration::from_secs(30));
     }
-    assert_eq!(engine.list().wait().unwrap().len(), 2);
-    stop(&engine);
+    assert_eq!(engine.handle().list().wait().unwrap().len(), 2);
+    engine.stop().expect("a clean stop");
 }
 
 const FOR_EVER: &str = "export default async ({ timer }) => { await timer.wake(5e5); return {}; };";
@@ -147,28 +109,30 @@ const FOR_EVER: &str = "export default async ({ timer }) => { await timer.wake(5
 #[test]
 fn a_start_that_is_cut_off_leaves_nothing() {
     let folder = tempfile::tempdir().expect("a folder");
-    let engine = host(folder.path(), None);
-    let cut = deploy(&engine, "v", FOR_EVER);
+    let engine = open(folder.path(), |_| {});
+    let cut = engine.send_deploy("v", FOR_EVER);
     until_told_that_it_starts(&engine, "v");
-    engine.terminate("v").wait().unwrap().expect("terminated");
+    engine
+        .handle()
+        .terminate("v")
+        .wait()
+        .unwrap()
+        .expect("terminated");
     match cut.wait().unwrap() {
         Err(DeployError::Program { message, .. }) => assert!(message.contains("terminated")),
         other => panic!("{other:?}"),
     }
     // The name is free; this one is cut off by the host's end, which does not wait for it.
-    let cut = deploy(&engine, "v", FOR_EVER);
+    let cut = engine.send_deploy("v", FOR_EVER);
     until_told_that_it_starts(&engine, "v");
-    let early = call(&engine, "v", "m");
+    let early = engine.send("v", "m", "[]");
     let begun = Instant::now();
-    stop(&engine);
+    engine.stop().expect("a clean stop");
     assert!(begun.elapsed() < Duration::from_secs(8), "it waited");
     assert_eq!(cut.wait().map(drop), Err(Stopped));
     assert_eq!(early.wait().map(drop), Err(Stopped));
-    let engine = host(folder.path(), None);
-    assert!(engine.list().wait().unwrap().is_empty());
-    deploy(&engine, "v", SLOW)
-        .wait()
-        .unwrap()
-        .expect("is made now");
-    stop(&engine);
+    let engine = open(folder.path(), |_| {});
+    assert!(engine.handle().list().wait().unwrap().is_empty());
+    engine.deploy("v", SLOW).expect("is made now");
+    engine.stop().expect("a clean stop");
 }

@@ -5,8 +5,8 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
-use kenvat_engine::api::{Call, CallError, Deploy, RequestKey};
-use kenvat_engine::{Answer, Engine, EngineOptions, Step, Trace, start};
+use kenvat_engine::{CallError, Engine, Step, Trace};
+use kenvat_testing::engine::{Answered, Ask, open};
 
 const PROGRAM: &str = "
     let waiting = [], turns = 0, bytes = new Uint8Array(0);
@@ -35,47 +35,10 @@ const PROGRAM: &str = "
     export const sum = () => bytes[0] + bytes.length;
     export const count = () => turns;";
 
-fn host(dir: &Path, trace: Option<Arc<Trace>>) -> Engine {
-    let mut options = EngineOptions::new(dir.join("store"));
-    options.trace = trace;
-    start(options).expect("a host starts")
-}
-
-fn deploy(engine: &Engine, name: &str, source: &str) {
-    let deploy = Deploy {
-        name: name.to_owned(),
-        entry: "p.js".to_owned(),
-        files: vec![("p.js".to_owned(), source.to_owned())],
-        give: Vec::new(),
-        deny: Vec::new(),
-    };
-    let deployed = engine.deploy(deploy).wait().expect("answered");
-    deployed.expect("it deploys");
-}
-
-fn send(
-    engine: &Engine,
-    (vat, method, args): (&str, &str, &str),
-    id: &str,
-) -> Answer<Result<String, CallError>> {
-    engine.call(Call {
-        vat: vat.to_owned(),
-        method: method.to_owned(),
-        args: args.to_owned(),
-        key: Some(RequestKey {
-            client: "c".to_owned(),
-            id: id.to_owned(),
-        }),
+fn traced(dir: &Path, trace: &Arc<Trace>) -> Engine {
+    open(dir.join("store"), |options| {
+        options.trace = Some(trace.clone());
     })
-}
-
-fn call(engine: &Engine, what: (&str, &str, &str), id: &str) -> Result<String, CallError> {
-    send(engine, what, id).wait().expect("answered")
-}
-
-fn stop(engine: &Engine) {
-    let stopped = engine.stop().wait().expect("answered");
-    stopped.expect("a clean stop");
 }
 
 /// The JSON of a text of so many MiB.
@@ -85,7 +48,7 @@ fn text(begin: &str, mib: usize, rest: &str) -> String {
 }
 
 /// Fails without a line of 10 MiB.
-fn assert_is(answer: &Result<String, CallError>, expected: &str, what: &str) {
+fn assert_is(answer: &Answered, expected: &str, what: &str) {
     let is_so = answer.as_deref() == Ok(expected);
     assert!(is_so, "{what}: {:?}", answer.as_ref().map(String::len));
 }
@@ -106,20 +69,15 @@ fn side_files(dir: &Path) -> usize {
         .count()
 }
 
-fn assert_no_damage(engine: &Engine) {
-    let report = engine.verify().wait().expect("answered").expect("verified");
-    assert!(report.damages.is_empty(), "{:?}", report.damages);
-}
-
 #[test]
 fn j7_what_is_too_large_for_a_frame_is_beside_it_and_found_again() {
     let folder = tempfile::tempdir().expect("a folder");
     let trace = Arc::new(Trace::default());
-    let engine = host(folder.path(), Some(trace.clone()));
-    deploy(&engine, "v", PROGRAM);
+    let engine = traced(folder.path(), &trace);
+    engine.deploy("v", PROGRAM).expect("it deploys");
     trace.drain();
     let later: Vec<_> = (0..3)
-        .map(|n| send(&engine, ("v", "later", "[]"), &format!("later-{n}")))
+        .map(|n| engine.send_once("v", "later", "[]", &format!("later-{n}")))
         .collect();
     let whats = [
         (("v", "say", "[10]"), text("", 10, "x")),
@@ -127,11 +85,15 @@ fn j7_what_is_too_large_for_a_frame_is_beside_it_and_found_again() {
         (("v", "all", "[12]"), text("3", 12, "x")),
         (("v", "settle", "[10]"), text("9", 10, "y")),
     ];
-    for (what, expected) in &whats {
-        assert_is(&call(&engine, *what, what.1), expected, what.1);
+    for ((vat, method, args), expected) in &whats {
+        assert_is(
+            &engine.call_once(vat, method, args, method),
+            expected,
+            method,
+        );
         // What a turn changed beside is in the frame: marks of a collection, most of it.
         let largest = largest_frame(&trace);
-        assert!(largest < 2 << 20, "{}: a frame of {largest} bytes", what.1);
+        assert!(largest < 2 << 20, "{method}: a frame of {largest} bytes");
     }
     for (n, answer) in later.into_iter().enumerate() {
         let expected = text(&n.to_string(), 10, "y");
@@ -142,52 +104,59 @@ fn j7_what_is_too_large_for_a_frame_is_beside_it_and_found_again() {
     let longest = lengths.map(|len| len.expect("a segment")).max();
     assert_eq!(longest, Some(4 << 20), "one was made for a large frame");
     let ask_again = |engine: &Engine| {
-        for (what, expected) in &whats {
-            assert_is(&call(engine, *what, what.1), expected, what.1);
+        for ((vat, method, args), expected) in &whats {
+            assert_is(
+                &engine.call_once(vat, method, args, method),
+                expected,
+                method,
+            );
         }
-        let again = call(engine, ("v", "later", "[]"), "later-1");
+        let again = engine.call_once("v", "later", "[]", "later-1");
         assert_is(&again, &text("1", 10, "y"), "later");
-        let log = engine.logs("v", 0, 1 << 30).wait().expect("answered");
-        let log = log.expect("there is a log");
+        let log = engine.log("v");
         assert!(log.text.len() >= 8 << 20, "{} bytes of log", log.text.len());
         assert!(log.text.ends_with("zzz\n"));
         assert_eq!(
-            call(engine, ("v", "count", "[]"), "count").as_deref(),
+            engine.call_once("v", "count", "[]", "count").as_deref(),
             Ok("4")
         );
     };
     ask_again(&engine);
-    engine.sleep("v").wait().expect("answered").expect("asleep");
-    assert_no_damage(&engine);
-    stop(&engine);
+    engine.put_to_sleep("v");
+    engine.assert_no_damage();
+    engine.stop().expect("a clean stop");
     assert_eq!(side_files(folder.path()), 0, "folded");
-    let engine = host(folder.path(), None);
+    let engine = open(folder.path().join("store"), |_| {});
     ask_again(&engine);
-    let sum = call(&engine, ("v", "sum", "[]"), "sum");
+    let sum = engine.call_once("v", "sum", "[]", "sum");
     assert_eq!(sum, Ok((3 + (12 << 20)).to_string()));
-    assert_no_damage(&engine);
-    stop(&engine);
+    engine.assert_no_damage();
+    engine.stop().expect("a clean stop");
 }
 
 #[test]
 fn j7_only_the_vat_that_says_much_waits_for_it() {
     let folder = tempfile::tempdir().expect("a folder");
     let trace = Arc::new(Trace::default());
-    let engine = host(folder.path(), Some(trace.clone()));
-    deploy(&engine, "v", PROGRAM);
-    deploy(&engine, "w", "let n = 0; export const incr = () => ++n;");
+    let engine = traced(folder.path(), &trace);
+    engine.deploy("v", PROGRAM).expect("it deploys");
+    engine
+        .deploy("w", "let n = 0; export const incr = () => ++n;")
+        .expect("it deploys");
     let later: Vec<_> = (0..4)
-        .map(|n| send(&engine, ("v", "later", "[]"), &format!("later-{n}")))
+        .map(|n| engine.send_once("v", "later", "[]", &format!("later-{n}")))
         .collect();
-    call(&engine, ("v", "count", "[]"), "before").expect("they wait");
+    engine
+        .call_once("v", "count", "[]", "before")
+        .expect("they wait");
     trace.drain();
-    let large = send(&engine, ("v", "settle", "[12]"), "settle");
-    let behind = send(&engine, ("v", "count", "[]"), "count");
+    let large = engine.send_once("v", "settle", "[12]", "settle");
+    let behind = engine.send_once("v", "count", "[]", "count");
     let mut other = 0;
     let mut call_other = || {
         other += 1;
         let id = format!("other-{other}");
-        let answer = call(&engine, ("w", "incr", "[]"), &id);
+        let answer = engine.call_once("w", "incr", "[]", &id);
         assert_eq!(answer, Ok(other.to_string()));
     };
     // While it is on its way: the worker needs longer to make the texts than a call here takes.
@@ -202,14 +171,14 @@ fn j7_only_the_vat_that_says_much_waits_for_it() {
     let largest = largest_frame(&trace);
     assert!(largest < 2 << 20, "somebody waited for {largest} bytes");
     assert!(other > 20, "nobody called meanwhile");
-    stop(&engine);
+    engine.stop().expect("a clean stop");
 }
 
 #[test]
 fn j7_a_worker_killed_while_what_it_said_is_on_its_way_loses_and_repeats_nothing() {
     let folder = tempfile::tempdir().expect("a folder");
-    let engine = host(folder.path(), None);
-    deploy(&engine, "v", PROGRAM);
+    let engine = open(folder.path().join("store"), |_| {});
+    engine.deploy("v", PROGRAM).expect("it deploys");
     for expected in 1..=5 {
         let newest = || {
             let files = fs::read_dir(folder.path().join("store/side")).expect("there");
@@ -217,75 +186,75 @@ fn j7_a_worker_killed_while_what_it_said_is_on_its_way_loses_and_repeats_nothing
         };
         let before = newest();
         let id = format!("all-{expected}");
-        let answer = send(&engine, ("v", "all", "[6]"), &id);
+        let answer = engine.send_once("v", "all", "[6]", &id);
         while newest() == before {
             std::thread::yield_now();
         }
-        let info = engine.show("v").wait().expect("answered");
-        if let Some(pid) = info.expect("it exists").worker_pid {
+        let info = engine.info("v");
+        if let Some(pid) = info.worker_pid {
             let pid = rustix::process::Pid::from_raw(pid.cast_signed()).expect("a process id");
             // Gone already where it was quick.
             let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
         }
         let said = text(&expected.to_string(), 6, "x");
         assert_is(&answer.wait().expect("answered"), &said, "all");
-        engine.sleep("v").wait().expect("answered").expect("asleep");
-        assert_is(&call(&engine, ("v", "all", "[6]"), &id), &said, "again");
+        engine.put_to_sleep("v");
+        assert_is(&engine.call_once("v", "all", "[6]", &id), &said, "again");
     }
-    let count = call(&engine, ("v", "count", "[]"), "count");
+    let count = engine.call_once("v", "count", "[]", "count");
     assert_eq!(count.as_deref(), Ok("5"));
-    assert_no_damage(&engine);
-    stop(&engine);
+    engine.assert_no_damage();
+    engine.stop().expect("a clean stop");
 }
 
 /// Each says as much as a turn may: one after the other is heard, and none is forgotten.
 #[test]
 fn j7_vats_that_all_say_as_much_as_they_may_all_come_through() {
     let folder = tempfile::tempdir().expect("a folder");
-    let engine = host(folder.path(), None);
+    let engine = open(folder.path().join("store"), |_| {});
     let names = ["a", "b", "c", "d"];
     for name in names {
-        deploy(&engine, name, PROGRAM);
+        engine.deploy(name, PROGRAM).expect("it deploys");
         for n in 0..3 {
-            drop(send(&engine, (name, "later", "[]"), &format!("{name}-{n}")));
+            drop(engine.send_once(name, "later", "[]", &format!("{name}-{n}")));
         }
     }
-    let answers = names.map(|name| send(&engine, (name, "settle", "[15]"), name));
+    let answers = names.map(|name| engine.send_once(name, "settle", "[15]", name));
     for (name, answer) in names.iter().zip(answers) {
         assert_is(&answer.wait().expect("answered"), &text("9", 15, "y"), name);
-        let last = call(&engine, (name, "later", "[]"), &format!("{name}-2"));
+        let last = engine.call_once(name, "later", "[]", &format!("{name}-2"));
         let is_kept = last.as_deref() == Ok(&text("2", 15, "y"));
         // A client's answers are kept up to a bound, the oldest go first.
         let is_gone = matches!(last, Err(CallError::AnswerGone { .. }));
         assert!(is_kept || is_gone, "{name}");
     }
-    assert_no_damage(&engine);
-    stop(&engine);
+    engine.assert_no_damage();
+    engine.stop().expect("a clean stop");
 }
 
 #[test]
 fn j7_what_a_vat_is_made_from_may_be_large() {
     let folder = tempfile::tempdir().expect("a folder");
     let trace = Arc::new(Trace::default());
-    let engine = host(folder.path(), Some(trace.clone()));
+    let engine = traced(folder.path(), &trace);
     trace.drain();
     let comment = "// a line of some length, which says nothing\n".repeat(150_000);
     let source = format!("export const at = () => 7;\n{comment}");
-    deploy(&engine, "v", &source);
+    engine.deploy("v", &source).expect("it deploys");
     let largest = largest_frame(&trace);
     assert!(largest < 2 << 20, "a frame of {largest} bytes");
     for _ in 0..2 {
-        let answer = call(&engine, ("v", "at", "[]"), "at");
+        let answer = engine.call_once("v", "at", "[]", "at");
         assert_eq!(answer.as_deref(), Ok("7"));
-        engine.sleep("v").wait().expect("answered").expect("asleep");
+        engine.put_to_sleep("v");
     }
-    assert_no_damage(&engine);
-    stop(&engine);
-    let engine = host(folder.path(), None);
-    let answer = call(&engine, ("v", "at", "[]"), "again");
+    engine.assert_no_damage();
+    engine.stop().expect("a clean stop");
+    let engine = open(folder.path().join("store"), |_| {});
+    let answer = engine.call_once("v", "at", "[]", "again");
     assert_eq!(answer.as_deref(), Ok("7"));
-    assert_no_damage(&engine);
-    stop(&engine);
+    engine.assert_no_damage();
+    engine.stop().expect("a clean stop");
 }
 
 /// More than a frame would take if each answer were reckoned at its worst.
@@ -295,26 +264,26 @@ fn a_turn_may_settle_tens_of_thousands_of_calls_under_keys() {
     // As many as may wait for a vat at once, less what else is asked.
     const AT_ONCE: usize = 5_000;
     let dir = tempfile::tempdir().expect("a folder");
-    let engine = host(dir.path(), None);
-    deploy(&engine, "v", PROGRAM);
+    let engine = open(dir.path().join("store"), |_| {});
+    engine.deploy("v", PROGRAM).expect("it deploys");
     let mut waiting = Vec::new();
     for batch in 0..CALLS / AT_ONCE {
         let ids = (0..AT_ONCE).map(|at| format!("later {}", batch * AT_ONCE + at));
-        waiting.extend(ids.map(|id| send(&engine, ("v", "later", "[]"), &id)));
-        let counted = call(&engine, ("v", "count", "[]"), &format!("count {batch}"));
+        waiting.extend(ids.map(|id| engine.send_once("v", "later", "[]", &id)));
+        let counted = engine.call_once("v", "count", "[]", &format!("count {batch}"));
         assert_eq!(counted.as_deref(), Ok("0"), "all before it are consumed");
     }
-    let settled = call(&engine, ("v", "settle", "[0]"), "settle");
+    let settled = engine.call_once("v", "settle", "[0]", "settle");
     assert_eq!(settled.as_deref(), Ok("\"9\""));
     for (at, answer) in waiting.into_iter().enumerate() {
         let answer = answer.wait().expect("answered");
         assert_eq!(answer, Ok(format!("\"{at}\"")));
     }
-    stop(&engine);
-    let engine = host(dir.path(), None);
-    let again = call(&engine, ("v", "later", "[]"), "later 29999");
+    engine.stop().expect("a clean stop");
+    let engine = open(dir.path().join("store"), |_| {});
+    let again = engine.call_once("v", "later", "[]", "later 29999");
     assert_eq!(again.as_deref(), Ok("\"29999\""), "kept, and not run again");
-    let turns = call(&engine, ("v", "count", "[]"), "count");
+    let turns = engine.call_once("v", "count", "[]", "count");
     assert_eq!(turns.as_deref(), Ok("1"));
-    stop(&engine);
+    engine.stop().expect("a clean stop");
 }
