@@ -252,9 +252,10 @@ fn sends(
     let (before, after) = text.split_at(offset as usize);
     let sent = format!("{before}{form}{after}");
     let made = rewrite(sent.as_bytes(), goal);
-    // The engine wants no semicolon behind `export const a = b`; with a `!` there it is a send.
-    let is_lax = goal == Goal::Module && text.contains("export");
-    if !is_lax && engine.accepts(&sent, goal) {
+    // Behind an operand it is a send, even where the engine would take two expressions without a
+    // comma or a semicolon between them (`[, a b]`, `export const a = b c`).
+    let is_operand = engine.accepts(&format!("{before} .q(1) {after}"), goal);
+    if !is_operand && engine.accepts(&sent, goal) {
         return match made {
             Ok(made) if without_guards(&made.text) == sent => Ok(()),
             _ => Err(format!(
