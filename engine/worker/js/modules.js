@@ -143,7 +143,8 @@
     const record = readModule(text, key, compartment.files);
     const entry = {
       __proto__: null, key, record, getters: undefined, namespace: undefined,
-      dependencies: new Map(), exports: record.exports, stars: record.stars, unnamed: record.unnamed, linked: false,
+      dependencies: new Map(), exports: record.exports, stars: record.stars,
+      unnamed: record.unnamed, linked: false,
       bindings: create(null), open: undefined, done: undefined, failed: false,
       compartment: undefined, gate: undefined,
     };
@@ -368,7 +369,8 @@
   const unboxed = ({ namespace }, specifier) => {
     if (typeof namespace.then === 'function') {
       throw new TypeError(`import('${specifier}'): the module exports a function \`then\`, which ` +
-        'a promise for it would call in its place: give it another name, or use an import statement');
+        'a promise for it would call in its place: give it another name, or use an import ' +
+        'statement');
     }
     return namespace;
   };

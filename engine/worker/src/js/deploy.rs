@@ -153,8 +153,8 @@ fn own_function(exports: &Value, name: &str) -> JsResult<Option<Value>> {
     Ok(Some(exports.get(&key)?).filter(Value::is_function))
 }
 
-const ROOT_THEN: &str = "the program's root object has a method `then`, so that whoever waits for it \
-                         would call that in its place: give the method another name";
+const ROOT_THEN: &str = "the program's root object has a method `then`, so that whoever waits for \
+                         it would call that in its place: give the method another name";
 
 pub const NO_EXPORTS: &str = "the program exports nothing to call: give it a default export (a \
                               function of the powers that returns an object), or export functions \

@@ -154,7 +154,8 @@ extern "C" fn evaluate(
     })
 }
 
-/// `evaluateModule(scope, globals, inserted, text, name)`, text and name as `readModule` gives them.
+/// `evaluateModule(scope, globals, inserted, text, name)`, text and name as `readModule` gives
+/// them.
 extern "C" fn evaluate_module(
     cx: *mut qjs::JSContext,
     _this: qjs::JSValue,

@@ -234,7 +234,7 @@ unsafe extern "C" fn own_names(
         atom: TAG,
     };
     // SAFETY: the block has room for one more than the table has names.
-    unsafe { list.add(length as usize).write(tag) };
+    unsafe { list.wrapping_add(length as usize).write(tag) };
     // SAFETY: QuickJS passes room for the pointer.
     unsafe { names.write(list) };
     // SAFETY: and for the number.
