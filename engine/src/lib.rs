@@ -25,6 +25,7 @@ mod notifier;
 mod open;
 mod priority;
 mod process;
+pub mod spill;
 mod store_ledger;
 mod trace;
 mod watchdog;

@@ -143,7 +143,7 @@ impl Host {
             Move::Apply => self.apply(now_ms)?,
             Move::BeginFold => self.begin_fold()?,
             Move::RunFold | Move::FinishFold => self.go_on_folding()?,
-            Move::FindRoom => self.find_room(now_ms)?,
+            Move::FindRoom => self.find_space(now_ms)?,
             Move::WorkerHears(generation) => {
                 if let Some(worker) = self.workers.get_mut(&generation) {
                     worker.hear(chance)?;
@@ -167,7 +167,7 @@ impl Host {
         Ok(())
     }
 
-    fn find_room(&mut self, now_ms: i64) -> Result<(), Stop> {
+    fn find_space(&mut self, now_ms: i64) -> Result<(), Stop> {
         let mut caught_up = Vec::new();
         self.disk.store.find_space(&mut caught_up)?;
         let has_space = !self.disk.store.is_space_exhausted();

@@ -10,7 +10,7 @@ use super::answers::Home;
 use super::check::{Checked, check};
 use super::event::{Effect, Ledger, LedgerError, Reserved};
 use super::frame::{Frame, Limited, Slot, Turns};
-use super::limits::{FRAME_BYTES, GROUP_BYTES_MAX};
+use super::limits::GROUP_BYTES_MAX;
 use super::requests::{Given, What};
 use super::rows::{self, CountersRow, Settled};
 use super::vat::{RequestNo, Run};
@@ -230,7 +230,8 @@ impl<W> Core<W> {
     }
 
     fn is_full(&self, bytes: usize) -> bool {
-        let is_over = self.filling.bytes > 0 && self.filling.bytes + bytes > FRAME_BYTES;
+        let is_over =
+            self.filling.bytes > 0 && self.filling.bytes + bytes > self.settings.limits.frame;
         is_over || !self.held_back.is_empty()
     }
 
@@ -256,7 +257,7 @@ impl<W> Core<W> {
     ) -> Result<(), LedgerError> {
         while let Some(next) = self.held_back.front() {
             let bytes = next.bytes;
-            if self.filling.bytes > 0 && self.filling.bytes + bytes > FRAME_BYTES {
+            if self.filling.bytes > 0 && self.filling.bytes + bytes > self.settings.limits.frame {
                 break;
             }
             self.filling.bytes += bytes;

@@ -7,7 +7,7 @@
 //! - what a turn lets out waits in its frame until that is durable (T4);
 //! - hand-overs enter frames in the order received, none is skipped (J8).
 //!
-//! Files: `event` what comes in and goes out; `vat` one vat's state; `check` T1; `frame` the gate;
+//! Files: `event` what comes in and goes out; `apply` the order in which a host does it; `vat` one vat's state; `check` T1; `frame` the gate;
 //! `requests` calls, keys and their answers; `answers` what is kept for clients; `deliver` turns to
 //! workers and back; `timers` theirs; `birth` deployment, `starts` those that wait; `life` start,
 //! death, sleep, termination; `places` who may have a process; `rows` the catalog; `limits` the
@@ -17,6 +17,7 @@
 
 mod answers;
 pub mod api;
+pub mod apply;
 mod birth;
 mod check;
 mod deliver;
