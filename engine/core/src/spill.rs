@@ -18,7 +18,7 @@ use crate::api::{DeployError, RequestKey};
 use kenvat_wire::protocol::{HandOver, Reply};
 
 /// A hand-over on its way to a side file. Nothing of its vat changes before it is back.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Spill {
     hand_over: HandOver,
     handed_turn: u64,

@@ -9,9 +9,10 @@ use kenvat_store::backend::memory::{Crash, Faults, MemoryBackend};
 
 use super::World;
 use crate::disk::Disk;
-use crate::host::Host;
+use crate::host::{Host, Syncs};
 use crate::invariants::{self, Held, broken};
 use crate::model::State;
+use crate::rules::Outputs;
 use crate::stop::Stop;
 
 /// Crashes in a row while recovering before the disk is left in peace.
@@ -105,8 +106,14 @@ impl World {
         self.trace.line(format!("  recovered candidate {which}"));
         self.durable = candidates[which].clone();
         let loaded = load(&disk.store).map_err(Stop::Disk)?;
-        let (rules, awake_max) = (self.rules, self.awake_max);
-        self.host = Some(Host::start(disk, loaded, rules, awake_max, self.now_ms));
+        // A canary's outputs leave when a frame is sealed, which is seen where it is written later.
+        let is_quick = self.rules.outputs == Outputs::AtCommit && self.chance.one_in(2);
+        let syncs = match is_quick {
+            true => Syncs::Here,
+            false => Syncs::Elsewhere,
+        };
+        let (rules, kind) = (self.rules, (self.awake_max, syncs));
+        self.host = Some(Host::start(disk, loaded, rules, kind, self.now_ms));
         Ok(())
     }
 
