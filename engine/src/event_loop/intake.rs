@@ -83,14 +83,24 @@ impl Intake<'_> {
                     self.resume(generation);
                 }
             }
-            Resumed::Vat(vat) => {
-                for generation in self.workers.generations_of(vat) {
-                    self.end_long_message(generation);
-                    self.resume(generation);
-                }
-            }
+            Resumed::Vat(vat) => self.resume_vat(vat),
         }
         Ok(outcome.was_refused)
+    }
+
+    /// There was space to bring these vats' images up.
+    pub fn on_caught_up(&mut self, caught_up: &[VatId]) {
+        for vat in self.spill.on_caught_up(caught_up) {
+            self.resume_vat(vat);
+        }
+    }
+
+    /// A large hand-over of the vat is in its image.
+    fn resume_vat(&mut self, vat: VatId) {
+        for generation in self.workers.generations_of(vat) {
+            self.end_long_message(generation);
+            self.resume(generation);
+        }
     }
 
     fn take_messages(&mut self, generation: u64) {

@@ -411,7 +411,8 @@ impl EventLoop {
         // What is a spill file's is only begun; it is told of when it is done.
         self.spill.apply_files(store);
         caught_up.retain(|vat| !store.is_applying(*vat));
-        if store.fold_due() {
+        self.intake().0.on_caught_up(&caught_up);
+        if self.ledger.store.fold_due() {
             self.fold()?;
         }
         let has_space = !self.ledger.store.is_space_exhausted();

@@ -16,7 +16,7 @@
 mod writer;
 
 use std::collections::btree_map::Entry;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -102,6 +102,9 @@ pub struct SpillFiles<B: Backend> {
     held: Vec<u64>,
     /// Files on their way into images.
     applying: usize,
+    /// Vats whose file the disk had no space to apply. Until it is, nothing more of theirs may be
+    /// staged: their pages are worked out over the image.
+    behind: BTreeSet<VatId>,
 }
 
 /// A worker's large hand-over.
@@ -155,6 +158,7 @@ impl<B: Backend> SpillFiles<B> {
             pending: BTreeMap::new(),
             held: Vec::new(),
             applying: 0,
+            behind: BTreeSet::new(),
         }
     }
 
@@ -309,7 +313,7 @@ impl<B: Backend> SpillFiles<B> {
                 was_refused = self.on_written(generation, *written, events)?;
                 Resumed::Nobody
             }
-            Done::Applied(applied) => Resumed::Vat(self.on_applied(applied?, store, events)?),
+            Done::Applied(applied) => self.on_applied(applied?, store, events)?,
         };
         Ok(Outcome {
             resumed,
@@ -322,18 +326,27 @@ impl<B: Backend> SpillFiles<B> {
         applied: SpillApplied,
         store: &mut Store<B>,
         events: &mut VecDeque<Event<W>>,
-    ) -> Result<VatId, StoreError> {
+    ) -> Result<Resumed, StoreError> {
         let vat = applied.vat();
         self.applying -= 1;
         store.finish_spill(applied)?;
-        // Unless the disk had no room: then it is tried again, and told of then.
-        if !store.has_backlog(vat) {
-            events.push_back(Event::Space {
-                caught_up: vec![vat],
-                has_space: false,
-            });
+        if store.has_backlog(vat) {
+            // The disk had no space: it is tried again, and told of then.
+            self.behind.insert(vat);
+            return Ok(Resumed::Nobody);
         }
-        Ok(vat)
+        self.behind.remove(&vat);
+        events.push_back(Event::Space {
+            caught_up: vec![vat],
+            has_space: false,
+        });
+        Ok(Resumed::Vat(vat))
+    }
+
+    /// There was space to bring these vats' images up: those whose workers may be read from again.
+    pub fn on_caught_up(&mut self, caught_up: &[VatId]) -> Vec<VatId> {
+        let resumed = caught_up.iter().filter(|vat| self.behind.remove(vat));
+        resumed.copied().collect()
     }
 
     /// Whether the disk had no room for it.

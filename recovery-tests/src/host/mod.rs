@@ -17,6 +17,7 @@ use kenvat_core::apply::{self, Deferred, Performer};
 use kenvat_core::event::Event;
 use kenvat_core::limits::CoreLimits;
 use kenvat_core::{Core, Loaded, Settings};
+use kenvat_engine::spill::Resumed;
 use kenvat_store::backend::memory::MemoryBackend;
 use kenvat_store::{Durable, Fold, Folded, Sealed, StoreError, VatId};
 use kenvat_wire::protocol::FromWorker;
@@ -36,7 +37,7 @@ use crate::worker::Worker;
 const SLEEP_AFTER_MS: u64 = 1_000;
 /// Bytes after which a frame of the simulation takes no more, so few that hand-overs are held back,
 /// and that what some of them say goes to a spill file.
-const FRAME_BYTES: usize = 4 << 10;
+const FRAME_BYTES: usize = 8 << 10;
 /// Bytes of what a hand-over says that are no reason for a spill file.
 const SPILL_BYTES_MIN: usize = 512;
 
@@ -254,7 +255,10 @@ impl Host {
         store.find_space(&mut caught_up)?;
         self.spilling.files.apply_files(store);
         caught_up.retain(|vat| !store.is_applying(*vat));
-        let has_space = !store.is_space_exhausted();
+        for vat in self.spilling.files.on_caught_up(&caught_up) {
+            self.resume(Resumed::Vat(vat));
+        }
+        let has_space = !self.disk.store.is_space_exhausted();
         self.events.push_back(Event::Space {
             caught_up,
             has_space,

@@ -161,7 +161,16 @@ impl Host {
         });
         let store = &mut self.disk.store;
         let outcome = self.spilling.files.on_done(done, store, &mut self.events)?;
-        let resumed = match outcome.resumed {
+        self.resume(outcome.resumed);
+        match outcome.was_refused {
+            true => self.begin_fold(),
+            false => Ok(()),
+        }
+    }
+
+    /// Workers are read from again, unless a large hand-over of theirs is under way.
+    pub(super) fn resume(&mut self, resumed: Resumed) {
+        let resumed = match resumed {
             Resumed::Nobody => Vec::new(),
             Resumed::Workers(generations) => generations,
             Resumed::Vat(vat) => {
@@ -173,10 +182,6 @@ impl Host {
             if self.spilling.files.may_read(generation) {
                 self.held.remove(&generation);
             }
-        }
-        match outcome.was_refused {
-            true => self.begin_fold(),
-            false => Ok(()),
         }
     }
 }

@@ -15,7 +15,7 @@ use crate::worker::start;
 /// A fault set for a call carried through inline comes within so many operations of the disk.
 const INLINE_OPERATIONS: u64 = 4;
 /// Bytes of a source file that a frame of the simulation has no room for.
-const LONG_SOURCE_BYTES: usize = 6 << 10;
+const LONG_SOURCE_BYTES: usize = 10 << 10;
 /// Clients that call.
 const CLIENTS: u32 = 3;
 

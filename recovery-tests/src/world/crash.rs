@@ -107,7 +107,7 @@ impl World {
         self.durable = candidates[which].clone();
         let loaded = load(&disk.store).map_err(Stop::Disk)?;
         // A canary's outputs leave when a frame is sealed, which is seen where it is written later.
-        let is_quick = self.rules.outputs == Outputs::AtCommit && self.chance.one_in(2);
+        let is_quick = self.rules.outputs == Outputs::AtCommit && self.chance.one_in(3);
         let syncs = match is_quick {
             true => Syncs::Here,
             false => Syncs::Elsewhere,
