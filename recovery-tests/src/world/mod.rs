@@ -38,7 +38,7 @@ const REST_STEPS_MAX: u32 = 20_000;
 const FAULT_OPERATIONS: u64 = 40;
 /// One of so many frames is written to a disk that fails within `WRITE_OPERATIONS`: its own write,
 /// its sync, and what follows them.
-const FAULT_WRITES: u64 = 8;
+const FAULT_WRITES: u64 = 4;
 const WRITE_OPERATIONS: u64 = 3;
 
 /// What came of a run.
