@@ -26,6 +26,7 @@ use self::spilling::Spilling;
 use crate::chance::Chance;
 use crate::client::Answer;
 use crate::disk::Disk;
+use crate::heap::{Base, Heap};
 use crate::model::Change;
 use crate::program::PAGE_LIMIT;
 use crate::rules::{Outputs, Rules};
@@ -408,5 +409,11 @@ impl Host {
             worker.outbox.clear();
         }
         self.kill(generation);
+    }
+
+    /// A process is started.
+    fn insert_worker(&mut self, vat: VatId, generation: u64, base: Box<dyn Base>) {
+        let worker = Worker::new(vat, generation, Heap::new(base, self.rules.copies));
+        self.workers.insert(generation, worker);
     }
 }

@@ -7,13 +7,12 @@ use kenvat_store::{Durable, Part, VatId};
 use kenvat_wire::protocol::ToWorker;
 
 use super::{Folding, Host, Syncs, Told};
-use crate::heap::{Base, Genesis, Heap};
+use crate::heap::Genesis;
 use crate::invariants::broken;
 use crate::model::Change;
 use crate::rules::Outputs;
 use crate::stop::Stop;
 use crate::trace::describe;
-use crate::worker::Worker;
 
 impl Performer<u64> for Host {
     type Error = Stop;
@@ -147,12 +146,5 @@ impl Performer<u64> for Host {
         let workers = &self.workers;
         self.deferred
             .defer(effect, |generation| workers.contains_key(&generation))
-    }
-}
-
-impl Host {
-    fn insert_worker(&mut self, vat: VatId, generation: u64, base: Box<dyn Base>) {
-        let worker = Worker::new(vat, generation, Heap::new(base, self.rules.copies));
-        self.workers.insert(generation, worker);
     }
 }

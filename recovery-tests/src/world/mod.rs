@@ -341,11 +341,6 @@ impl World {
         self.next_waiter
     }
 
-    /// Nobody waits for a dead host.
-    fn forget_waiters(&mut self) {
-        self.waiters.clear();
-    }
-
     /// Lets everything under way come to its end, without faults.
     fn come_to_rest(&mut self) -> Held {
         if self.fault_set {
@@ -358,7 +353,11 @@ impl World {
             let token = self
                 .clients
                 .ask(OPERATOR, name.to_owned(), Method::Release, true);
-            self.tell(token)?;
+            match self.send(token).and_then(|()| self.listen()) {
+                Ok(()) => {}
+                Err(Stop::Broken(violation)) => return Err(violation),
+                Err(Stop::Disk(why)) => return broken("errors have causes", why),
+            }
         }
         self.rest()?;
         invariants::invariant_nothing_is_lost(&self.clients)?;
@@ -371,14 +370,6 @@ impl World {
         match self.waiters.values().next() {
             Some(waits) => broken("nothing is lost", format!("{waits:?} heard nothing")),
             None => self.check_all(),
-        }
-    }
-
-    fn tell(&mut self, token: Token) -> Held {
-        match self.send(token).and_then(|()| self.listen()) {
-            Ok(()) => Ok(()),
-            Err(Stop::Broken(violation)) => Err(violation),
-            Err(Stop::Disk(why)) => broken("errors have causes", why),
         }
     }
 
