@@ -12,7 +12,7 @@ use crate::process::SpawnError;
 use kenvat_core::api::Fault;
 use kenvat_core::event::LedgerError;
 use kenvat_core::rows::RowError;
-use kenvat_store::{DeltaError, EngineError, GenesisTooLarge, NoSpace, StoreError};
+use kenvat_store::{DeltaError, EngineError, GenesisTooLarge, NoSpace, StageError, StoreError};
 use kenvat_wire::protocol::CodecError;
 
 /// Why an engine was not opened. The store is as it was.
@@ -209,17 +209,17 @@ pub enum CatalogError {
 #[non_exhaustive]
 pub enum Fatal {
     /// The disk failed, or holds something else than was written.
-    #[error("{0}")]
+    #[error(transparent)]
     Store(#[from] StoreError),
     /// What the core asked could not be read.
-    #[error("{0}")]
+    #[error(transparent)]
     Ledger(#[from] LedgerError),
     /// The operating system refused something.
-    #[error("{0}")]
+    #[error(transparent)]
     Io(#[from] io::Error),
     /// Something that had been checked was refused by the store.
-    #[error("{0}")]
-    Stage(String),
+    #[error(transparent)]
+    Stage(#[from] StageError),
     /// A thread panicked while it worked on the engine's state: an error of this library.
     #[error("the engine's thread panicked")]
     Panicked,

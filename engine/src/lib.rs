@@ -59,6 +59,7 @@ mod open;
 mod options;
 mod priority;
 mod process;
+pub mod spill;
 mod store_ledger;
 mod trace;
 mod watchdog;

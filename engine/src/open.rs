@@ -81,19 +81,18 @@ pub(crate) fn start(options: EngineOptions) -> Result<Engine, OpenError> {
     let io = |context| move |source| OpenError::Io { context, source };
     let notifier = Notifier::new().map_err(io("make an eventfd"))?;
     let (commands, inbox) = mpsc::channel();
-    let mut run = EventLoop::new(
+    let mut event_loop = EventLoop::new(
         (core, clock),
         StoreLedger::new(store),
+        (engine, executable),
         options,
-        inbox,
-        notifier.clone(),
+        (inbox, notifier.clone()),
     )
-    .map_err(io("make an epoll descriptor"))?;
-    run.engines.insert(engine, executable);
+    .map_err(io("start the engine's threads"))?;
     if is_known {
-        run.check_own_engine();
+        event_loop.check_own_engine();
     }
-    let shared: Arc<LoopLock> = Arc::new(LoopLock::new(run));
+    let shared: Arc<LoopLock> = Arc::new(LoopLock::new(event_loop));
     let of_thread = shared.clone();
     let thread = std::thread::Builder::new()
         .name("kenvat-engine".to_owned())

@@ -4,7 +4,7 @@
 //! grows until it is drained. Does not know which call a step belongs to: with one call at a time
 //! the order tells, and with many the frames are what is looked at.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Steps of an engine's thread, in the order they happened.
@@ -61,13 +61,29 @@ pub enum Step {
     FoldEnded,
 }
 
+/// Where an engine's thread notes its steps, if somebody wants to know.
+pub(crate) struct Tracer(Option<Arc<Trace>>);
+
+impl Tracer {
+    pub fn new(trace: Option<Arc<Trace>>) -> Tracer {
+        Tracer(trace)
+    }
+
+    /// Notes a step, which is made up only where somebody wants to know.
+    pub fn mark(&self, step: impl FnOnce() -> Step) {
+        if let Some(trace) = &self.0 {
+            trace.mark(step());
+        }
+    }
+}
+
 impl Trace {
     /// The steps since the last time.
     pub fn drain(&self) -> Vec<Mark> {
         std::mem::take(&mut *self.marks())
     }
 
-    pub(crate) fn mark(&self, step: Step) {
+    fn mark(&self, step: Step) {
         let at = Instant::now();
         self.marks().push(Mark { at, step });
     }

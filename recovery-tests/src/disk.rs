@@ -116,7 +116,7 @@ impl Ledger for Disk {
     }
 
     fn is_behind(&self, vat: VatId) -> bool {
-        self.store.has_backlog(vat)
+        self.store.has_backlog(vat) || self.store.is_applying(vat)
     }
 
     fn has_stopped(&self) -> bool {

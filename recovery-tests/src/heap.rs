@@ -51,23 +51,25 @@ impl Heap {
         }
     }
 
-    /// What changed since the last hand-over; this is hand-over `number`.
-    pub fn hand_over(&mut self, number: u64) -> io::Result<Vec<u8>> {
-        let mut out = Vec::new();
+    /// What changed since the last hand-over, page by page; this is hand-over `number`.
+    pub fn hand_over(&mut self, number: u64) -> io::Result<Vec<Vec<u8>>> {
+        let mut pages = Vec::new();
         for page in std::mem::take(&mut self.written) {
             let now = self.private[&page];
             let before = match self.copies.get(&page) {
                 Some((_, copy)) => *copy,
                 None => self.base.page(page)?,
             };
-            if push_changes(&mut out, page, &before, &now) {
+            let mut changes = Vec::new();
+            if push_changes(&mut changes, page, &before, &now) {
                 self.copies.insert(page, (number, now));
+                pages.push(changes);
             }
         }
         if self.copies_kept == Copies::DroppedAtHandOver {
             self.copies.clear();
         }
-        Ok(out)
+        Ok(pages)
     }
 
     /// The image holds every hand-over up to this one.

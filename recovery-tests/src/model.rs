@@ -1,12 +1,12 @@
 //! What the store ought to hold: every frame known to be durable, folded into plain maps.
 //!
-//! Promises: knows frames' parts and genesis, and nothing of how the store keeps them. `graveyard`
+//! Promises: knows what frames change and genesis, and nothing of how the store keeps them. `graveyard`
 //! is the model's own: what terminated vats had executed, so that nothing is forgotten with them.
 
 use std::collections::BTreeMap;
 
 use kenvat_core::rows;
-use kenvat_store::{PAGE_BYTES, Part, Row, Run, VatId};
+use kenvat_store::{Delta, PAGE_BYTES, Row, Run, VatId};
 
 use crate::heap;
 use crate::program::{Knowledge, PAGE_LIMIT, Token, genesis_page};
@@ -33,60 +33,99 @@ pub const TABLES: [u8; 9] = [
     rows::TIMERS,
 ];
 
+/// One change that a frame makes durable.
+#[derive(Clone, Debug)]
+pub enum Change {
+    /// A vat on genesis.
+    Create(VatId),
+    /// Runs of a delta.
+    Heap {
+        vat: VatId,
+        delta: Delta,
+    },
+    Log {
+        vat: VatId,
+        bytes: Vec<u8>,
+    },
+    Row(Row),
+    Terminate(VatId),
+}
+
+/// What a spill file holds, as whoever had it written knows.
+#[derive(Clone, Debug, Default)]
+pub struct Spilled {
+    pub delta: Vec<u8>,
+    pub rows: Vec<Row>,
+    pub log: Vec<u8>,
+}
+
+impl Spilled {
+    /// What a frame that names the file changes by it.
+    pub fn changes(self, vat: VatId) -> Vec<Change> {
+        let delta = Delta::parse(self.delta, PAGE_LIMIT).expect("checked when it was written");
+        let heap = (!delta.is_empty()).then_some(Change::Heap { vat, delta });
+        let log = (!self.log.is_empty()).then_some(Change::Log {
+            vat,
+            bytes: self.log,
+        });
+        let rows = self.rows.into_iter().map(Change::Row);
+        heap.into_iter().chain(rows).chain(log).collect()
+    }
+}
+
 impl State {
     /// The state after one more frame.
-    pub fn fold(&mut self, frame: &[Part]) {
-        for part in frame {
-            self.fold_part(part);
+    pub fn fold(&mut self, frame: &[Change]) {
+        for change in frame {
+            self.fold_change(change);
         }
     }
 
-    fn fold_part(&mut self, part: &Part) {
-        match part {
-            Part::Create { vat, .. } => {
+    fn fold_change(&mut self, change: &Change) {
+        match change {
+            Change::Create(vat) => {
                 self.heaps.insert(*vat, genesis());
                 self.logs.insert(*vat, Vec::new());
             }
-            Part::Heap { vat, delta } => {
-                let heap = self
-                    .heaps
-                    .get_mut(vat)
-                    .expect("the store refuses unknown vats");
-                for run in delta.runs() {
-                    match run {
-                        Run::Words { page, start, bytes } => {
-                            let start = page as usize * PAGE_BYTES + start;
-                            heap[start..start + bytes.len()].copy_from_slice(bytes);
-                        }
-                        Run::Zeros { .. } => {
-                            let pages = run.pages();
-                            let bytes = |page: u32| page as usize * PAGE_BYTES;
-                            heap[bytes(pages.start)..bytes(pages.end)].fill(0);
-                        }
-                    }
-                }
-            }
-            Part::Spill(_) => unreachable!("no worker here changes that much"),
-            Part::Log { vat, bytes } => self.logs.entry(*vat).or_default().extend(bytes),
-            Part::Row(Row {
+            Change::Heap { vat, delta } => self.fold_delta(*vat, delta),
+            Change::Log { vat, bytes } => self.logs.entry(*vat).or_default().extend(bytes),
+            Change::Row(Row {
                 table,
                 key,
                 value: Some(value),
             }) => {
                 self.rows.insert((*table, key.clone()), value.clone());
             }
-            Part::Row(Row {
+            Change::Row(Row {
                 table,
                 key,
                 value: None,
             }) => {
                 self.rows.remove(&(*table, key.clone()));
             }
-            Part::Terminate { vat } => {
+            Change::Terminate(vat) => {
                 let executed = self.knowledge(*vat).map(|known| known.executed);
                 self.graveyard.insert(*vat, executed.unwrap_or_default());
                 self.heaps.remove(vat);
                 self.logs.remove(vat);
+            }
+        }
+    }
+
+    fn fold_delta(&mut self, vat: VatId, delta: &Delta) {
+        let heap = self.heaps.get_mut(&vat);
+        let heap = heap.expect("the store refuses unknown vats");
+        for run in delta.runs() {
+            match run {
+                Run::Words { page, start, bytes } => {
+                    let start = page as usize * PAGE_BYTES + start;
+                    heap[start..start + bytes.len()].copy_from_slice(bytes);
+                }
+                Run::Zeros { .. } => {
+                    let pages = run.pages();
+                    let bytes = |page: u32| page as usize * PAGE_BYTES;
+                    heap[bytes(pages.start)..bytes(pages.end)].fill(0);
+                }
             }
         }
     }

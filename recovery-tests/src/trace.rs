@@ -62,6 +62,11 @@ pub fn describe(effect: &Effect<u64>) -> String {
                     .collect::<Vec<_>>()
             )
         }
+        // Its hash is of bytes that a store makes with a key of its own.
+        Effect::Stage(Part::Spill(side)) => {
+            let (pages, log, bytes) = (side.pages(), side.log_bytes(), side.bytes());
+            format!("stage a spill file of {bytes} bytes: {pages} pages, {log} bytes of log")
+        }
         Effect::Stage(Part::Row(row)) => format!("stage row {} {:?}", row.table, row.key),
         Effect::Stage(Part::Log { vat, bytes }) => format!("stage log {vat} {}", bytes.len()),
         Effect::SendToWorker {

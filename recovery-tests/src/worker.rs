@@ -1,7 +1,7 @@
 //! The worker model: a process that speaks the real protocol and runs the simulated program.
 //!
 //! Promises what `kenvat-worker` promises: turns in order, one hand-over when asked for and never
-//! an empty one, deltas by H1. It can die between any two messages; what it had written into its
+//! an empty one, deltas by H1, some of them in pieces (J7). It can die between any two messages; what it had written into its
 //! socket by then is still heard, the rest is lost. Does not know frames.
 
 use std::collections::VecDeque;
@@ -23,6 +23,9 @@ use crate::words::{self, Memory, Output};
 const SIGSEGV: i32 = 11;
 /// The turn of a deployment, and its request.
 const FIRST_TURN: u64 = 1;
+/// One of so many deltas comes in pieces, of so many pages each, and goes to a spill file.
+const PIECEMEAL: u64 = 6;
+const PIECE_PAGES: usize = 2;
 /// Milliseconds a start that waits waits for each of its timers.
 const START_WAIT_MS: i64 = 700;
 
@@ -106,7 +109,7 @@ impl Worker {
         match self.inbox.pop_front() {
             None | Some(ToWorker::Start(_) | ToWorker::AbortSeen) => {}
             Some(ToWorker::Applied { number }) => self.heap.applied(number),
-            Some(ToWorker::HandOver) => self.hand_over()?,
+            Some(ToWorker::HandOver) => self.hand_over(chance)?,
             Some(ToWorker::Deliver { turns, hand_over }) => {
                 for turn in turns {
                     if let Some(death) = self.run(turn)? {
@@ -115,7 +118,7 @@ impl Worker {
                     }
                 }
                 if hand_over {
-                    self.hand_over()?;
+                    self.hand_over(chance)?;
                 }
             }
         }
@@ -144,7 +147,8 @@ impl Worker {
         let Some(hand_over) = waiting else {
             return false;
         };
-        match chance.below(6) {
+        match chance.below(7) {
+            6 => hand_over.pieces += 1,
             5 => hand_over.timers.extend(
                 [TimerChange {
                     timer: 0,
@@ -255,7 +259,7 @@ impl Worker {
         Ok(None)
     }
 
-    fn hand_over(&mut self) -> io::Result<()> {
+    fn hand_over(&mut self, chance: &mut Chance) -> io::Result<()> {
         if let (Some(last_turn), Some(Starting { next, .. })) = (self.ran, &self.starting) {
             self.outbox.push_back(FromWorker::Starting {
                 generation: self.generation,
@@ -268,6 +272,18 @@ impl Worker {
             return Ok(());
         };
         self.hand_overs += 1;
+        let mut pages = self.heap.hand_over(self.hand_overs)?;
+        let mut pieces = 0;
+        // As if there were too much for one message.
+        if !pages.is_empty() && chance.one_in(PIECEMEAL) {
+            for piece in pages.chunks(PIECE_PAGES) {
+                let (generation, bytes) = (self.generation, piece.concat());
+                self.outbox
+                    .push_back(FromWorker::Delta { generation, bytes });
+                pieces += 1;
+            }
+            pages.clear();
+        }
         let replies = std::mem::take(&mut self.output.replies).into_iter();
         let replies = replies.map(|(request, said)| Reply {
             request,
@@ -280,9 +296,9 @@ impl Worker {
             replies: replies.collect(),
             log: std::mem::take(&mut self.lines),
             timers: std::mem::take(&mut self.timers),
-            pieces: 0,
+            pieces,
             used_pages: USED_PAGES,
-            delta: self.heap.hand_over(self.hand_overs)?,
+            delta: pages.concat(),
         }));
         Ok(())
     }

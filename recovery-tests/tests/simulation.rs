@@ -92,6 +92,10 @@ fn the_promises_hold_on_every_pinned_seed() {
         "{sum:?}"
     );
     assert!(
+        sum.spilled > 2 * PINNED as u32 && sum.inline_calls > 2 * PINNED as u32,
+        "{sum:?}"
+    );
+    assert!(
         sum.found_frames > 10 && sum.dropped_frames > 10 && sum.probes > 100,
         "{sum:?}"
     );

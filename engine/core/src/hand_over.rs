@@ -83,7 +83,12 @@ impl<W> HandOvers<'_, W> {
         generation: u64,
         hand_over: HandOver,
     ) -> Result<(), LedgerError> {
-        let bytes = frame_bytes(self.life.vats, self.life.requests, vat, &hand_over);
+        let bytes = frame_bytes(
+            self.life.vats,
+            self.life.requests,
+            self.life.cx.limits(),
+            (vat, &hand_over),
+        );
         if !self.takes(bytes) {
             self.hold_back(vat, generation, bytes, Said::HandOver(hand_over));
             return Ok(());

@@ -23,13 +23,15 @@
 //! Procedures borrow the owners they need and no others, so their types say what they touch:
 //! `calls` (a request arrives), `delivery` (turns to workers), `hand_over` (turns back),
 //! `lifecycle` (a worker starts, dies, sleeps; a vat ends), `deployments::start`, `scheduling`.
-//! `core` owns the owners and says which procedure handles which event; `spill` decides what is too
+//! `core` owns the owners and says which procedure handles which event; `apply` is the order in
+//! which a host carries out what the core wants; `spill` decides what is too
 //! large for a frame, `space` how much disk is reserved; `check` is T1,
 //! `rows` the catalog, `limits` the numbers.
 
 #![forbid(unsafe_code)]
 
 pub mod api;
+pub mod apply;
 mod calls;
 mod check;
 mod content;

@@ -117,6 +117,10 @@ pub struct CoreLimits {
     pub poison: u32,
     /// Milliseconds a vat waits for its next turn after one that went past a limit.
     pub pause: u64,
+    /// Bytes of hand-overs after which a frame takes no more, and of what a hand-over says that are
+    /// no reason for a spill file. No option: a simulation has smaller ones.
+    pub frame: usize,
+    pub spill_min: usize,
 }
 
 impl Default for CoreLimits {
@@ -137,6 +141,8 @@ impl Default for CoreLimits {
             ids: ANSWERS_GONE_MAX,
             poison: POISON_DEATHS,
             pause: UNDONE_PAUSE_MS,
+            frame: FRAME_BYTES,
+            spill_min: SPILL_BYTES_MIN,
         }
     }
 }

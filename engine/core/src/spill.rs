@@ -3,16 +3,16 @@
 //! Promises: what is in such a file is durable before its hand-over is staged, and checked, so
 //! whatever can refuse it has done so before anything of it is shown (J8); one file has all of it,
 //! and one frame names it. Until it is where it belongs nothing else of that vat is handed in, and
-//! only that vat waits. The host loop makes the file, on a thread of its own where every byte is
-//! looked at as well, and holds the worker's further messages; the core sees one hand-over and an
-//! apply that comes later than its frame's.
+//! only that vat waits. The host writes the file, on a thread of its own where every byte is checked
+//! as well, and holds the worker's further messages; the core sees one hand-over and an apply that
+//! comes later than its frame's. Knows what goes into a file, and no file.
 
-use kenvat_store::{Backend, SpillBase, SpillFileError, SpillWriter, VatId};
+use kenvat_store::{Row, SpillFile, VatId};
 
 use crate::api::RequestKey;
 use crate::check::{Checked, Violation, check_content, check_place};
 use crate::deployments::{Deployments, FirstViolation, Purpose};
-use crate::limits::{FRAME_BYTES, SPILL_BYTES_MIN};
+use crate::limits::CoreLimits;
 use crate::requests::Requests;
 use crate::rows::{self, AnswerRow, Settled, SourcesRow};
 use crate::timers::Timers;
@@ -20,7 +20,7 @@ use crate::vats::Vats;
 use kenvat_wire::protocol::{HandOver, Reply};
 
 /// A hand-over on its way to a spill file. Nothing of its vat changes before it is back.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Spill {
     hand_over: HandOver,
     handed_turn: u64,
@@ -33,44 +33,61 @@ pub struct Spill {
     sources: Option<(Vec<u8>, SourcesRow)>,
 }
 
-/// Why it did not come to its end.
-#[derive(Debug, thiserror::Error)]
-pub enum SpillError {
-    #[error(transparent)]
-    Side(#[from] SpillFileError),
-    #[error(transparent)]
-    Violation(#[from] Violation),
+/// A hand-over whose every byte was checked, and what of it goes to its file.
+#[derive(Debug)]
+pub struct CheckedSpill {
+    checked: Checked,
+    takes_rows: bool,
+    kept: Vec<(usize, RequestKey, [u8; 32])>,
+    sources: Option<(Vec<u8>, SourcesRow)>,
 }
 
 impl Spill {
-    /// Checks the rest of it and ends its file. On any thread.
-    pub fn write<B: Backend>(
-        self,
-        mut writer: SpillWriter<B>,
-        base: Option<&SpillBase<B>>,
-    ) -> Result<Checked, SpillError> {
-        let mut checked = check_content(self.hand_over, self.handed_turn, self.page_limit)?;
-        if self.takes_rows {
-            let mut push = |row: kenvat_store::Row| {
-                let value = row.value.unwrap_or_default();
-                writer.push_row(row.table, row.key, &value)
+    /// Checks the rest of the hand-over: every byte of it. On any thread.
+    pub fn check(self) -> Result<CheckedSpill, Violation> {
+        let checked = check_content(self.hand_over, self.handed_turn, self.page_limit)?;
+        Ok(CheckedSpill {
+            checked,
+            takes_rows: self.takes_rows,
+            kept: self.kept,
+            sources: self.sources,
+        })
+    }
+}
+
+impl CheckedSpill {
+    /// The rows for the file, one at a time: together they may be as large as the hand-over.
+    pub fn rows(&self) -> impl Iterator<Item = Row> + '_ {
+        let kept = self.kept.iter().filter_map(|(at, key, content)| {
+            let Reply { outcome, .. } = self.checked.replies.get(*at)?;
+            let answer = AnswerRow::Settled {
+                content: *content,
+                settled: Settled::from_outcome(outcome.clone()),
             };
-            for (at, key, content) in self.kept {
-                let Some(Reply { outcome, .. }) = checked.replies.get(at) else {
-                    continue;
-                };
-                let settled = Settled::from_outcome(outcome.clone());
-                let answer = AnswerRow::Settled { content, settled };
-                push(rows::put(rows::ANSWERS, rows::answer_key(&key), &answer))?;
-            }
-            if let Some((key, sources)) = self.sources {
-                push(rows::put(rows::SOURCES, key, &sources))?;
-            }
-            writer.push_log(&std::mem::take(&mut checked.log))?;
+            Some(rows::put(rows::ANSWERS, rows::answer_key(key), &answer))
+        });
+        let sources = self.sources.iter();
+        let sources = sources.map(|(key, row)| rows::put(rows::SOURCES, key.clone(), row));
+        kept.filter(|_| self.takes_rows).chain(sources)
+    }
+
+    /// The log for the file.
+    pub fn log(&self) -> &[u8] {
+        match self.takes_rows {
+            true => &self.checked.log,
+            false => &[],
+        }
+    }
+
+    /// The hand-over as the core takes it, once its file is durable.
+    pub fn with_file(self, side: SpillFile) -> Checked {
+        let mut checked = self.checked;
+        if self.takes_rows {
+            checked.log = Vec::new();
             checked.rows_are_spilled = true;
         }
-        checked.side = Some(writer.finish(base)?);
-        Ok(checked)
+        checked.side = Some(side);
+        checked
     }
 }
 
@@ -80,6 +97,7 @@ pub(crate) struct Spilling<'a, W> {
     pub requests: &'a Requests<W>,
     pub timers: &'a Timers,
     pub deployments: &'a Deployments<W>,
+    pub limits: &'a CoreLimits,
 }
 
 impl<W> Spilling<'_, W> {
@@ -93,11 +111,12 @@ impl<W> Spilling<'_, W> {
     fn takes_rows(&self, id: VatId, hand_over: &HandOver) -> bool {
         let deployment = self.deployments.get(id);
         let sources = deployment.map_or(0, |deployment| deployment.source_bytes());
-        if hand_over.bytes() + sources <= FRAME_BYTES {
+        let frame = self.limits.frame;
+        if hand_over.bytes() + sources <= frame {
             return false;
         }
         let said = said_bytes(self.vats, self.requests, id, hand_over) + sources;
-        said >= SPILL_BYTES_MIN && hand_over.delta.len() + said > FRAME_BYTES
+        said >= self.limits.spill_min && hand_over.delta.len() + said > frame
     }
 
     /// Takes a large hand-over to be written; nothing where its worker no longer counts. All that
@@ -155,11 +174,11 @@ impl<W> Spilling<'_, W> {
 pub(crate) fn frame_bytes<W>(
     vats: &Vats<W>,
     requests: &Requests<W>,
-    id: VatId,
-    hand_over: &HandOver,
+    limits: &CoreLimits,
+    (id, hand_over): (VatId, &HandOver),
 ) -> usize {
     match hand_over.bytes() {
-        bytes if bytes <= FRAME_BYTES => bytes,
+        bytes if bytes <= limits.frame => bytes,
         _ => hand_over.delta.len() + said_bytes(vats, requests, id, hand_over),
     }
 }

@@ -1,92 +1,89 @@
 //! What other threads ask: handed to the core as events, or answered from what is committed.
 
 use std::collections::HashMap;
-use std::sync::mpsc::TryRecvError;
-use std::time::Instant;
 
-use kenvat_store::{StoreError, VatId, VerifyReport};
+use kenvat_core::api::{CallError, LogChunk, VatInfo, VatLimits};
+use kenvat_core::event::Event;
+use kenvat_core::{Core, VatView};
+use kenvat_store::{EngineHash, FileBackend, Store, StoreError, VatId};
 
-use super::commit::Hashing;
-use super::{COMMANDS_A_TICK, EventLoop, INLINE_PAGES_MAX, STOP_PATIENCE, Stopping, Waiter, say};
+use super::committer::{Committer, Hashing};
+use super::workers::Workers;
+use super::{INLINE_PAGES_MAX, Waiter, say};
 use crate::handle::{Answerer, Command};
 use crate::log_lines::{bytes_to_read, whole_lines};
-use crate::trace::Step;
-use kenvat_core::VatView;
-use kenvat_core::api::{CallError, DamageReport, LogChunk, StoreReport, VatInfo, VatLimits};
-use kenvat_core::event::Event;
+use crate::options::EngineOptions;
 
-impl EventLoop {
-    pub(super) fn take_commands(&mut self) {
-        for _ in 0..COMMANDS_A_TICK {
-            match self.inbox.try_recv() {
-                Ok(command) => self.on_command(command),
-                Err(TryRecvError::Empty) => return,
-                // Every handle is gone; nobody can stop the engine any more, so it stops itself.
-                Err(TryRecvError::Disconnected) => {
-                    self.begin_stop(None);
-                    return;
-                }
-            }
-        }
-        // More may wait: come back at once.
-        self.notifier.notify();
-    }
+/// Whom a command is for.
+pub(super) enum Addressee {
+    /// The core.
+    Core(Event<Waiter>),
+    /// The loop: a question, or something about the loop itself.
+    Loop(Command),
+}
 
-    fn on_command(&mut self, command: Command) {
-        let event = match command {
-            Command::Call(call, to) => {
-                self.mark(|_| Step::Taken);
-                Event::Call {
-                    call,
-                    waiter: Waiter::Call(to),
-                }
-            }
-            Command::Ask(key, to) => Event::Ask {
-                key,
-                waiter: Waiter::Ask(to),
-            },
-            Command::TryOut(deploy, to) => Event::DryRun {
-                deploy,
-                waiter: Waiter::Deploy(to),
-            },
-            Command::SetLimits(vat, limits, to) => Event::Limit {
-                vat,
-                limits,
-                waiter: Waiter::Done(to),
-            },
-            Command::Deploy(deploy, limits, to) => Event::Deploy {
-                deploy,
-                limits,
-                waiter: Waiter::Deploy(to),
-            },
-            Command::Sleep(vat, to) => Event::Sleep {
-                vat,
-                waiter: Waiter::Done(to),
-            },
-            Command::Wake(vat, to) => Event::Wake {
-                vat,
-                waiter: Waiter::Done(to),
-            },
-            Command::Terminate(vat, to) => Event::Terminate {
-                vat,
-                waiter: Waiter::Done(to),
-            },
-            other => return self.on_question(other),
-        };
-        self.events.push_back(event);
-    }
+/// Whom a command is for; the event it is, if it is for the core.
+pub(super) fn address(command: Command) -> Addressee {
+    Addressee::Core(match command {
+        Command::Call(call, to) => Event::Call {
+            call,
+            waiter: Waiter::Call(to),
+        },
+        Command::Ask(key, to) => Event::Ask {
+            key,
+            waiter: Waiter::Ask(to),
+        },
+        Command::TryOut(deploy, to) => Event::DryRun {
+            deploy,
+            waiter: Waiter::Deploy(to),
+        },
+        Command::SetLimits(vat, limits, to) => Event::Limit {
+            vat,
+            limits,
+            waiter: Waiter::Done(to),
+        },
+        Command::Deploy(deploy, limits, to) => Event::Deploy {
+            deploy,
+            limits,
+            waiter: Waiter::Deploy(to),
+        },
+        Command::Sleep(vat, to) => Event::Sleep {
+            vat,
+            waiter: Waiter::Done(to),
+        },
+        Command::Wake(vat, to) => Event::Wake {
+            vat,
+            waiter: Waiter::Done(to),
+        },
+        Command::Terminate(vat, to) => Event::Terminate {
+            vat,
+            waiter: Waiter::Done(to),
+        },
+        other => return Addressee::Loop(other),
+    })
+}
 
-    /// Questions that change nothing. An asker that went away needs no answer.
-    fn on_question(&mut self, command: Command) {
+/// What questions that change nothing are answered from.
+pub(super) struct Inspector<'a> {
+    pub core: &'a Core<Waiter>,
+    pub store: &'a mut Store<FileBackend>,
+    pub workers: &'a Workers,
+    pub committer: &'a Committer,
+    pub options: &'a EngineOptions,
+}
+
+impl Inspector<'_> {
+    /// Answers a question. An asker that went away needs no answer.
+    pub fn answer(&mut self, command: Command) {
         match command {
             Command::List(to) => {
-                let pids = self.pids();
+                let pids = self.workers.pids();
                 let vats = self.core.vats();
                 let infos = vats.map(|view| self.info(&view, &pids)).collect();
                 drop(to.send(infos));
             }
             Command::Show(name, to) => {
-                let pids = self.pids();
+                let pids = self.workers.pids();
                 let info = self.view(&name).map(|view| self.info(&view, &pids));
                 drop(to.send(info));
             }
@@ -99,31 +96,17 @@ impl EventLoop {
                 from,
                 bytes_max,
                 answer,
-            } => {
-                drop(answer.send(self.logs(&vat, from, bytes_max)));
-            }
+            } => drop(answer.send(self.logs(&vat, from, bytes_max))),
             Command::Pressed(to) => {
-                let lacks = self.ledger.store.is_space_exhausted() || self.core.lacks_space();
-                // An asker that went away needs no answer.
+                let lacks = self.store.is_space_exhausted() || self.core.lacks_space();
                 let _ = to.send(lacks);
             }
-            // Begun at the end of this round.
-            Command::Verify(to) => self.verifiers.push(to),
             Command::Limits(to) => drop(to.send(self.options.table(VatLimits::default()))),
             Command::LimitsOf(name, to) => {
                 let own = self.view(&name).map(|view| view.limits);
                 drop(to.send(own.map(|own| self.options.table(own))));
             }
-            Command::Stop(to) => self.begin_stop(Some(to)),
-            Command::Watch(to) => self.watchers.push(to),
-            _ => unreachable!("the caller kept the rest"),
-        }
-    }
-
-    fn begin_stop(&mut self, to: Option<Answerer<Result<(), CallError>>>) {
-        if self.stopping.is_none() {
-            let until = Instant::now() + STOP_PATIENCE;
-            self.stopping = Some(Stopping { asker: to, until });
+            _ => unreachable!("every other command is an event, or about the loop"),
         }
     }
 
@@ -133,15 +116,9 @@ impl EventLoop {
         found.ok_or_else(|| self.core.unknown_vat(name))
     }
 
-    /// The workers' process ids.
-    fn pids(&self) -> HashMap<VatId, u32> {
-        let workers = self.workers.values();
-        workers.map(|(vat, worker)| (*vat, worker.pid())).collect()
-    }
-
     fn info(&self, view: &VatView<'_>, pids: &HashMap<VatId, u32>) -> VatInfo {
         const PAGE_BYTES: u64 = kenvat_store::PAGE_BYTES as u64;
-        let engine = kenvat_store::EngineHash(view.row.engine);
+        let engine = EngineHash(view.row.engine);
         VatInfo {
             name: view.row.name.clone(),
             id: view.id.0,
@@ -152,7 +129,6 @@ impl EventLoop {
             no_space: view.no_space,
             engine: engine.to_string(),
             genesis_sha256: self
-                .ledger
                 .store
                 .genesis_sha256(engine)
                 .map(hex)
@@ -167,7 +143,7 @@ impl EventLoop {
         }
     }
 
-    /// Hashes a vat's heap, a large one beside this thread.
+    /// Hashes a vat's heap, a large one on another thread.
     fn hash_heap(&mut self, vat: VatId, tries: u32, asker: Answerer<Result<String, CallError>>) {
         let host = |error: &dyn std::fmt::Display| CallError::Host(error.to_string());
         let counters = self.core.view(vat).map(|view| view.counters);
@@ -175,7 +151,7 @@ impl EventLoop {
             drop(asker.send(Err(CallError::Host(format!("vat {vat} is gone")))));
             return;
         };
-        let reading = match self.ledger.store.read_heap(vat) {
+        let reading = match self.store.read_heap(vat) {
             Ok(reading) => reading,
             Err(error) => return drop(asker.send(Err(host(&error)))),
         };
@@ -191,13 +167,13 @@ impl EventLoop {
             asker,
         };
         // Without a thread the asker hears that nobody answers.
-        if let Err(error) = self.background.hash(hashing, reading) {
+        if let Err(error) = self.committer.hash(hashing, reading) {
             say(format_args!("no thread to hash a heap: {error}"));
         }
     }
 
     /// A heap was hashed. One that changed meanwhile is hashed again, a few times.
-    pub(super) fn hashed(&mut self, hashing: Hashing, hash: Result<[u8; 32], StoreError>) {
+    pub fn on_hashed(&mut self, hashing: Hashing, hash: Result<[u8; 32], StoreError>) {
         let Hashing {
             vat,
             turns,
@@ -219,63 +195,9 @@ impl EventLoop {
 
     fn logs(&mut self, name: &str, from: u64, bytes_max: usize) -> Result<LogChunk, CallError> {
         let id = self.view(name)?.id;
-        let slice = self
-            .ledger
-            .store
-            .log_read(id, from, bytes_to_read(bytes_max));
+        let slice = self.store.log_read(id, from, bytes_to_read(bytes_max));
         let slice = slice.map_err(|error| CallError::Host(error.to_string()))?;
         Ok(whole_lines(slice, from))
-    }
-
-    /// One step of the verification somebody waits for, where the store is at rest; else it is
-    /// tried after the next frame is applied or the fold ends. Nobody waits for more than a step.
-    pub(super) fn verify_between_frames(&mut self) {
-        if self.verifying.is_none() && !self.verifiers.is_empty() {
-            let askers = std::mem::take(&mut self.verifiers);
-            self.verifying = Some((self.ledger.store.begin_verify(), askers));
-        }
-        if !self.ledger.store.is_between_frames() {
-            return;
-        }
-        let Some((verifying, _)) = &mut self.verifying else {
-            return;
-        };
-        let step = self.ledger.store.verify_step(verifying);
-        // What came meanwhile comes first; then the next step.
-        self.notifier.notify();
-        if matches!(step, Ok(false)) {
-            return;
-        }
-        let Some((verifying, askers)) = self.verifying.take() else {
-            return;
-        };
-        let report = step
-            .map(|_| self.report(verifying.report))
-            .map_err(|error| CallError::Host(error.to_string()));
-        for to in askers {
-            drop(to.send(report.clone()));
-        }
-    }
-
-    /// Whether somebody waits for a verification.
-    pub(super) fn is_verifying(&self) -> bool {
-        self.verifying.is_some() || !self.verifiers.is_empty()
-    }
-
-    fn report(&self, report: VerifyReport) -> StoreReport {
-        let name = |id| self.core.view(id).map(|v| v.row.name.clone());
-        let damages = report.damages.into_iter().map(|damage| DamageReport {
-            file: damage.file,
-            offset: damage.offset,
-            vat: damage
-                .vat
-                .map(|id| name(id).unwrap_or_else(|| id.to_string())),
-            what: damage.what,
-        });
-        StoreReport {
-            read_bytes: report.read_bytes,
-            damages: damages.collect(),
-        }
     }
 }
 

@@ -7,19 +7,51 @@ use kenvat_core::api::{Deploy, VatLimits};
 use kenvat_core::event::{Death, Event};
 use kenvat_store::backend::memory::Faults;
 
-use super::{NAMES, Waits, World};
+use super::{FAULT_WRITES, NAMES, Waits, World};
 use crate::program::{KEYS, Method, Token};
 use crate::stop::Stop;
 use crate::worker::start;
 
+/// A fault set for a call carried through inline comes within so many operations of the disk.
+const INLINE_OPERATIONS: u64 = 4;
+/// Bytes of a source file that a frame of the simulation has no room for.
+const LONG_SOURCE_BYTES: usize = 10 << 10;
 /// Clients that call.
 const CLIENTS: u32 = 3;
 
 impl World {
     pub(super) fn call(&mut self) -> Result<(), Stop> {
+        let token = self.next_call();
+        self.send(token)
+    }
+
+    /// A client makes its next call on a thread that carries it through by itself where it can.
+    pub(super) fn call_inline(&mut self) -> Result<(), Stop> {
+        let token = self.next_call();
+        let Some(call) = self.prepare(token) else {
+            return Ok(());
+        };
+        if self.chance.one_in(FAULT_WRITES) {
+            self.set_fault(INLINE_OPERATIONS);
+        }
+        let now_ms = self.now_ms;
+        let host = self.host.as_mut().expect("recover leaves a host behind");
+        let carried = host.call_inline(now_ms, call, &mut self.chance);
+        self.learn();
+        match carried? {
+            None => {
+                self.tally.inline_calls += 1;
+                Ok(())
+            }
+            Some(call) => self.feed(call),
+        }
+    }
+
+    /// What some client calls next: what it has to ask again, or something new.
+    fn next_call(&mut self) -> Token {
         let client = self.chance.below(u64::from(CLIENTS)) as u32;
         if let Some(token) = self.clients.next_again(client) {
-            return self.send(token);
+            return token;
         }
         let vat = (*self.chance.pick(&NAMES)).to_owned();
         let (key, value) = (self.chance.below(KEYS), self.chance.bits() | 1);
@@ -35,21 +67,25 @@ impl World {
             (1, Method::Poison),
         ]);
         let keyed = !self.chance.one_in(4);
-        let token = self.clients.ask(client, vat, method, keyed);
-        self.send(token)
+        self.clients.ask(client, vat, method, keyed)
     }
 
     pub(super) fn send(&mut self, token: Token) -> Result<(), Stop> {
+        match self.prepare(token) {
+            Some(call) => self.feed(call),
+            None => Ok(()),
+        }
+    }
+
+    fn prepare(&mut self, token: Token) -> Option<Event<u64>> {
         let life = self.life;
-        let Some(request) = self.clients.requests.get_mut(&token) else {
-            return Ok(());
-        };
+        let request = self.clients.requests.get_mut(&token)?;
         request.sent_in = life;
         let call = request.call(token);
         self.trace
             .line(format!("  {token} {} to {}", call.method, call.vat));
         let waiter = self.wait(Waits::Call(token));
-        self.feed(Event::Call { call, waiter })
+        Some(Event::Call { call, waiter })
     }
 
     /// Somebody asks again for what was answered, or is under way in this life of the host.
@@ -144,7 +180,11 @@ impl World {
             (1, start::WAITS_FOR_EVER),
             (1, start::WAITS_AND_DIES),
         ]);
-        let files = vec![("v.js".to_owned(), program.to_owned())];
+        let mut files = vec![("v.js".to_owned(), program.to_owned())];
+        if self.chance.one_in(4) {
+            // Sources too large for a frame.
+            files.push(("long.js".to_owned(), "x".repeat(LONG_SOURCE_BYTES)));
+        }
         let entry = "v.js".to_owned();
         let deploy = Deploy {
             name: name.clone(),

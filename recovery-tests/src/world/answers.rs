@@ -5,7 +5,7 @@ use kenvat_core::api::CallError;
 use kenvat_store::VatId;
 
 use super::{Waits, World};
-use crate::client::Answer;
+use crate::client::{Answer, Clients};
 use crate::host::Told;
 use crate::invariants::{self, Held, broken};
 use crate::program::Token;
@@ -34,7 +34,7 @@ impl World {
     fn hear(&mut self, waits: Waits, told: Told) -> Held {
         match (waits, told) {
             (Waits::Call(token), Told::Call(answer)) => self.hear_answer(token, answer),
-            (Waits::Ask(token), Told::Ask(answer)) => self.hear_of_key(token, answer),
+            (Waits::Ask(token), Told::Ask(answer)) => hear_of_key(&self.clients, token, answer),
             (Waits::OtherContent(token), Told::Call(answer)) => match answer {
                 Err(CallError::KeyReused { .. }) => Ok(()),
                 other => broken(
@@ -74,19 +74,19 @@ impl World {
             }
         }
     }
+}
 
-    /// An answer to the question what became of a key.
-    fn hear_of_key(&self, token: Token, answer: Result<Option<String>, CallError>) -> Held {
-        let request = &self.clients.requests[&token];
-        match (&request.answer, answer.transpose()) {
-            (Some(first), Some(again)) if request.is_kept() => {
-                invariants::invariant_same_answer(token, first, &again)
-            }
-            (Some(first), None) if request.is_kept() => broken(
-                "exactly once",
-                format!("{token}, answered {first:?}, is not known"),
-            ),
-            _ => Ok(()),
+/// An answer to the question what became of a key.
+fn hear_of_key(clients: &Clients, token: Token, answer: Result<Option<String>, CallError>) -> Held {
+    let request = &clients.requests[&token];
+    match (&request.answer, answer.transpose()) {
+        (Some(first), Some(again)) if request.is_kept() => {
+            invariants::invariant_same_answer(token, first, &again)
         }
+        (Some(first), None) if request.is_kept() => broken(
+            "exactly once",
+            format!("{token}, answered {first:?}, is not known"),
+        ),
+        _ => Ok(()),
     }
 }

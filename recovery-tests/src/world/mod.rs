@@ -38,7 +38,7 @@ const REST_STEPS_MAX: u32 = 20_000;
 const FAULT_OPERATIONS: u64 = 40;
 /// One of so many frames is written to a disk that fails within `WRITE_OPERATIONS`: its own write,
 /// its sync, and what follows them.
-const FAULT_WRITES: u64 = 8;
+const FAULT_WRITES: u64 = 4;
 const WRITE_OPERATIONS: u64 = 3;
 
 /// What came of a run.
@@ -52,6 +52,10 @@ pub struct Tally {
     pub probes: u32,
     pub dropped_frames: u32,
     pub found_frames: u32,
+    /// Spill files that frames named.
+    pub spilled: u32,
+    /// Calls carried through inline.
+    pub inline_calls: u32,
 }
 
 impl Tally {
@@ -64,6 +68,8 @@ impl Tally {
         self.probes += other.probes;
         self.dropped_frames += other.dropped_frames;
         self.found_frames += other.found_frames;
+        self.spilled += other.spilled;
+        self.inline_calls += other.inline_calls;
     }
 }
 
@@ -95,6 +101,7 @@ enum Action {
     Host(Move),
     Again(u32),
     Call,
+    CallInline,
     Repeat,
     AskKey,
     OtherContent,
@@ -207,6 +214,7 @@ impl World {
         let mut actions = self.progress();
         actions.extend([
             (30, Action::Call),
+            (15, Action::CallInline),
             (4, Action::Repeat),
             (2, Action::AskKey),
             (1, Action::OtherContent),
@@ -244,6 +252,7 @@ impl World {
                 None => Ok(()),
             },
             Action::Call => self.call(),
+            Action::CallInline => self.call_inline(),
             Action::Repeat => self.repeat(),
             Action::AskKey => self.ask_key(),
             Action::OtherContent => self.other_content(),
@@ -273,7 +282,19 @@ impl World {
 
     fn feed(&mut self, event: Event<u64>) -> Result<(), Stop> {
         let now_ms = self.now_ms;
-        self.host_mut().feed(now_ms, event)
+        let fed = self.host_mut().feed(now_ms, event);
+        self.learn();
+        fed
+    }
+
+    /// Frames are durable before anybody hears of them, so the model learns of them first, whatever
+    /// became of the host afterwards.
+    fn learn(&mut self) {
+        let host = self.host.as_mut().expect("recover leaves a host behind");
+        for frame in std::mem::take(&mut host.committed) {
+            self.durable.fold(&frame);
+        }
+        self.tally.spilled += std::mem::take(&mut host.spilled);
     }
 
     fn host_moves(&mut self, step: Move) -> Result<(), Stop> {
@@ -290,17 +311,17 @@ impl World {
             _ => None,
         };
         let (died, before) = (dead.map(|worker| worker.vat), host.running());
-        // The frame is durable before anybody hears of it, so the model learns of it first.
         let outcome = host.make(step, now_ms, &mut self.chance);
+        self.learn();
+        let host = self.host.as_mut().expect("recover leaves a host behind");
         // With few places, a vat whose worker died may take its place back from one that is idle.
         if let Some(died) = died.filter(|_| self.awake_max == MANY) {
             invariants::invariant_local_recovery(died, &before, &host.running())?;
         }
         self.tally.folds += u32::from(step == Move::FinishFold);
-        if let Some(frame) = outcome? {
-            self.durable.fold(&frame);
-        }
-        if step == Move::Apply && self.chance.one_in(8) {
+        outcome?;
+        let is_new = matches!(step, Move::Apply | Move::TakeDeferred | Move::HearOfSpill);
+        if is_new && self.chance.one_in(8) && self.host_mut().is_applied() {
             self.compare_live()?;
         }
         Ok(())
@@ -320,11 +341,6 @@ impl World {
         self.next_waiter
     }
 
-    /// Nobody waits for a dead host.
-    fn forget_waiters(&mut self) {
-        self.waiters.clear();
-    }
-
     /// Lets everything under way come to its end, without faults.
     fn come_to_rest(&mut self) -> Held {
         if self.fault_set {
@@ -337,7 +353,11 @@ impl World {
             let token = self
                 .clients
                 .ask(OPERATOR, name.to_owned(), Method::Release, true);
-            self.tell(token)?;
+            match self.send(token).and_then(|()| self.listen()) {
+                Ok(()) => {}
+                Err(Stop::Broken(violation)) => return Err(violation),
+                Err(Stop::Disk(why)) => return broken("errors have causes", why),
+            }
         }
         self.rest()?;
         invariants::invariant_nothing_is_lost(&self.clients)?;
@@ -350,14 +370,6 @@ impl World {
         match self.waiters.values().next() {
             Some(waits) => broken("nothing is lost", format!("{waits:?} heard nothing")),
             None => self.check_all(),
-        }
-    }
-
-    fn tell(&mut self, token: Token) -> Held {
-        match self.send(token).and_then(|()| self.listen()) {
-            Ok(()) => Ok(()),
-            Err(Stop::Broken(violation)) => Err(violation),
-            Err(Stop::Disk(why)) => broken("errors have causes", why),
         }
     }
 

@@ -152,6 +152,11 @@ impl Drop for Guard {
 }
 
 impl SpillFile {
+    /// The file's number, which no other file of the store has.
+    pub fn number(&self) -> u64 {
+        self.record.id
+    }
+
     /// Pages that changed.
     pub fn pages(&self) -> usize {
         self.contents.pages.len()

@@ -14,6 +14,7 @@ use crate::held_back::HeldBack;
 use crate::lifecycle::Lifecycle;
 use crate::lifecycle::termination::Termination;
 use crate::lifecycle::undo::Undo;
+use crate::limits::CoreLimits;
 use crate::requests::Requests;
 use crate::scheduling::Scheduling;
 use crate::spill::Spilling;
@@ -79,12 +80,13 @@ impl<W> Owners<W> {
         }
     }
 
-    pub(super) fn spilling(&self) -> Spilling<'_, W> {
+    pub(super) fn spilling<'a>(&'a self, limits: &'a CoreLimits) -> Spilling<'a, W> {
         Spilling {
             vats: &self.vats,
             requests: &self.requests,
             timers: &self.timers,
             deployments: &self.deployments,
+            limits,
         }
     }
 }

@@ -137,7 +137,9 @@ impl<W> Core<W> {
     /// Whether a hand-over goes by a spill file. Asked before it is handed in, so nothing of it may
     /// be true.
     pub fn is_large(&self, id: VatId, hand_over: &HandOver) -> bool {
-        self.owners.spilling().is_large(id, hand_over)
+        self.owners
+            .spilling(&self.settings.limits)
+            .is_large(id, hand_over)
     }
 
     /// Takes a large hand-over to be written; nothing where its worker no longer counts. All that
@@ -148,7 +150,7 @@ impl<W> Core<W> {
         generation: u64,
         hand_over: HandOver,
     ) -> Option<Result<Spill, String>> {
-        let spilling = self.owners.spilling();
+        let spilling = self.owners.spilling(&self.settings.limits);
         spilling.spill(id, generation, hand_over)
     }
 }

@@ -144,7 +144,7 @@ impl<'a, W> Context<'a, W> {
     }
 
     pub(crate) fn frame_takes(&self, bytes: usize) -> bool {
-        self.gate.takes(bytes)
+        self.gate.takes(bytes, self.settings.limits.frame)
     }
 
     pub(crate) fn take_in(&mut self, bytes: usize) {

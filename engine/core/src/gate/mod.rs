@@ -72,7 +72,6 @@ pub use self::output::{Ack, Output, Refusal, Waiter};
 use kenvat_store::VatId;
 
 use self::frame::{Frame, Slot};
-use crate::limits::FRAME_BYTES;
 
 /// Number of a frame within one life of the host, from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -187,9 +186,9 @@ impl<W> Gate<W> {
 
     /// Whether the frame being filled takes that many more bytes of hand-overs. An empty one takes
     /// any number: what alone would be too large goes to a spill file.
-    pub(crate) fn takes(&self, bytes: usize) -> bool {
+    pub(crate) fn takes(&self, bytes: usize, most: usize) -> bool {
         let filled = self.filling.bytes();
-        filled == 0 || filled + bytes <= FRAME_BYTES
+        filled == 0 || filled + bytes <= most
     }
 
     pub(crate) fn take_in(&mut self, bytes: usize) {
