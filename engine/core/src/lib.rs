@@ -7,11 +7,11 @@
 //! - what a turn lets out waits in its frame until that is durable (T4);
 //! - hand-overs enter frames in the order received, none is skipped (J8).
 //!
-//! Files: `event` what comes in and goes out; `apply` the order in which a host does it; `vat` one vat's state; `check` T1; `frame` the gate;
-//! `requests` calls, keys and their answers; `answers` what is kept for clients; `deliver` turns to
-//! workers and back; `timers` theirs; `birth` deployment, `starts` those that wait; `life` start,
-//! death, sleep, termination; `places` who may have a process; `rows` the catalog; `limits` the
-//! numbers.
+//! Files: `event` what comes in and goes out; `apply` the order in which a host does it; `vat` one
+//! vat's state; `check` T1; `frame` the gate; `requests` calls, keys and their answers; `answers`
+//! what is kept for clients; `deliver` turns to workers and back; `timers` theirs; `birth`
+//! deployment, `starts` those that wait; `life` start, death, sleep, termination; `places` who may
+//! have a process; `rows` the catalog; `limits` the numbers.
 
 #![forbid(unsafe_code)]
 
