@@ -1,7 +1,8 @@
 //! What the store ought to hold: every frame known to be durable, folded into plain maps.
 //!
-//! Promises: knows what frames change and genesis, and nothing of how the store keeps them. `graveyard`
-//! is the model's own: what terminated vats had executed, so that nothing is forgotten with them.
+//! Promises: knows what frames change and genesis, and nothing of how the store keeps them.
+//! `graveyard` is the model's own: what terminated vats had executed, so that nothing is forgotten
+//! with them.
 
 use std::collections::BTreeMap;
 

@@ -1,8 +1,9 @@
 //! The worker model: a process that speaks the real protocol and runs the simulated program.
 //!
 //! Promises what `kenvat-worker` promises: turns in order, one hand-over when asked for and never
-//! an empty one, deltas by H1, some of them in pieces (J7). It can die between any two messages; what it had written into its
-//! socket by then is still heard, the rest is lost. Does not know frames.
+//! an empty one, deltas by H1, some of them in pieces (J7). It can die between any two messages;
+//! what it had written into its socket by then is still heard, the rest is lost. Does not know
+//! frames.
 
 use std::collections::VecDeque;
 use std::io;
@@ -121,6 +122,14 @@ impl Worker {
                     self.hand_over(chance)?;
                 }
             }
+        }
+        Ok(())
+    }
+
+    /// Reads and does all that came, or dies of it.
+    pub fn hear_all(&mut self, chance: &mut Chance) -> io::Result<()> {
+        while self.dead.is_none() && !self.inbox.is_empty() {
+            self.hear(chance)?;
         }
         Ok(())
     }

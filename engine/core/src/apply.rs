@@ -9,8 +9,8 @@
 //! ```
 //!
 //! Promises: effects are carried out in the order the core gave them; a sealed frame is written
-//! after everything else of the same round, so that workers run while the disk syncs; the outputs of
-//! a frame leave only after it is durable (T4) and before its images are written (I1). The event
+//! after everything else of the same round, so that workers run while the disk syncs; the outputs
+//! of a frame leave only after it is durable (T4) and before its images are written (I1). The event
 //! loop and the simulation of `recovery-tests` both run this code through [`Performer`]; what they
 //! do for an effect is theirs. Does not know threads, sockets, processes or files.
 

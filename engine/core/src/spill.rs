@@ -3,9 +3,9 @@
 //! Promises: what is in such a file is durable before its hand-over is staged, and checked, so
 //! whatever can refuse it has done so before anything of it is shown (J8); one file has all of it,
 //! and one frame names it. Until it is where it belongs nothing else of that vat is handed in, and
-//! only that vat waits. The host writes the file, on a thread of its own where every byte is checked
-//! as well, and holds the worker's further messages; the core sees one hand-over and an apply that
-//! comes later than its frame's. Knows what goes into a file, and no file.
+//! only that vat waits. The host writes the file, on a thread of its own where every byte is
+//! checked as well, and holds the worker's further messages; the core sees one hand-over and an
+//! apply that comes later than its frame's. Knows what goes into a file, and no file.
 
 use kenvat_store::{Row, SpillFile, VatId};
 

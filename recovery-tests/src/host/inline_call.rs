@@ -3,20 +3,23 @@
 //! What a caller's thread does holds the lock and happens at once, up to where it waits for the
 //! worker and where it lets go of its answer; what it leaves is a step of the host's own.
 
+use std::io;
+
 use kenvat_core::apply;
 use kenvat_core::event::Event;
 
 use super::{Host, Syncs};
-use crate::chance::Chance;
 use crate::stop::Stop;
+use crate::worker::Worker;
 
 impl Host {
-    /// Carries a call through, if nothing else is under way; the event back if that is so.
+    /// Carries a call through, if nothing else is under way; the event back if that is so. The
+    /// worker that is waited for does what it was told, or dies of it, in `run`.
     pub fn call_inline(
         &mut self,
         now_ms: i64,
         call: Event<u64>,
-        chance: &mut Chance,
+        run: impl FnOnce(&mut Worker) -> io::Result<()>,
     ) -> Result<Option<Event<u64>>, Stop> {
         self.now_ms = now_ms;
         if self.deferred.has_frame() {
@@ -36,20 +39,12 @@ impl Host {
         let Some(generation) = sent_to.filter(|it| !self.held.contains(it)) else {
             return Ok(None);
         };
-        self.wait_for(generation, chance)?;
+        if let Some(worker) = self.workers.get_mut(&generation) {
+            run(worker)?;
+        }
         // What is left to do is the host's next step, or never done.
         self.drive(|host| host.hear_what_came(generation))?;
         Ok(None)
-    }
-
-    /// The worker does what it was told, or dies of it.
-    fn wait_for(&mut self, generation: u64, chance: &mut Chance) -> Result<(), Stop> {
-        if let Some(worker) = self.workers.get_mut(&generation) {
-            while worker.dead.is_none() && !worker.inbox.is_empty() {
-                worker.hear(chance)?;
-            }
-        }
-        Ok(())
     }
 
     /// Reads all there is, but not the worker's end.

@@ -3,8 +3,8 @@
 //! Runs the event loop's own code for the order of its steps (`kenvat_core::apply`) and for large
 //! hand-overs (`kenvat_engine::spill`). Unlike there, what takes time is a step of its own, so that
 //! anything can come between: a worker or the host reads a message, a frame is written, its images
-//! are brought up, a spill file is written or applied, a fold goes on. Does not know clients or what
-//! they were promised.
+//! are brought up, a spill file is written or applied, a fold goes on. Does not know clients or
+//! what they were promised.
 
 mod inline_call;
 mod perform;

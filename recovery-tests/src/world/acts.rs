@@ -36,7 +36,8 @@ impl World {
         }
         let now_ms = self.now_ms;
         let host = self.host.as_mut().expect("recover leaves a host behind");
-        let carried = host.call_inline(now_ms, call, &mut self.chance);
+        let chance = &mut self.chance;
+        let carried = host.call_inline(now_ms, call, |worker| worker.hear_all(chance));
         self.learn();
         match carried? {
             None => {
