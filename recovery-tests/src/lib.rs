@@ -10,13 +10,15 @@
 //! run, on `words` in pages, and by `reference` without; `model` is what ought to be durable;
 //! `invariants` judges, `stop` tells a failed disk from a broken promise; `rules` holds the
 //! canaries; `chance`, `trace` and `disk` are what their names say. `process` is for the tests with
-//! real processes. `DESIGN.md` says how to run more and how to replay a seed:
+//! real processes; `faults` plants faults in the program and asks whether a test notices.
+//! `DESIGN.md` says how to run more and how to replay a seed:
 #![doc = include_str!("../DESIGN.md")]
 #![forbid(unsafe_code)]
 
 pub mod chance;
 pub mod client;
 pub mod disk;
+pub mod faults;
 pub mod heap;
 pub mod host;
 pub mod invariants;
