@@ -144,7 +144,7 @@ fn default_exports_are_called_default() {
         &[
             (
                 "main.js",
-                &format!("export * from './y.js'; export {{ m as default }} from './y.js'"),
+                "export * from './y.js'; export { m as default } from './y.js'",
             ),
             ("y.js", &main.replace("main.js", "y.js")),
             ("x.js", &x.replace("main.js", "y.js")),
