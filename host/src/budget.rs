@@ -8,8 +8,8 @@
 //!
 //! Half of the budget is divided into the allowances. The other half is a pool for what is larger.
 //! A message reserves its whole length before it is read, because messages that reserved piece by
-//! piece could use up the pool together and then all wait for each other. Every holder is bounded in
-//! time, so waiting for the pool ends.
+//! piece could use up the pool together and then all wait for each other. Every holder is bounded
+//! in time, so waiting for the pool ends.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
@@ -26,8 +26,8 @@ const ALLOWANCE_MAX: usize = 64 << 10;
 /// Bytes taken from the pool at a time from which it is worth while to give memory back afterwards.
 const RELEASE_MIN: usize = 8 << 20;
 
-/// Pause between the end of the last large message and giving memory back: what the engine copied of
-/// the message is mostly freed by then, and messages in a row cause one release.
+/// Pause between the end of the last large message and giving memory back: what the engine copied
+/// of the message is mostly freed by then, and messages in a row cause one release.
 const RELEASE_PAUSE: Duration = Duration::from_secs(1);
 
 /// The budget. Clones share it.

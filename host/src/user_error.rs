@@ -1,8 +1,8 @@
 //! User errors: every failure as what happened, where, and what to do.
 //!
 //! Promises: every error of engine, store, gateway and socket becomes a `UserError` with an exit
-//! status (`docs/interfaces.md` section 2), decided here and nowhere else; code, name and message of a
-//! call's failure are those of `failure`; text that a vat chose is shown without control
+//! status (`docs/interfaces.md` section 2), decided here and nowhere else; code, name and message
+//! of a call's failure are those of `failure`; text that a vat chose is shown without control
 //! characters. Does not print.
 
 use std::fmt::Write as _;

@@ -31,7 +31,7 @@
 //! 6. Linear (but for sorting the edits), without recursion, total: any bytes give a text or an
 //!    error with a place. Limits: `SOURCE_BYTES_MAX`, `DEPTH_MAX`, `SENDS_MAX`.
 //! 7. Tokens are those of the engine for every text that the engine accepts as strict code: the
-//!    worker's `tests/lexical.rs` compares the two.
+//!    worker's `src/equivalence` compares the two.
 //!
 //! What a realm must bind, for every piece of code that was rewritten, as lexical constants which
 //! nothing reaches by a string (a property of a global object would not do):

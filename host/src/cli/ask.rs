@@ -1,7 +1,7 @@
 //! What the short commands share: find the vats, ask one question, read the answer.
 //!
-//! Promises: a command that only asks never creates a store. Does not repeat a question: only `call`
-//! may, since only calls have ids.
+//! Promises: a command that only asks never creates a store. Does not repeat a question: only
+//! `call` may, since only calls have ids.
 
 use std::path::Path;
 

@@ -100,7 +100,9 @@ async fn persist(
         let own = matches!(current, Endpoint::Own(_));
         let answer = tokio::select! {
             answer = current.ask(question) => answer,
-            () = lock_handoff::requested(dir), if own => Err(AskError::Lost("a host wants the store".into())),
+            () = lock_handoff::requested(dir), if own => {
+            Err(AskError::Lost("a host wants the store".into()))
+        }
         };
         let why = match answer {
             Ok(answer) => return Ok(answer),

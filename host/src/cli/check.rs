@@ -1,8 +1,8 @@
 //! `kenvat check`: reads a program as deployment does, and runs nothing of it.
 //!
 //! Promises: no store is looked for, created or used; the errors are those that deployment shows,
-//! with the author's lines, and all that reading finds are shown at once. Does not decide what is an
-//! error: the engine does.
+//! with the author's lines, and all that reading finds are shown at once. Does not decide what is
+//! an error: the engine does.
 
 use std::fmt::Write as _;
 use std::path::Path;

@@ -1,4 +1,5 @@
-//! `--give K=V` and `--deny K`: what a new vat gets as `powers.K`, and which powers it does not get.
+//! `--give K=V` and `--deny K`: what a new vat gets as `powers.K`, and which powers it does not
+//! get.
 //!
 //! Promises: K is a name that JavaScript accepts after a dot; data is checked to be JSON; what is
 //! denied is one of the default powers. Does not know which vats exist.

@@ -70,8 +70,8 @@ pub async fn logs(
     }
 }
 
-/// Takes the result of a read: after the end of a host the command waits for the next one; any other
-/// error ends it.
+/// Takes the result of a read: after the end of a host the command waits for the next one; any
+/// other error ends it.
 fn handle(read: Result<(), AskError>, host: &mut Option<Endpoint>) -> Result<(), UserError> {
     match read {
         Ok(()) => Ok(()),

@@ -56,8 +56,8 @@ fn ended(done: Result<(), UserError>, reporter: Reporter) -> ExitCode {
     }
 }
 
-/// Makes a write past the limit of a file's length (`ulimit -f`) fail, so that it is reported like a
-/// full disk. By default the kernel would end the process instead.
+/// Makes a write past the limit of a file's length (`ulimit -f`) fail, so that it is reported like
+/// a full disk. By default the kernel would end the process instead.
 fn outlive_file_limit() -> Result<(), UserError> {
     let kind = SignalKind::from_raw(Signal::XFSZ.as_raw());
     // The handler stays installed when this listener is dropped.

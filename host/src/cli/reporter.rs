@@ -91,7 +91,8 @@ impl Reporter {
         let _ = writeln!(io::stderr(), "{text}");
     }
 
-    /// Asks for confirmation of what cannot be undone; refuses where there is no terminal to ask on.
+    /// Asks for confirmation of what cannot be undone; refuses where there is no terminal to ask
+    /// on.
     pub fn confirm(self, question: &str, yes: bool) -> Result<(), UserError> {
         if yes {
             return Ok(());

@@ -1,8 +1,8 @@
 //! `run` and `host`: open the store, serve it, close it.
 //!
 //! Promises: nothing is deployed before port and socket are bound; a clean stop removes the socket
-//! before the store's lock is released, so it never removes the next host's. Does not know how calls
-//! are answered.
+//! before the store's lock is released, so it never removes the next host's. Does not know how
+//! calls are answered.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -276,7 +276,8 @@ impl Opened {
         drop(file);
         shutdown.begin();
         if ended {
-            // A process that holds a store without an engine keeps the next host from recovering it.
+            // A process that holds a store without an engine keeps the next host from recovering
+            // it.
             let _ = tokio::time::timeout(LAST_ANSWERS, drained(gateway, control)).await;
             return Err(UserError::host(
                 "the engine ended by itself, for the reason above",

@@ -98,8 +98,8 @@ pub async fn open_to_serve(
     loop {
         if let Some(mut link) = connect(dir).await? {
             let pid = link.host_pid();
-            // A host that was killed while it started a worker leaves its socket and its lock to that
-            // child until the child calls exec. What accepts a connection is a host only if it
+            // A host that was killed while it started a worker leaves its socket and its lock to
+            // that child until the child calls exec. What accepts a connection is a host only if it
             // answers.
             let asked = timeout_at(deadline, link.ask(&Ask::Limits)).await;
             if !matches!(asked, Ok(Err(AskError::Lost(_)))) {

@@ -47,8 +47,8 @@ impl Outbound {
         }
     }
 
-    /// Writes an answer that is ready, as far as the socket takes it at once, and leaves the rest to
-    /// a task; returns an answer that is not ready, or that must wait for others to be written.
+    /// Writes an answer that is ready, as far as the socket takes it at once, and leaves the rest
+    /// to a task; returns an answer that is not ready, or that must wait for others to be written.
     pub fn write_now(&self, id: u64, mut answering: AnswerFuture) -> Option<AnswerFuture> {
         let mut nobody = Context::from_waker(Waker::noop());
         let Poll::Ready(answer) = answering.as_mut().poll(&mut nobody) else {
@@ -70,8 +70,8 @@ impl Outbound {
         None
     }
 
-    /// Holds the bytes of an answer until it is written. An answer for which the budget has no bytes
-    /// is replaced by an error, since waiting with it would hold them all the same.
+    /// Holds the bytes of an answer until it is written. An answer for which the budget has no
+    /// bytes is replaced by an error, since waiting with it would hold them all the same.
     fn hold(&self, answer: Outcome) -> (Outcome, Option<Held>) {
         let Ok(text) = &answer else {
             return (answer, None);

@@ -16,7 +16,8 @@ use crate::user_error::UserError;
 /// The version both ends must speak.
 pub const CONTROL_VERSION: u32 = 2;
 
-/// Bytes of one message: the 16 MiB that a call or a vat's sources may have, and their JSON escapes.
+/// Bytes of one message: the 16 MiB that a call or a vat's sources may have, and their JSON
+/// escapes.
 pub const MESSAGE_BYTES_MAX: usize = 32 << 20;
 
 /// A question to the host.

@@ -1,7 +1,7 @@
 //! The shapes of answers, which are also what `--json` prints.
 //!
-//! Promises: field names are the contract of `docs/interfaces.md` section 2; fields may be added but
-//! not renamed. Does not know where the numbers come from.
+//! Promises: field names are the contract of `docs/interfaces.md` section 2; fields may be added
+//! but not renamed. Does not know where the numbers come from.
 
 use kenvat_engine::api::{DamageReport, Deployed, Limit, LogChunk, StoreReport, VatInfo};
 use serde::{Deserialize, Serialize};

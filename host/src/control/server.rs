@@ -2,8 +2,8 @@
 //!
 //! Promises: connections, and questions within one, do not wait for each other; a client that
 //! breaks the framing loses its connection and nothing else happens; what a client has in flight is
-//! bounded; a client that neither asks nor waits, stops in the middle of a message, or does not read
-//! its answers, is disconnected; an operator can connect however many clients there are
+//! bounded; a client that neither asks nor waits, stops in the middle of a message, or does not
+//! read its answers, is disconnected; an operator can connect however many clients there are
 //! (`RESERVED_CLIENTS`). Does not know who may connect:
 //! the file's mode decides that.
 
@@ -214,8 +214,8 @@ impl Client {
         Some((body.ok()?.ok()?, held))
     }
 
-    /// Begins what a message asks for. `None` means that it is answered already; an error means that
-    /// no answer can be addressed. `is_only`: the client waits for no other answer.
+    /// Begins what a message asks for. `None` means that it is answered already; an error means
+    /// that no answer can be addressed. `is_only`: the client waits for no other answer.
     fn begin(&self, body: &[u8], is_only: bool) -> Result<Option<(u64, AnswerFuture)>, WireError> {
         let (id, answering) = match serde_json::from_slice::<Request>(body) {
             Ok(Request { v, id, ask }) if v == CONTROL_VERSION => (id, self.ask(id, ask, is_only)),

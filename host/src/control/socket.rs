@@ -1,9 +1,9 @@
 //! `DIR/control.sock` as a file: how it is created, replaced and connected to.
 //!
 //! Promises: only the owner can connect, also at the moment of its creation; a socket that a killed
-//! host left behind is replaced in one step; a folder whose path is too long for a socket address is
-//! reached through a descriptor of the folder. Only the holder of the store's lock may bind. Does
-//! not know the protocol.
+//! host left behind is replaced in one step; a folder whose path is too long for a socket address
+//! is reached through a descriptor of the folder. Only the holder of the store's lock may bind.
+//! Does not know the protocol.
 
 use std::fs::File;
 use std::io;

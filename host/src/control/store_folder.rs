@@ -2,8 +2,8 @@
 //! use it.
 //!
 //! Promises: a folder that this process may not look into is never taken for one without a store;
-//! each error names the folder, its owner, and what to do. Changes nothing. Does not know what is in
-//! a store's files.
+//! each error names the folder, its owner, and what to do. Changes nothing. Does not know what is
+//! in a store's files.
 
 use std::fs;
 use std::io;

@@ -1,8 +1,8 @@
 //! Reads a request's body.
 //!
-//! Promises: a body holds bytes of the budget before it is read, and never more than it announced; a
-//! body that stalls, takes too long, is too long or ends before its end is refused with a status of
-//! its own and a sentence. Does not know what the bytes mean.
+//! Promises: a body holds bytes of the budget before it is read, and never more than it announced;
+//! a body that stalls, takes too long, is too long or ends before its end is refused with a status
+//! of its own and a sentence. Does not know what the bytes mean.
 
 use std::pin::Pin;
 use std::time::Duration;

@@ -1,10 +1,10 @@
 //! The gateway's connections: how many there are and what each may cost.
 //!
 //! Promises: there are never more connections than the limit; while connections are short, one that
-//! has not shown the token gives way to a new one, the oldest first, so that clients without a token
-//! cannot shut out those that have one; a client that only closed its sending side gets its answer;
-//! a client that sends its headers slowly, or does not read its answer, loses its connection and no
-//! other client is affected. Does not know JSON-RPC.
+//! has not shown the token gives way to a new one, the oldest first, so that clients without a
+//! token cannot shut out those that have one; a client that only closed its sending side gets its
+//! answer; a client that sends its headers slowly, or does not read its answer, loses its
+//! connection and no other client is affected. Does not know JSON-RPC.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};

@@ -34,7 +34,8 @@ const IDEMPOTENCY_KEY: &str = "idempotency-key";
 
 /// Instead of an answer for which there is no memory.
 const NOT_HELD: &str = "overloaded: the host's connections hold as many bytes as the limit \
-    `connection-bytes` lets, so this answer was dropped; the call ran: with an Idempotency-Key, ask \
+    `connection-bytes` lets, so this answer was dropped; the call ran: with an Idempotency-Key, \
+    ask \
     again for its answer";
 
 /// Characters of a client's own name in `?client=`.
@@ -242,8 +243,8 @@ fn ask_all(
     pending
 }
 
-/// Waits for a response. A result that is too long for `bytes_max`, or for what connections may hold
-/// together, is replaced by an error.
+/// Waits for a response. A result that is too long for `bytes_max`, or for what connections may
+/// hold together, is replaced by an error.
 async fn resolve(
     pending: Pending,
     bytes_max: usize,

@@ -1,9 +1,9 @@
 //! Plants the faults of `recovery-tests/faults`, one at a time, and lists those no test noticed.
 //!
 //! ```sh
-//! cargo run --release -p kenvat-recovery-tests --bin plant-faults              # all: an hour or two
-//! cargo run --release -p kenvat-recovery-tests --bin plant-faults -- journal   # whose name or file has this
-//! cargo run --release -p kenvat-recovery-tests --bin plant-faults -- --list
+//! cargo run -p kenvat-recovery-tests --bin plant-faults              # all: an hour or two
+//! cargo run -p kenvat-recovery-tests --bin plant-faults -- journal   # name or file has this
+//! cargo run -p kenvat-recovery-tests --bin plant-faults -- --list
 //! ```
 //!
 //! Exit status: 0 every fault was noticed or is argued to be equal, 1 one survived or could not be

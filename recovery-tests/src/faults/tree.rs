@@ -48,8 +48,8 @@ pub struct Planted {
 }
 
 impl Tree {
-    /// Copies the sources of `workspace` to `folder`, or brings an older copy up to date. Files that
-    /// have not changed keep their time, so that cargo compiles nothing for them.
+    /// Copies the sources of `workspace` to `folder`, or brings an older copy up to date. Files
+    /// that have not changed keep their time, so that cargo compiles nothing for them.
     pub fn of(workspace: &Path, folder: &Path) -> io::Result<Tree> {
         let tree = Tree {
             sources: folder.join("sources"),

@@ -39,9 +39,14 @@ impl Source {
 
     /// Whether the whole file is test code.
     fn is_test(&self) -> bool {
-        let in_folder = ["/tests/", "/benches/", "engine/testing/"]
-            .iter()
-            .any(|folder| self.path.contains(folder));
+        let in_folder = [
+            "/tests/",
+            "/benches/",
+            "engine/testing/",
+            "syntax/src/equivalence/",
+        ]
+        .iter()
+        .any(|folder| self.path.contains(folder));
         in_folder || self.path.ends_with("/tests.rs") || self.path.ends_with("/testing.rs")
     }
 

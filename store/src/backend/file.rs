@@ -45,8 +45,9 @@ impl FileBackend {
         }
     }
 
-    /// A store that is only read, on a disk that perhaps cannot be written. Its files are opened for
-    /// reading, so whatever would change one fails; the lock is taken without writing who has it.
+    /// A store that is only read, on a disk that perhaps cannot be written. Its files are opened
+    /// for reading, so whatever would change one fails; the lock is taken without writing who has
+    /// it.
     pub fn read_only(root: impl Into<PathBuf>) -> FileBackend {
         FileBackend {
             is_read_only: true,

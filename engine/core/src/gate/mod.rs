@@ -6,19 +6,19 @@
 //! - [`refuse`](Context::refuse) answers at once what ran no turn ([`Refusal`] has no constructor
 //!   for the outcome of a turn), and [`acknowledge`](Context::acknowledge) confirms at once what
 //!   changed nothing durable;
-//! - [`on_commit`](Context::on_commit) registers what waits for the frame, and [`Output`] becomes an
-//!   [`Effect`](crate::event::Effect) only in exchange for a [`Durable`].
+//! - [`on_commit`](Context::on_commit) registers what waits for the frame, and [`Output`] becomes
+//!   an [`Effect`](crate::event::Effect) only in exchange for a [`Durable`].
 //!
-//! A [`Durable`] is made here alone: when the loop reports that the frame is durable, for a row that
-//! was read from the catalog (rows can be read only once their frame is applied), and for the
+//! A [`Durable`] is made here alone: when the loop reports that the frame is durable, for a row
+//! that was read from the catalog (rows can be read only once their frame is applied), and for the
 //! number of a frame that is durable already. The list of effects is private to this folder, so no
 //! other file can append an answer to it.
 //!
 //! ```text
-//!   hand-over ──► stage, on_commit ──► frame being filled ──seal──► syncing ──committed──► applying
+//! hand-over ─► stage, on_commit ─► frame being filled ─seal─► syncing ─committed─► applying
 //!                                                                      │           │
 //!                                                       nothing leaves ┘           └─► Durable:
-//!                                                                                     outputs leave
+//!                                                                               outputs leave
 //! ```
 //!
 //! An output leaves with its frame:

@@ -8,7 +8,7 @@
 //! | --- | --- |
 //! | `import …`, `export {…}`, `export * …` | `;` and spaces |
 //! | `export` before a declaration | spaces |
-//! | `export default` before an expression or unnamed class | `const {default:~d}={default:` … `}` |
+//! | `export default` before an expression or class | `const {default:~d}={default:` … `}` |
 //! | `export default function (` | `function ~d (` |
 //! | `import(` | `~i(` |
 //! | `import.meta` | `~m.meta` |

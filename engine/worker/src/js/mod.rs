@@ -9,11 +9,11 @@
 //!
 //! `value` wraps QuickJS's C interface; `memory` is its malloc; `genesis` makes a heap, `header`
 //! finds it again; `vat` runs turns: `deploy` (with `modules` and `powers`) and `call`, answered
-//! through `settle`; `method` says what callers reach of an object; `check` reads a program without running it; `json` is the mapping of values;
-//! `fault` makes exceptions presentable; `output` collects what a turn says. `library` is what the
-//! files of `js/` are given, with `own` and `namespace` for what each compartment or module has its
-//! own of, `harden` freezes, `door` is where text becomes code, `repairs` names
-//! what is mended of QuickJS's realm.
+//! through `settle`; `method` says what callers reach of an object; `check` reads a program without
+//! running it; `json` is the mapping of values; `fault` makes exceptions presentable; `output`
+//! collects what a turn says. `library` is what the files of `js/` are given, with `own` and
+//! `namespace` for what each compartment or module has its own of, `harden` freezes, `door` is
+//! where text becomes code, `repairs` names what is mended of QuickJS's realm.
 #![allow(unsafe_code, reason = "QuickJS is a C library")]
 
 mod call;

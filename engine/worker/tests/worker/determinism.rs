@@ -260,11 +260,12 @@ fn invariant_8_the_same_messages_give_the_same_heap_in_all_circumstances() {
 /// Of everything that makes the engine read a text or keep one, and nothing of the time.
 const TIMELESS: &str = "import * as more from './more.js';\n\
     const kept = [more]; const map = new Map();\n\
-    export default { async work(n) { map.set(n, String(n / 7)); kept.length = Math.min(kept.length, 9);\n\
+    export default { async work(n) { map.set(n, String(n / 7));\n\
+      kept.length = Math.min(kept.length, 9);\n\
       const c = new Compartment({ n }, { m: `export const x = ${n}; export default class {}`,\n\
         bad: 'export { from nowhere' }, { transforms: [(text) => text] });\n\
       kept.push(c.evaluate('n + 1'), (await c.import('m')).namespace, Function(`return ${n}`),\n\
-        await c.import('bad').catch((e) => e.message), /(a|b)+/.exec('xabx'), 0 / 0, Math.sqrt(-n));\n\
+     await c.import('bad').catch((e) => e.message), /(a|b)+/.exec('xabx'), 0 / 0, Math.sqrt(-n));\n\
       try { c.evaluate('({'); } catch (e) { kept.push(e.message); }\n\
       return [await (({ m: () => n }) ! m()), kept.length, `${new Date(n)}`]; } };";
 

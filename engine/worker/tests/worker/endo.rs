@@ -26,12 +26,15 @@ import { makeMarshal } from '@endo/marshal';
 import { M, mustMatch } from '@endo/patterns';
 import { makeExo, defineExoClass } from '@endo/exo';
 import { makeLoopback } from '@endo/captp';
-const message = (work) => { try { work(); return 'fine'; } catch (error) { return error.message; } };
+const message = (work) => {
+  try { work(); return 'fine'; } catch (error) { return error.message; }
+};
 export default () => ({
   async run() {
     const ours = globalThis.Far('ours', { hi: () => 'hi' });
     const theirs = Far('theirs', { hi: () => 'yo' });
-    const out = [ours, globalThis.Far('f', () => 1), theirs, harden([1]), harden({ a: 1 })].map(passStyleOf);
+    const out = [ours, globalThis.Far('f', () => 1), theirs, harden([1]), harden({ a: 1 })]
+      .map(passStyleOf);
     out.push(await E(theirs).hi(), await TheirE(ours).hi(), await E(theirs).hi());
     const m = makeMarshal((it) => it.hi(), () => ours, { serializeBodyFormat: 'smallcaps' });
     const data = m.toCapData(harden({ a: [1n, ours, undefined], e: TypeError('x') }));

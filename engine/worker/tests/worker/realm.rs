@@ -470,7 +470,8 @@ fn an_option_of_a_compartment_is_understood_or_refused_by_name() {
             "2",
         ),
         (
-            "new Compartment({}, {}, { transforms: [(t) => t + '1', (t) => t + '2'] }).evaluate('3')",
+            "new Compartment({}, {}, { transforms: [(t) => t + '1', (t) => t + '2'] \
+            }).evaluate('3')",
             "312",
         ),
         (
@@ -480,7 +481,8 @@ fn an_option_of_a_compartment_is_understood_or_refused_by_name() {
         ),
         (
             "const c = new Compartment({}, {}, { transforms: [(t) => t.replace('bad', 'good')] });\
-             [c.evaluate('\"bad\"'), c.globalThis.eval('\"bad\"'), c.globalThis.Function('return \"bad\"')(),\
+             [c.evaluate('\"bad\"'), c.globalThis.eval('\"bad\"'), c.globalThis.Function('return \
+             \"bad\"')(),\
              c.evaluate('eval(\"`b` + `ad`\") + (0, eval)(\"`bad`\")')].join()",
             "good,good,good,badgood",
         ),
@@ -526,7 +528,8 @@ fn an_option_of_a_compartment_is_understood_or_refused_by_name() {
         ),
         (
             "new Compartment({}, { m: { source: 'x', compartment: {} } })",
-            "TypeError: Compartment: module 'm': compartment is not supported yet (a module is source \
+            "TypeError: Compartment: module 'm': compartment is not supported yet (a module is \
+            source \
              text, { source } or { namespace })",
         ),
         (
@@ -560,7 +563,8 @@ fn assert_makes_the_errors_that_were_asked_for() {
             "true,m,a",
         ),
         (
-            "try { assert.fail('m', AggregateError); } catch (e) { `${e.name} ${e.errors.length}`; }",
+            "try { assert.fail('m', AggregateError); } catch (e) { `${e.name} \
+            ${e.errors.length}`; }",
             "AggregateError 0",
         ),
         (
@@ -572,7 +576,8 @@ fn assert_makes_the_errors_that_were_asked_for() {
             "false",
         ),
         (
-            "String(assert.details`a ${assert.bare('plain words')} ${assert.bare('not(plain)')} ${1}`)",
+            "String(assert.details`a ${assert.bare('plain words')} ${assert.bare('not(plain)')} \
+            ${1}`)",
             "a plain words \"not(plain)\" (a number)",
         ),
         (
@@ -582,7 +587,8 @@ fn assert_makes_the_errors_that_were_asked_for() {
             "first,first,Expected 1 is same as 2,RangeError",
         ),
         (
-            "try { assert.makeAssert(undefined, true).Fail`no ${'secret'}`; } catch (e) { e.message; }",
+            "try { assert.makeAssert(undefined, true).Fail`no ${'secret'}`; } catch (e) { \
+            e.message; }",
             "no \"secret\"",
         ),
         (
@@ -643,7 +649,8 @@ fn far_leaves_the_tags_that_bundled_code_looks_for() {
             "remotable,Alleged: it,1,2,true,true,[object Alleged: it]",
         ),
         (
-            "const f = Far('fn', () => 5); [f(), f[Symbol.for('passStyle')], f instanceof Function, \
+            "const f = Far('fn', () => 5); [f(), f[Symbol.for('passStyle')], f instanceof \
+            Function, \
              Reflect.ownKeys(f).join('+')].join()",
             "5,remotable,true,length+name",
         ),

@@ -1,8 +1,8 @@
 //! What compartments could pass something through, found by any means: what rewriting inserts, what
 //! each compartment has its own of, namespaces of modules, what the library hands out, messages.
 //!
-//! How a text could come to name what rewriting inserts does not matter here: a worker built for the
-//! test lends it.
+//! How a text could come to name what rewriting inserts does not matter here: a worker built for
+//! the test lends it.
 
 use std::collections::BTreeMap;
 
@@ -40,7 +40,8 @@ fn what_rewriting_inserts_is_frozen_and_of_one_compartment() {
 #[test]
 fn what_a_module_is_given_is_frozen_and_of_that_module() {
     let told = run(
-        "const modules = { m: 'export const got = [import.meta];', n: 'export const got = [import.meta];' };
+        "const modules = { m: 'export const got = [import.meta];', n: 'export const got = \
+        [import.meta];' };
          const [A, B] = [new Compartment({}, modules), new Compartment({}, modules)];
          const read = async (C, name) => (await C.import(name)).namespace.got[0];
          const all = [await read(A, 'm'), await read(A, 'n'), await read(B, 'm')];
@@ -67,7 +68,8 @@ fn evaluators_of_a_compartment_are_frozen_and_its_own() {
          return out;");
     let own = |name: &str, length: u32| format!(r#"["{name}",{length},true,true,true,true,true]"#);
     let expected = format!(
-        r#"[{},{},{},8,{{"$undefined":true}},5,true,[2,2],"TypeError","TypeError",7,42,1,true,true]"#,
+        "[{},{},{},8,{{\"$undefined\":true}},5,true,[2,2],\"TypeError\",\"TypeError\",7,42,1,true,\
+         true]",
         own("eval", 1),
         own("Function", 1),
         own("Compartment", 0)
@@ -78,7 +80,8 @@ fn evaluators_of_a_compartment_are_frozen_and_its_own() {
 #[test]
 fn a_namespace_has_data_properties_that_live_and_nothing_else() {
     let told = run(
-        "const C = new Compartment({}, { m: 'export let n = 1; export const up = () => { n += 1; };\\
+        "const C = new Compartment({}, { m: 'export let n = 1; export const up = () => { n += 1; \
+        };\\
            export default class {}; export { n as \"a b\" }', late: 'export * from \"./m\"; \\
            import * as self from \"late\"; export const read = () => { try { return self.after; } \\
              catch (e) { return e.name; } }; export const early = read(); export const after = 1;',
@@ -87,13 +90,13 @@ fn a_namespace_has_data_properties_that_live_and_nothing_else() {
          const d = Object.getOwnPropertyDescriptor(ns, 'n');
          ns.up();
          const late = (await C.import('late')).namespace;
-         return [Object.keys(ns), d.value, d.writable, d.enumerable, d.configurable, d.get === undefined,
+    return [Object.keys(ns), d.value, d.writable, d.enumerable, d.configurable, d.get === undefined,
            ns.n, ns['a b'], Object.isFrozen(ns), Object.isExtensible(ns),
            tell(() => { ns.n = 5; }), tell(() => { ns.other = 5; }), tell(() => { delete ns.n; }),
            tell(() => Object.freeze(ns) === ns), tell(() => harden(ns) === ns),
            tell(() => Object.defineProperty(ns, 'n', { value: 9 })),
            tell(() => Object.defineProperty(ns, 'n', { value: 2, writable: false }) === ns),
-           tell(() => Object.setPrototypeOf(ns, {})), Object.getPrototypeOf(ns), 'n' in ns, 'zz' in ns,
+        tell(() => Object.setPrototypeOf(ns, {})), Object.getPrototypeOf(ns), 'n' in ns, 'zz' in ns,
            ns[Symbol.toStringTag], Reflect.ownKeys(ns).length, ns.zz === undefined,
            { ...ns }.n, late.early, late.read(), late.x];",
     );
@@ -132,7 +135,7 @@ fn globals_are_own_properties_and_never_a_prototype() {
         "const globals = JSON.parse('{\"__proto__\": { \"got\": 1 }, \"toString\": 2}');
          const C = new Compartment(globals);
          return [C.evaluate('typeof got'), Object.getPrototypeOf(C.globalThis) === Object.prototype,
-           C.evaluate('toString'), Object.getOwnPropertyNames(C.globalThis).includes('__proto__')];",
+          C.evaluate('toString'), Object.getOwnPropertyNames(C.globalThis).includes('__proto__')];",
     );
     assert_eq!(told, r#"["undefined",true,2,true]"#);
 }
@@ -180,7 +183,8 @@ fn no_message_of_assert_has_the_text_of_a_stack() {
 #[test]
 fn there_is_one_nan_wherever_its_bits_can_be_read() {
     let told = run(
-        "const f = new Float64Array(1), u = new BigUint64Array(f.buffer), v = new DataView(f.buffer);
+        "const f = new Float64Array(1), u = new BigUint64Array(f.buffer), v = new \
+        DataView(f.buffer);
          const h = new Float32Array(1), hu = new Uint32Array(h.buffer);
          const q = new Float16Array(1), qu = new Uint16Array(q.buffer);
          const out = new Set(); const small = new Set(); const half = new Set();
@@ -190,14 +194,14 @@ fn there_is_one_nan_wherever_its_bits_can_be_read() {
            f.fill(x); out.add(u[0].toString(16)); f.set([x]); out.add(u[0].toString(16));
            for (const made of [Float64Array.of(x), Float64Array.from([x]), new Float64Array([x]),
              structuredClone({ x }).x, [x].map((y) => y)[0], Object.freeze({ x }).x])
-             out.add(new BigUint64Array(made.buffer ?? Float64Array.of(made).buffer)[0].toString(16));
+           out.add(new BigUint64Array(made.buffer ?? Float64Array.of(made).buffer)[0].toString(16));
            h[0] = x; small.add(hu[0].toString(16)); q[0] = x; half.add(qu[0].toString(16));
          };
-         const carried = [0x7ff80000deadbeefn, 0xfff8000000000001n, 0x7ff0000000000001n].map((bits) => {
+     const carried = [0x7ff80000deadbeefn, 0xfff8000000000001n, 0x7ff0000000000001n].map((bits) => {
            u[0] = bits; return [f[0], v.getFloat64(0, true)]; }).flat();
          hu[0] = 0xffc12345; carried.push(h[0]); qu[0] = 0xfe01; carried.push(q[0]);
-         const computed = [0 / 0, -(0 / 0), Math.sqrt(-1), NaN, -NaN, Infinity - Infinity, 0 * Infinity,
-           Number('x'), parseFloat('x'), undefined * 1, Math.log(-1), Math.pow(-8, 1 / 3), Infinity % 1,
+     const computed = [0 / 0, -(0 / 0), Math.sqrt(-1), NaN, -NaN, Infinity - Infinity, 0 * Infinity,
+       Number('x'), parseFloat('x'), undefined * 1, Math.log(-1), Math.pow(-8, 1 / 3), Infinity % 1,
            Math.max(NaN, 1), Math.hypot(NaN), Math.acos(2), new Date(NaN).getTime(), NaN ** 1];
          let n = 0; n /= 0; let m = Infinity; m -= Infinity; const { x } = harden({ x: n });
          for (const nan of [...carried, ...computed, n, m, x]) {

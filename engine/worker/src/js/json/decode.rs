@@ -124,7 +124,8 @@ impl<'a> Decoder<'a> {
             };
             if !self.keys.add(name) {
                 return Err(Refused::new(
-                    "has keys that collide in the engine's table of names, many more than by chance",
+                    "has keys that collide in the engine's table of names, many more than by \
+                    chance",
                 ));
             }
             let value = self
