@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::trace::Trace;
-use kenvat_core::api::{Limit, VatLimits};
+use kenvat_core::api::{Limit, LimitError, VatLimits};
 use kenvat_core::limits::{self, CoreLimits, GAS_MAX, HEAP_BYTES_MAX, SLEEP_AFTER_MS, TURN_MS_MAX};
 
 /// How an engine is run.
@@ -62,7 +62,7 @@ impl EngineOptions {
     }
 
     /// Sets a limit by its name, in its own unit; the error says why it cannot be.
-    pub fn set_limit(&mut self, name: &str, value: u64) -> Result<(), String> {
+    pub fn set_limit(&mut self, name: &str, value: u64) -> Result<(), LimitError> {
         limits::check_settable(name, value)?;
         match name {
             "heap" => self.heap_limit = value,

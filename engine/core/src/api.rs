@@ -89,15 +89,14 @@ pub struct VatLimits {
 
 impl VatLimits {
     /// Sets one of them; the error says why it cannot be.
-    pub fn set(&mut self, name: &str, value: u64) -> Result<(), String> {
+    pub fn set(&mut self, name: &str, value: u64) -> Result<(), LimitError> {
         let place = match name {
             "heap" => &mut self.heap,
             "gas" => &mut self.gas,
             "turn" => &mut self.turn_ms,
             _ => {
-                return Err(format!(
-                    "a vat has no limit of its own called `{name}`: heap, gas and turn can be set"
-                ));
+                let name = name.to_owned();
+                return Err(LimitError::NotOfAVat { name });
             }
         };
         crate::limits::check_settable(name, value)?;
@@ -127,15 +126,74 @@ pub struct Deployed {
     pub id: u64,
 }
 
+/// Why a limit cannot be set, or not to that. The asker is at fault.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum LimitError {
+    /// No limit has that name.
+    #[error("there is no limit `{name}`; these can be set: {settable}")]
+    Unknown {
+        /// What was asked for.
+        name: String,
+        /// Names of those that can be set, separated by commas.
+        settable: String,
+    },
+    /// The limit takes other values.
+    #[error("the limit `{name}` can be {least} to {most}, not {value}")]
+    OutOfRange {
+        /// Which limit.
+        name: String,
+        /// The least it takes, in its own unit.
+        least: u64,
+        /// The most it takes.
+        most: u64,
+        /// What was asked for.
+        value: u64,
+    },
+    /// The limit is part of a format or a promise.
+    #[error("the limit `{name}` is fixed: {why}; these can be set: {settable}")]
+    Fixed {
+        /// Which limit.
+        name: String,
+        /// Why it is fixed.
+        why: &'static str,
+        /// Names of those that can be set, separated by commas.
+        settable: String,
+    },
+    /// The host has that limit, if anybody; a vat has none of its own.
+    #[error("a vat has no limit of its own called `{name}`: heap, gas and turn can be set")]
+    NotOfAVat {
+        /// What was asked for.
+        name: String,
+    },
+}
+
+/// There is no such power to withhold. The asker is at fault.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("there is no default power `{power}` to withhold; there are {}", DEFAULT_POWERS.join(", "))]
+pub struct UnknownPower {
+    /// What was to be withheld.
+    pub power: String,
+}
+
+/// A vat cannot have that name. The asker is at fault.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "`{name}` cannot be a vat's name: 1 to {NAME_BYTES_MAX} of a-z 0-9 . _ -, the first a letter or \
+     digit"
+)]
+pub struct BadName {
+    /// What was asked for.
+    pub name: String,
+}
+
 /// Whether there is such a power to withhold; the error says which there are.
-pub fn check_deny(power: &str) -> Result<(), String> {
+pub fn check_deny(power: &str) -> Result<(), UnknownPower> {
     if DEFAULT_POWERS.contains(&power) {
         return Ok(());
     }
-    let known = DEFAULT_POWERS.join(", ");
-    Err(format!(
-        "there is no default power `{power}` to withhold; there are {known}"
-    ))
+    let power = power.to_owned();
+    Err(UnknownPower { power })
 }
 
 /// What reading a program found, without running it.
@@ -159,7 +217,7 @@ pub struct ProgramError {
 }
 
 /// Whether a vat may be called that: `[a-z0-9][a-z0-9._-]{0,62}`; the error says what is wrong.
-pub fn check_name(name: &str) -> Result<(), String> {
+pub fn check_name(name: &str) -> Result<(), BadName> {
     let legal = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
     let begins = name.chars().next().is_some_and(legal);
     let goes_on = name
@@ -168,10 +226,8 @@ pub fn check_name(name: &str) -> Result<(), String> {
     if begins && goes_on && name.len() <= NAME_BYTES_MAX {
         return Ok(());
     }
-    Err(format!(
-        "`{name}` cannot be a vat's name: 1 to {NAME_BYTES_MAX} of a-z 0-9 . _ -, the first a \
-         letter or digit"
-    ))
+    let name = name.to_owned();
+    Err(BadName { name })
 }
 
 /// Bytes of a vat's name.

@@ -63,6 +63,7 @@ use kenvat_store::{EngineHash, VatId};
 use self::api::VatLimits;
 pub use self::check::{Checked, Violation};
 pub use self::core::{Core, VatView};
+pub use self::deployments::FirstViolation;
 use self::limits::CoreLimits;
 use self::rows::{ClientRow, CountersRow, OpenRow, PoisonRow, TimerRow, VatRow};
 

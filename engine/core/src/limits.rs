@@ -4,7 +4,7 @@ use std::ops::RangeInclusive;
 
 use kenvat_store::{JOURNAL_BYTES_MAX, LOG_FILE_BYTES, PAGE_BYTES};
 
-use crate::api::Limit;
+use crate::api::{Limit, LimitError};
 use kenvat_wire::protocol::{
     LOG_LINE_BYTES_MAX, SENT_BYTES_HELD, SENT_BYTES_MAX, STACK_BYTES_MAX, TIMERS_MAX,
 };
@@ -439,30 +439,30 @@ const ROWS: [Row; 30] = {
 };
 
 /// Whether the limit exists, can be set, and to this.
-pub fn check_settable(name: &str, value: u64) -> Result<(), String> {
-    let known = || {
+pub fn check_settable(name: &str, value: u64) -> Result<(), LimitError> {
+    let settable = || {
         let settable = ROWS.iter().filter(|row| matches!(row.3, Can::BeSet(_)));
         settable.map(|row| row.0).collect::<Vec<_>>().join(", ")
     };
     let Some((.., can, _)) = ROWS.iter().find(|row| row.0 == name) else {
-        return Err(format!(
-            "there is no limit `{name}`; these can be set: {}",
-            known()
-        ));
+        return Err(LimitError::Unknown {
+            name: name.to_owned(),
+            settable: settable(),
+        });
     };
     match can {
         Can::BeSet(range) if range.contains(&value) => Ok(()),
-        Can::BeSet(range) => {
-            let (least, most) = (range.start(), range.end());
-            Err(format!(
-                "the limit `{name}` can be {least} to {most}, not {value}"
-            ))
-        }
-        fixed => Err(format!(
-            "the limit `{name}` is fixed: {}; these can be set: {}",
-            fixed.why_not(),
-            known()
-        )),
+        Can::BeSet(range) => Err(LimitError::OutOfRange {
+            name: name.to_owned(),
+            least: *range.start(),
+            most: *range.end(),
+            value,
+        }),
+        fixed => Err(LimitError::Fixed {
+            name: name.to_owned(),
+            why: fixed.why_not(),
+            settable: settable(),
+        }),
     }
 }
 

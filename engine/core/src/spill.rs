@@ -33,6 +33,21 @@ pub struct Spill {
     sources: Option<(Vec<u8>, SourcesRow)>,
 }
 
+/// What a large hand-over has against it before its bytes are looked at. The worker is at fault.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SpillMisplaced {
+    /// It names another generation than the worker's.
+    #[error("a hand-over of generation {0}")]
+    Generation(u64),
+    /// It is not what was due from this worker.
+    #[error(transparent)]
+    Place(#[from] Violation),
+    /// It is not what a vat's first hand-over is.
+    #[error(transparent)]
+    First(FirstViolation),
+}
+
 /// A hand-over whose every byte was checked, and what of it goes to its file.
 #[derive(Debug)]
 pub struct CheckedSpill {
@@ -126,7 +141,7 @@ impl<W> Spilling<'_, W> {
         id: VatId,
         generation: u64,
         hand_over: HandOver,
-    ) -> Option<Result<Spill, String>> {
+    ) -> Option<Result<Spill, SpillMisplaced>> {
         let takes_rows = self.takes_rows(id, &hand_over);
         if let Some(deployment) = self.deployments.get(id) {
             if !deployment.expects(generation) {
@@ -134,7 +149,7 @@ impl<W> Spilling<'_, W> {
             }
             let takes_rows = takes_rows && deployment.purpose() == Purpose::Vat;
             let placed = deployment.check_place(&hand_over);
-            let placed = placed.map_err(|violation: FirstViolation| violation.to_string());
+            let placed = placed.map_err(SpillMisplaced::First);
             return Some(placed.map(|()| Spill {
                 hand_over,
                 handed_turn: 0,
@@ -146,12 +161,11 @@ impl<W> Spilling<'_, W> {
         }
         let vat = self.vats.get(id).filter(|vat| vat.is_current(generation))?;
         if hand_over.generation != generation {
-            let why = format!("a hand-over of generation {}", hand_over.generation);
-            return Some(Err(why));
+            return Some(Err(SpillMisplaced::Generation(hand_over.generation)));
         }
         let expected = vat.expected(self.timers.of(id));
         if let Err(violation) = check_place(&hand_over, &expected) {
-            return Some(Err(violation.to_string()));
+            return Some(Err(violation.into()));
         }
         let replies = hand_over.replies.iter().enumerate();
         let kept = replies.filter_map(|(at, reply)| {

@@ -268,7 +268,7 @@ impl<B: Backend> SpillFiles<B> {
                     events.push_back(Event::WorkerUnintelligible {
                         vat,
                         generation,
-                        why,
+                        why: why.to_string(),
                     });
                     continue;
                 }

@@ -160,7 +160,7 @@ fn show(engine: &Handle, vat: &str) -> AnswerFuture {
 fn own_limits(mut own: VatLimits, set: &[(String, u64)]) -> Result<VatLimits, UserError> {
     for (name, value) in set {
         own.set(name, *value)
-            .map_err(|why| UserError::usage(why, "kenvat limits shows every limit"))?;
+            .map_err(|why| UserError::usage(why.to_string(), "kenvat limits shows every limit"))?;
     }
     Ok(own)
 }
@@ -179,7 +179,9 @@ fn set_limits(
                 "heap" => own.heap = None,
                 "gas" => own.gas = None,
                 "turn" => own.turn_ms = None,
-                _ => own.set(name, 0).map_err(|why| UserError::usage(why, ""))?,
+                _ => own
+                    .set(name, 0)
+                    .map_err(|why| UserError::usage(why.to_string(), ""))?,
             }
         }
         let own = own_limits(own, &set)?;

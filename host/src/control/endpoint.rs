@@ -142,7 +142,7 @@ async fn open(dir: &Path, limits: &[(String, u64)]) -> Result<Opened, UserError>
         options.set_limit(name, *value).map_err(|why| {
             let also = SETTABLE.join(", ");
             let hint = format!("kenvat limits shows every limit; these can be set as well: {also}");
-            UserError::usage(why, &hint)
+            UserError::usage(why.to_string(), &hint)
         })?;
     }
     options.others = ours.table(limits);

@@ -6,7 +6,7 @@ use super::Core;
 use crate::api::{CallError, VatLimits, VatState};
 use crate::calls::unknown_vat;
 use crate::rows::{CountersRow, VatRow};
-use crate::spill::Spill;
+use crate::spill::{Spill, SpillMisplaced};
 use crate::vats::{Vat, Worker};
 use kenvat_wire::protocol::HandOver;
 
@@ -149,7 +149,7 @@ impl<W> Core<W> {
         id: VatId,
         generation: u64,
         hand_over: HandOver,
-    ) -> Option<Result<Spill, String>> {
+    ) -> Option<Result<Spill, SpillMisplaced>> {
         let spilling = self.owners.spilling(&self.settings.limits);
         spilling.spill(id, generation, hand_over)
     }

@@ -47,13 +47,18 @@ pub(super) enum Stage {
 
 /// What a worker's first hand-over has against it.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum FirstViolation {
+#[non_exhaustive]
+pub enum FirstViolation {
+    /// It names another generation than the worker's.
     #[error("it hands over as generation {0}")]
     Generation(u64),
+    /// It is not what was due from this worker.
     #[error(transparent)]
     Place(#[from] Violation),
+    /// No start is under way that could end with it.
     #[error("it hands over what nobody asked for")]
     Unasked,
+    /// It answers another request than the start's.
     #[error("it answers what nobody asked")]
     UnaskedAnswer,
 }

@@ -11,7 +11,8 @@ use std::collections::BTreeMap;
 
 use kenvat_store::VatId;
 
-pub(crate) use self::deployment::{Deployment, FirstViolation};
+pub(crate) use self::deployment::Deployment;
+pub use self::deployment::FirstViolation;
 pub(crate) use self::start::Deploying;
 use crate::api::Call;
 use crate::gate::Refusal;

@@ -33,7 +33,11 @@ impl Bench {
     fn large(&mut self, generation: u64, hand_over: HandOver) -> Result<(), String> {
         assert!(self.core.is_large(VatId(1), &hand_over));
         let aside = self.core.spill(VatId(1), generation, hand_over);
-        let checked = write(aside.expect("its worker counts")?);
+        let checked = write(
+            aside
+                .expect("its worker counts")
+                .map_err(|why| why.to_string())?,
+        );
         let checked = Box::new(checked.map_err(|error| error.to_string())?);
         self.event(Event::LargeHandOver {
             vat: VatId(1),
@@ -147,7 +151,7 @@ fn t1_what_goes_to_a_file_is_checked_like_what_does_not() {
         change(&mut hand_over);
         let aside = bench.core.spill(VatId(1), generation, hand_over);
         match aside.expect("its worker counts") {
-            Err(why) => why,
+            Err(why) => why.to_string(),
             Ok(aside) => match write(aside).unwrap_err() {
                 violation @ Violation::NotJson { .. } => violation.to_string(),
                 other => panic!("{other}"),

@@ -322,7 +322,7 @@ extern "C" fn nothing(_: *mut qjs::JSContext, _: *mut qjs::JSModuleDef) -> c_int
 }
 
 /// The path of a file that another imports, or what to do instead.
-pub fn resolve(base: &str, name: &str) -> Result<String, String> {
+pub(super) fn resolve(base: &str, name: &str) -> Result<String, String> {
     let loading = FILES.with_borrow(|files| files.is_some());
     if !loading {
         return Err(format!(
