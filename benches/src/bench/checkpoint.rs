@@ -151,7 +151,8 @@ fn delta_lines(marks: &[Mark]) -> Vec<Line> {
         Line::new("pages written", "pages", written).reaching(Figure::at_most(
             "pages one update writes, p99",
             written.p99,
-            10.0,
+            // Ten until callers' methods were told from the realm's; see the worker's DESIGN.md.
+            11.0,
             "pages",
         )),
     ]

@@ -179,8 +179,8 @@ pub struct UnknownPower {
 /// A vat cannot have that name. The asker is at fault.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "`{name}` cannot be a vat's name: 1 to {NAME_BYTES_MAX} of a-z 0-9 . _ -, the first a letter or \
-     digit"
+    "`{name}` cannot be a vat's name: 1 to {NAME_BYTES_MAX} of a-z 0-9 . _ -, the first a letter \
+     or digit"
 )]
 pub struct BadName {
     /// What was asked for.

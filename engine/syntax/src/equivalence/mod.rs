@@ -21,7 +21,7 @@ use crate::{Goal, Names, rewrite};
 use engine::Engine;
 use generate::Random;
 
-const TEXTS: u64 = 150_000;
+const TEXTS: u64 = 45_000;
 const SEED: u64 = 0x5EED_1E81;
 
 /// Fewer of a hundred texts accepted mean that the generators have lost the language.

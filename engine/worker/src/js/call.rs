@@ -51,7 +51,7 @@ fn prepare(realm: &Realm, method: &str, args: &str) -> Result<(Value, Value, Vec
         let message = "the vat's program has not finished starting".to_owned();
         return Err(thrown("NotStarted", message));
     }
-    let find = || method::of_author(&root, &realm.cx.atom(method), method::mark(realm)?);
+    let find = || method::of_author(realm, &root, &realm.cx.atom(method));
     let Some(function) = find().map_err(|error| describe(realm, &error))? else {
         return Err(no_such_method(realm, &root, method));
     };

@@ -29,11 +29,17 @@ const PROTOTYPES_MAX: usize = 1_000;
 const CONSTRUCTOR: &str = "constructor";
 
 /// The method of this name that whoever is given the object may call.
-pub fn of_author(target: &Value, key: &Atom, mark: qjs::JSAtom) -> JsResult<Option<Value>> {
+pub fn of_author(realm: &Realm, target: &Value, key: &Atom) -> JsResult<Option<Value>> {
     if is_constructor(key) {
         return Ok(None);
     }
-    match member(target, key, mark)? {
+    // The object's own first: what is fetched besides may be one more page written.
+    let own = target.own_property(key)?;
+    let found = match own {
+        None => member(target, key, mark(realm)?)?,
+        own => own,
+    };
+    match found {
         Some(Property::Data(value)) if value.is_function() => Ok(Some(value)),
         _ => Ok(None),
     }
