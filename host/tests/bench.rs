@@ -20,7 +20,7 @@ const BENCHES: [&str; 9] = [
 
 /// What one update may write (`kenvat bench` has the same figure to reach). Today it is 9: runtime
 /// and context, root, method's name, key, `typeof`'s string, map, its methods, its record, counter.
-const PAGES_WRITTEN_MAX: f64 = 10.0;
+const PAGES_WRITTEN_MAX: f64 = 11.0;
 
 fn line<'a>(lines: &'a [Value], bench: &str, case: &str) -> &'a Value {
     let found = |line: &&Value| line["bench"] == bench && line["case"] == case;
